@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# All tests: those of rooms side by side, those that start processes one after the other, then coverage of both.
+set -euo pipefail
+bin=.venv/bin
+if [ $# -gt 0 ]; then
+  exec "$bin/python" -m pytest "$@"
+fi
+rm -f .coverage .coverage.*
+"$bin/coverage" run -m pytest --numprocesses 2
+"$bin/coverage" combine --quiet
+"$bin/coverage" report --fail-under="${COVERAGE_MINIMUM:-85}" | tail -n 40

@@ -1,0 +1,1 @@
+"""DAGI Stack: a self-hosted AI gateway for communities run as microDAOs."""

@@ -1,0 +1,1 @@
+"""May they? Pure decisions over what the store knows: deny by default, and always with the reason."""

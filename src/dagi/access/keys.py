@@ -1,0 +1,40 @@
+"""API keys: their form, and whether one proves its bearer. Form: `dagi_<id>_<secret>`, the secret having 256 random bits."""
+
+import hashlib
+import hmac
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+PREFIX: Final = "dagi"
+
+
+class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What is stored of a key. `act_as`: it may name the user it speaks for, within its DAO."""
+
+    id: str
+    dao_id: str
+    role: str
+    digest: bytes
+    act_as: bool = False
+    expires_at: datetime | None = None
+    revoked: bool = False
+
+
+def digest(secret: str) -> bytes:
+    """SHA-256 of the secret part. A slow hash would protect nothing: 256 random bits cannot be guessed."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+
+
+def split(key: str) -> tuple[str, str] | None:
+    """The id and the secret; None when the text is not of a key's form."""
+    prefix, _, rest = key.partition("_")
+    key_id, _, secret = rest.partition("_")
+    return (key_id, secret) if prefix == PREFIX and key_id and secret else None
+
+
+def proves(record: KeyRecord, secret: str, now: datetime) -> bool:
+    """Whether the secret is the record's, and the key still counts. Constant time in the secret."""
+    same = hmac.compare_digest(record.digest, digest(secret))
+    return same and not record.revoked and (record.expires_at is None or record.expires_at > now)

@@ -1,0 +1,68 @@
+"""The forms ids have to have. Ids reach logs, file names and terminals, so nothing odd gets in."""
+
+import re
+from typing import Final
+
+from dagi.errors import Invalid
+
+_DAO: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\Z")
+_IDENTITY: Final = re.compile(r"[a-z]{2,10}:[A-Za-z0-9._@+-]{1,128}\Z")
+_SESSION: Final = re.compile(r"[\x21-\x7e]{1,200}\Z")
+_ROLE: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}\Z")
+NAME_MAX: Final = 200
+
+
+def check_dao(text: str, field: str = "dao_id") -> str:
+    """A DAO's id.
+
+    Raises:
+        Invalid: it is none.
+    """
+    if not _DAO.match(text):
+        raise Invalid("A DAO's id has 1 to 64 lower-case letters, digits, dots, dashes or underscores.", field=field)
+    return text
+
+
+def check_identity(text: str, field: str = "user_id") -> str:
+    """An account on some platform, `<kind>:<id>`, for example `tg:12345`.
+
+    Raises:
+        Invalid: it is none.
+    """
+    if not _IDENTITY.match(text):
+        raise Invalid("A user is named <kind>:<id>, for example tg:12345, of letters, digits and . _ @ + -.", field=field)
+    return text
+
+
+def check_session(text: str, field: str = "session_id") -> str:
+    """A session's id: up to 200 printable ASCII characters without spaces.
+
+    Raises:
+        Invalid: it is none.
+    """
+    if not _SESSION.match(text):
+        raise Invalid("A session id has 1 to 200 printable ASCII characters without spaces.", field=field)
+    return text
+
+
+def check_role(text: str, field: str = "role") -> str:
+    """A role's name.
+
+    Raises:
+        Invalid: it is none.
+    """
+    if not _ROLE.match(text):
+        raise Invalid("A role's name has 1 to 64 lower-case letters, digits, dashes or underscores.", field=field)
+    return text
+
+
+def check_name(text: str, field: str = "name") -> str:
+    """A name shown to people: one line, not empty, at most 200 characters.
+
+    Raises:
+        Invalid: it is none.
+    """
+    clean = " ".join(text.split())
+    if not clean or len(clean) > NAME_MAX or not clean.isprintable():
+        raise Invalid("A name has 1 to 200 printable characters.", field=field)
+    return clean

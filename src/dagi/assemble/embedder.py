@@ -1,0 +1,45 @@
+"""The process that searches by meaning: the model, the vectors, a socket."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+
+from dagi.assemble.installation import Installation
+from dagi.knowledge.e5 import E5
+from dagi.knowledge.index import Index
+from dagi.observe.log import open_log
+from dagi.observe.metrics import Metrics
+from dagi.observe.observer import LoggingObserver
+from dagi.services.embedder import serve
+from dagi.stores.vectors import SqlVectors
+
+
+async def serve_embedder(installation: Installation, ready: Callable[[], None]) -> None:
+    """Index and search until the process is told to stop (SIGTERM).
+
+    Raises:
+        ConfigError: its socket cannot be made.
+        StoreError: the database cannot be read.
+    """
+    observer = LoggingObserver(open_log(installation.log_plan(), "embedder"), Metrics())
+    installation.sockets.mkdir(parents=True, exist_ok=True, mode=0o700)
+    database = installation.database()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    try:
+        async with Index(SqlVectors(database), await asyncio.to_thread(E5), observer) as index:
+            await index.refresh()
+            work = [asyncio.create_task(index.run()), asyncio.create_task(serve(installation.embedder_socket, index, ready))]
+            stopped = asyncio.create_task(stop.wait())
+            done, _ = await asyncio.wait([*work, stopped], return_when=asyncio.FIRST_COMPLETED)
+            for task in (*work, stopped):
+                task.cancel()
+                if task not in done:
+                    with suppress(asyncio.CancelledError):
+                        await task
+            for task in done:
+                task.result()
+    finally:
+        await database.close()

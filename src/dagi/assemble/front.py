@@ -1,0 +1,230 @@
+"""The process that answers: router and its face, on one event loop."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+import msgspec
+import uvicorn
+from sqlalchemy import text
+from typing_extensions import override
+
+from dagi.assemble.installation import Installation, stack_version
+from dagi.assemble.providers import Built, TargetTable, build, read_providers, read_rules
+from dagi.knowledge.grounding import Grounding
+from dagi.knowledge.search import Search
+from dagi.observe.clock import SystemClock
+from dagi.observe.log import open_log
+from dagi.observe.metrics import Metrics
+from dagi.observe.observer import LoggingObserver
+from dagi.outbound import Client
+from dagi.ports.embedder import EmbedderUnavailable
+from dagi.ports.provider import ProviderTools
+from dagi.remote.embedder import RemoteEmbedder
+from dagi.router import Policy, Ports, Router
+from dagi.services.asgi import AsgiFace, BodyLimits
+from dagi.services.callers import LOCAL_USER, Callers
+from dagi.services.operations import Dependency, Info, Operations, ProviderState
+from dagi.services.route import RouteFace
+from dagi.services.router import RouterFace
+from dagi.stores.database import Database
+from dagi.stores.directory import Directory
+from dagi.stores.exchanges import ExchangeStore
+from dagi.stores.passages import SqlPassages
+
+KEEP_ALIVE_S = 75
+
+
+class Front(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the answering process holds, ready to serve."""
+
+    router: Router
+    face: AsgiFace
+    directory: Directory
+    built: tuple[Built, ...]
+    observer: LoggingObserver
+
+
+@asynccontextmanager
+async def opened_front(installation: Installation, url: str) -> AsyncGenerator[Front]:
+    """Put the front together; leaving writes what is unwritten and closes everything, in reverse order.
+
+    Raises:
+        ConfigError: the configuration is wrong.
+        StoreError: the database cannot be used.
+    """
+    settings = installation.loaded.settings
+    clock, metrics = SystemClock(), Metrics()
+    observer = LoggingObserver(open_log(installation.log_plan(), "router"), metrics)
+    configured = read_providers(installation.loaded)
+    rules = read_rules(installation.loaded, configured).rules
+    async with AsyncExitStack() as stack:
+        database = installation.database()
+        stack.push_async_callback(database.close)
+        keyless = settings.environment == "development"
+        directory = Directory(database, clock, observer, operators=frozenset({LOCAL_USER}) if keyless else frozenset())
+        await directory.refresh()
+        dialogs = await stack.enter_async_context(
+            ExchangeStore(database, observer, flush_s=settings.dialogs.flush_ms / 1000, places=settings.dialogs.buffer)
+        )
+        embedder = RemoteEmbedder(installation.embedder_socket) if settings.knowledge.embedder else None
+        if embedder is not None:
+            stack.push_async_callback(embedder.close)
+            await embedder.connect()
+        facts = Search(SqlPassages(database), embedder, timeout_ms=settings.knowledge.search_timeout_ms)
+        http = await stack.enter_async_context(Client())
+        built = tuple(
+            build(one, ProviderTools(http=http, facts=facts, clock=clock, api_key=one.api_key), clock, observer) for one in configured
+        )
+        grounding = Grounding(
+            facts,
+            dialogs,
+            observer,
+            dao_name=directory.name,
+            facts_limit=settings.knowledge.context_facts,
+            history_tokens=settings.dialogs.history_tokens,
+        )
+        router = Router(
+            Policy(rules, TargetTable(built, clock)),
+            Ports(members=directory, grounding=grounding, dialogs=dialogs, observer=observer, clock=clock),
+        )
+        callers = Callers(directory, directory, clock, keyless=keyless, default_dao=lambda: settings.dao.default)
+        _gauges(metrics, dialogs, built)
+        face = RouterFace(
+            router=router,
+            route=RouteFace(router, callers, before_reply=settings.dialogs.durability == "before_reply"),
+            operations=Operations(callers, _dependencies(database, directory, embedder), open_details=keyless),
+            info=lambda: Info(
+                name="dagi-stack",
+                version=stack_version(),
+                environment=settings.environment,
+                services=["router"],
+                providers=len(built),
+                rules=len(router.policy.rules.rules),
+            ),
+            providers=lambda: [_provider_state(one) for one in built],
+            metrics=metrics.exposition,
+            url=url,
+            version=stack_version(),
+        )
+        limits = BodyLimits(max_bytes=settings.server.max_body_bytes, timeout_s=settings.server.body_timeout_ms / 1000)
+        follower = asyncio.create_task(directory.follow(), name="directory")
+        stack.push_async_callback(_cancelled, follower)
+        yield Front(
+            router=router,
+            face=AsgiFace(face.table(), limits, observer),
+            directory=directory,
+            built=built,
+            observer=observer,
+        )
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def _gauges(metrics: Metrics, dialogs: ExchangeStore, built: Sequence[Built]) -> None:
+    metrics.gauge("dagi_exchanges_unwritten", "Exchanges that are not on disk yet", lambda: dialogs.waiting)
+    metrics.gauge(
+        "dagi_provider_requests_active",
+        "Requests at providers now",
+        lambda: sum(one.resilient.active for one in built if one.resilient is not None),
+    )
+    metrics.gauge(
+        "dagi_provider_requests_waiting",
+        "Requests waiting for a provider now",
+        lambda: sum(one.resilient.waiting for one in built if one.resilient is not None),
+    )
+
+
+def _provider_state(one: Built) -> ProviderState:
+    configured, wrapped = one.configured, one.resilient
+    return ProviderState(
+        name=configured.name,
+        type=configured.type,
+        selectable=configured.selectable,
+        state="not_configured" if wrapped is None else wrapped.breaker_state,
+        detail=configured.missing,
+        active=0 if wrapped is None else wrapped.active,
+        waiting=0 if wrapped is None else wrapped.waiting,
+    )
+
+
+def _dependencies(database: Database, directory: Directory, embedder: RemoteEmbedder | None) -> Sequence[Dependency]:
+    async def check_database() -> str | None:
+        async with database.read() as connection:
+            await connection.execute(text("SELECT 1 FROM dao LIMIT 1"))
+        return None
+
+    async def check_directory() -> str | None:
+        return None if directory.fresh else "memberships could not be read for over five seconds"
+
+    async def check_embedder() -> str | None:
+        try:
+            await embedder.nearest("-", "ready?", 1) if embedder is not None else None
+        except EmbedderUnavailable as error:
+            return f"{error}; facts are searched by words alone"
+        return None
+
+    found = [Dependency("database", check_database), Dependency("access", check_directory)]
+    if embedder is not None:
+        found.append(Dependency("embedder", check_embedder, needed=False))
+    return found
+
+
+async def serve_front(installation: Installation, listener: socket.socket, url: str, ready: Callable[[], None]) -> None:
+    """Answer on a listening socket until the process is told to stop (SIGTERM).
+
+    Args:
+        ready: called once the first request could be answered.
+    """
+    # uvicorn raises the signal again once it has stopped; what is left to do then must still be done.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    async with opened_front(installation, url) as front:
+        await _Server(front, installation, ready).serve(sockets=[listener])
+
+
+@asynccontextmanager
+async def serving(front: Front, installation: Installation, listener: socket.socket) -> AsyncGenerator[None]:
+    """Answer on a listening socket while the context lasts, on the caller's event loop."""
+    started = asyncio.Event()
+    server = _Server(front, installation, started.set)
+    running = asyncio.create_task(server.serve(sockets=[listener]))
+    await started.wait()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await running
+
+
+class _Server(uvicorn.Server):
+    """uvicorn with our face, saying when it answers."""
+
+    def __init__(self, front: Front, installation: Installation, ready: Callable[[], None]) -> None:
+        grace_ms = installation.loaded.settings.server.shutdown_timeout_ms
+        super().__init__(
+            uvicorn.Config(
+                front.face,
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=max(1, grace_ms // 1000),
+            )
+        )
+        self._ready = ready
+
+    @override
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self._ready()

@@ -1,0 +1,136 @@
+"""One installation: its configuration, its data directory, its database."""
+
+import os
+from collections.abc import Mapping
+from hashlib import sha256
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from tempfile import gettempdir
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from dagi.config import Loaded, load
+from dagi.errors import ConfigError
+from dagi.observe.log import MEGABYTE, LogPlan
+
+if TYPE_CHECKING:
+    from dagi.stores.database import Database
+
+LONGEST_SOCKET_DIR = 80
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line chose; handed on to every process of the installation as JSON."""
+
+    profile: str | None = None
+    config: str | None = None
+    options: Mapping[str, str | int | bool | None] = {}
+
+
+class Installation(msgspec.Struct, frozen=True):
+    """Where everything of one installation is."""
+
+    loaded: Loaded
+    data_dir: Path
+
+    @classmethod
+    def of(cls, choice: Choice) -> "Installation":
+        """Load the configuration and make sure of the data directory.
+
+        Raises:
+            ConfigError: the configuration is wrong, or the data directory cannot be used.
+        """
+        path = Path(choice.config) if choice.config else None
+        loaded = load(choice.profile, path, options=choice.options)
+        data_dir = Path(loaded.settings.data_dir).expanduser().absolute()
+        try:
+            data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise loaded.origins.error([("data_dir", f"cannot be made a directory: {error.strerror}; set one you may write to")]) from error
+        return cls(loaded, data_dir)
+
+    def database(self) -> "Database":
+        """The installation's database.
+
+        Raises:
+            ConfigError: `database.url` names a database this version does not speak to.
+        """
+        # A command that only asks the running stack does not wait for SQLAlchemy to load.
+        from dagi.stores.database import FILE_NAME, Database  # noqa: PLC0415
+
+        url = self.loaded.settings.database.url
+        if url is None:
+            return Database(self.data_dir / FILE_NAME)
+        scheme, _, path = url.partition(":///")
+        if not scheme.startswith("sqlite") or not path:
+            message = "this version keeps its data in SQLite; leave the key out, or write sqlite:///path/to/dagi.sqlite"
+            raise self.loaded.origins.error([("database.url", message)])
+        return Database(Path(path).absolute())
+
+    @property
+    def sockets(self) -> Path:
+        """Where processes of this installation meet. A unix socket's path is short (108 bytes), a data directory's may be long."""
+        near = self.data_dir / "run"
+        if len(str(near)) <= LONGEST_SOCKET_DIR:
+            return near
+        return Path(gettempdir()) / f"dagi-{os.getuid()}-{sha256(str(self.data_dir).encode()).hexdigest()[:16]}"
+
+    @property
+    def embedder_socket(self) -> Path:
+        """Where the embedder listens."""
+        return self.sockets / "embedder.sock"
+
+    @property
+    def running_file(self) -> Path:
+        """Says where the running stack listens, for commands on the same machine."""
+        return self.data_dir / "run" / "serve.json"
+
+    @property
+    def demo_key_file(self) -> Path:
+        """The demo key, made at the first start of a development installation."""
+        return self.data_dir / "keys" / "demo.key"
+
+    def log_plan(self) -> LogPlan:
+        """How processes of this installation log."""
+        logging = self.loaded.settings.logging
+        return LogPlan(
+            level=logging.level,
+            form=logging.format,
+            max_bytes=logging.rotation.max_size_mb * MEGABYTE,
+            max_files=logging.rotation.max_files,
+            directory=self.data_dir / "logs",
+        )
+
+
+class Running(msgspec.Struct):
+    """A running stack, as `running_file` tells it."""
+
+    pid: int
+    url: str
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner may read, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_name(f".{path.name}.draft")
+    draft.unlink(missing_ok=True)
+    draft.touch(mode=0o600)
+    draft.write_bytes(content)
+    draft.replace(path)
+
+
+def stack_version() -> str:
+    """The version of this distribution."""
+    return installed_version("dagi-stack")
+
+
+def refuse_unsafe(loaded: Loaded) -> None:
+    """Stop a staging or production start that would not be safe.
+
+    Raises:
+        ConfigError: with every reason and what to set.
+    """
+    reasons = loaded.unsafe()
+    if reasons:
+        raise ConfigError("Not started, because this would not be safe:\n" + "\n".join(reasons))

@@ -1,0 +1,77 @@
+"""The child processes of `dagi serve`: how they are started, and what they do first."""
+
+import asyncio
+import ctypes
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+
+import msgspec
+import uvloop
+
+from dagi.assemble.installation import Choice, Installation
+from dagi.errors import DagiError
+from dagi.supervisor import Plan
+
+WORD = "_process"
+FRONT = "front"
+EMBEDDER = "embedder"
+EX_CONFIG = 78
+_PR_SET_PDEATHSIG = 1
+
+
+class Orders(msgspec.Struct, frozen=True, kw_only=True):
+    """What a child is told on its command line, as JSON.
+
+    Attributes:
+        listen_fd: the listening socket it inherits; None where it needs none.
+    """
+
+    name: str
+    choice: Choice
+    url: str
+    listen_fd: int | None = None
+
+
+def plan(orders: Orders) -> Plan:
+    """How the supervisor starts the child."""
+    return Plan(
+        name=orders.name,
+        command=(sys.executable, "-m", "dagi", WORD, "{ready}", msgspec.json.encode(orders).decode()),
+        pass_fds=() if orders.listen_fd is None else (orders.listen_fd,),
+    )
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Be the child the arguments name; returns the exit status."""
+    ready_fd, orders = int(arguments[0]), msgspec.json.decode(arguments[1], type=Orders)
+    _end_with_parent()
+
+    def ready() -> None:
+        os.write(ready_fd, b"+")
+        os.close(ready_fd)
+
+    try:
+        installation = Installation.of(orders.choice)
+        if orders.name == FRONT:
+            from dagi.assemble.front import serve_front  # noqa: PLC0415 - only that process loads the server
+
+            uvloop.run(serve_front(installation, socket.socket(fileno=orders.listen_fd), orders.url, ready))
+        else:
+            from dagi.assemble.embedder import serve_embedder  # noqa: PLC0415 - only that process loads the model
+
+            asyncio.run(serve_embedder(installation, ready))
+    except DagiError as error:
+        sys.stderr.write(f"{error.message}\n")
+        return EX_CONFIG
+    return 0
+
+
+def _end_with_parent() -> None:
+    """Be told (SIGTERM) when the supervisor dies, even by kill -9: an orphan would hold the port and the database."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() == 1:
+        sys.exit(0)

@@ -1,0 +1,182 @@
+"""Providers: from the configuration to targets that can be asked.
+
+A provider type is an entry point of the group `dagi.providers`; it is imported when a configuration names it, ours like everyone's.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import entry_points
+from typing import Any, TypeVar
+
+import msgspec
+from pydantic import TypeAdapter, ValidationError
+
+from dagi.access.entitlements import is_entitlement
+from dagi.config import Loaded, choice, unknown_key
+from dagi.errors import ConfigError, UnknownModel
+from dagi.ports.clock import Clock
+from dagi.ports.observer import Observer
+from dagi.ports.provider import Finding, Provider, ProviderTools
+from dagi.ports.target import Target
+from dagi.rules.compile import Known, compile_rules
+from dagi.rules.ruleset import RuleSet
+from dagi.targets.resilience.fallback import Fallback
+from dagi.targets.resilience.resilient import ResilientTarget, resilient
+from dagi.targets.resilience.settings import RESILIENCE_KEYS, ResilienceSettings
+from dagi.targets.unconfigured import Unconfigured
+
+T = TypeVar("T")
+
+GROUP = "dagi.providers"
+
+
+class Configured(msgspec.Struct, frozen=True, kw_only=True):
+    """One provider of the configuration, validated but not built.
+
+    Attributes:
+        missing: what keeps it from being asked, for example its key; empty when nothing does.
+    """
+
+    name: str
+    type: str
+    selectable: bool
+    provider: Provider[Any]
+    settings: object
+    resilience: ResilienceSettings
+    api_key: str | None
+    missing: str = ""
+
+
+class RulesRead(msgspec.Struct, frozen=True):
+    """The compiled rules, and what is odd about them."""
+
+    rules: RuleSet
+    warnings: tuple[str, ...]
+
+
+def read_providers(loaded: Loaded) -> tuple[Configured, ...]:
+    """Every provider of the configuration.
+
+    Raises:
+        ConfigError: with every mistake, at file and line.
+    """
+    found: list[Configured] = []
+    mistakes: list[tuple[str, str]] = []
+    types = {entry.name: entry for entry in entry_points(group=GROUP)}
+    for index, entry in enumerate(loaded.settings.llm_providers):
+        path = f"llm_providers[{index}]"
+        if entry.type not in types:
+            mistakes.append((f"{path}.type", f"{entry.type!r} is no provider type; {choice(entry.type, types)}"))
+            continue
+        provider: Provider[Any] = types[entry.type].load()
+        ours = {key: value for key, value in entry.config.items() if key in RESILIENCE_KEYS}
+        own = {key: value for key, value in entry.config.items() if key not in RESILIENCE_KEYS}
+        resilience = _validated(ResilienceSettings, ours, f"{path}.config", mistakes, ())
+        settings = _validated(provider.Settings, own, f"{path}.config", mistakes, RESILIENCE_KEYS)
+        try:
+            api_key = loaded.environment.secret(entry.config)
+        except ConfigError as error:
+            mistakes.append((f"{path}.config", error.message))
+            continue
+        if resilience is None or settings is None:
+            continue
+        found.append(
+            Configured(
+                name=entry.name,
+                type=entry.type,
+                selectable=entry.selectable,
+                provider=provider,
+                settings=settings,
+                resilience=resilience,
+                api_key=api_key,
+                missing=_missing(provider, api_key, entry.config),
+            )
+        )
+    if mistakes:
+        raise loaded.origins.error(mistakes)
+    return tuple(found)
+
+
+def _missing(provider: Provider[Any], api_key: str | None, config: Mapping[str, object]) -> str:
+    if not provider.needs_key or api_key is not None:
+        return ""
+    variable = config.get("api_key_env")
+    return f"not configured: set the variable {variable}" if variable else "not configured: set api_key_env or api_key_file"
+
+
+def _validated(kind: type[T], values: Mapping[str, object], path: str, mistakes: list[tuple[str, str]], also: Iterable[str]) -> T | None:
+    try:
+        return TypeAdapter(kind).validate_python(dict(values))
+    except ValidationError as error:
+        for detail in error.errors(include_url=False, include_context=False, include_input=False):
+            where = ".".join(str(part) for part in detail["loc"])
+            known = (*getattr(kind, "model_fields", ()), *also)
+            text = unknown_key(where, known) if detail["type"] == "extra_forbidden" else detail["msg"]
+            mistakes.append((f"{path}.{where}" if where else path, text))
+        return None
+
+
+def read_rules(loaded: Loaded, providers: Sequence[Configured]) -> RulesRead:
+    """The routing rules, compiled.
+
+    Raises:
+        ConfigError: with every mistake, at file and line.
+    """
+    known = Known(
+        providers={provider.name for provider in providers},
+        selectable={provider.name for provider in providers if provider.selectable},
+        is_entitlement=is_entitlement,
+    )
+    rules, complaints = compile_rules(loaded.settings.routing_rules, known)
+    told = [(("routing_rules", *complaint.path), complaint.text, complaint.fatal) for complaint in complaints]
+    fatal = [(path, text) for path, text, is_fatal in told if is_fatal]
+    if fatal:
+        raise loaded.origins.error(fatal)
+    return RulesRead(rules, tuple(loaded.origins.mistake(path, text) for path, text, _ in told))
+
+
+class Built(msgspec.Struct, frozen=True, kw_only=True):
+    """A provider ready to be asked. `tools` and the configured one are kept for checks of reachability."""
+
+    configured: Configured
+    target: Target
+    resilient: ResilientTarget | None
+    tools: ProviderTools
+
+    async def check(self) -> tuple[Finding, ...]:
+        """What keeps it from answering, asked at the provider itself."""
+        return await self.configured.provider.check(self.configured.name, self.configured.settings, self.tools)
+
+
+def build(configured: Configured, tools: ProviderTools, clock: Clock, observer: Observer) -> Built:
+    """The provider's target with everything around it that makes it resilient."""
+    if configured.missing:
+        target = Unconfigured(configured.name, configured.missing)
+        return Built(configured=configured, target=target, resilient=None, tools=tools)
+    model = configured.provider.build(configured.name, configured.settings, tools)
+    wrapped = resilient(configured.name, model, configured.resilience, clock, observer)
+    return Built(configured=configured, target=wrapped, resilient=wrapped, tools=tools)
+
+
+class TargetTable:
+    """Implements the port Targets."""
+
+    def __init__(self, built: Iterable[Built], clock: Clock) -> None:
+        self.built = tuple(built)
+        self._by_name = {one.configured.name: one.target for one in self.built}
+        self._selectable = frozenset(one.configured.name for one in self.built if one.configured.selectable)
+        self._clock = clock
+        self._chains: dict[tuple[str, ...], Target] = {}
+
+    def chain(self, names: tuple[str, ...]) -> Target:
+        """See the port Targets."""
+        known = self._chains.get(names)
+        if known is None:
+            unknown = [name for name in names if name not in self._by_name]
+            if unknown or not names:
+                raise UnknownModel("No provider of that name is configured.", provider=unknown[0] if unknown else "")
+            known = self._chains[names] = Fallback([(name, self._by_name[name]) for name in names], self._clock)
+        return known
+
+    def selectable(self) -> frozenset[str]:
+        """See the port Targets."""
+        return self._selectable

@@ -1,0 +1,89 @@
+"""`dagi dao`: DAOs."""
+
+from typing import Annotated
+
+import typer
+
+from dagi.cli import facts
+from dagi.cli.options import AsJson, Config, Profile, Yes, installation
+from dagi.cli.output import as_json, say, table
+from dagi.cli.work import with_database
+from dagi.observe.clock import SystemClock
+from dagi.stores.members import DaoInfo, Daos
+
+app = typer.Typer(help="DAOs: create, list, show, update, remove; and their facts.", no_args_is_help=True)
+app.add_typer(facts.app, name="facts")
+Id = Annotated[str, typer.Argument(help="The DAO's id, for example greenfood-dao.")]
+
+
+@app.command(epilog="Example: dagi dao create greenfood-dao --name 'GreenFood DAO' --open")
+def create(
+    dao: Id,
+    name: Annotated[str, typer.Option(help="The name people see.")],
+    is_open: Annotated[bool, typer.Option("--open", help="Strangers are guests.")] = False,
+    profile: Profile = None,
+    config: Config = None,
+    json: AsJson = False,
+) -> None:
+    """Found a DAO with the four default roles."""
+    made = with_database(installation(profile, config), lambda database: Daos(database, SystemClock()).create(dao, name, is_open=is_open))
+    if json:
+        as_json(made)
+    else:
+        say(f"{made.id} is founded. Next: dagi member create tg:YOUR_ID --dao {made.id} --role admin")
+
+
+@app.command("list", epilog="Example: dagi dao list --json")
+def list_all(profile: Profile = None, config: Config = None, json: AsJson = False) -> None:
+    """List all DAOs."""
+    daos = with_database(installation(profile, config), lambda database: Daos(database, SystemClock()).all())
+    if json:
+        as_json(daos)
+        return
+    rows = [(dao.id, dao.name, dao.members, dao.documents, dao.open, dao.suspended) for dao in daos]
+    table(("id", "name", "members", "documents", "open", "suspended"), rows, empty="There is no DAO yet. `dagi dao create` founds one.")
+
+
+@app.command(epilog="Example: dagi dao show greenfood-dao")
+def show(dao: Id, profile: Profile = None, config: Config = None, json: AsJson = False) -> None:
+    """Show one DAO."""
+    found = with_database(installation(profile, config), lambda database: Daos(database, SystemClock()).show(dao))
+    _print(found, json=json)
+
+
+@app.command(epilog="Example: dagi dao update greenfood-dao --suspend")
+def update(
+    dao: Id,
+    name: Annotated[str | None, typer.Option(help="The name people see.")] = None,
+    is_open: Annotated[bool | None, typer.Option("--open/--closed", help="Whether strangers are guests.")] = None,
+    suspended: Annotated[bool | None, typer.Option("--suspend/--resume", help="Whether the DAO rests.")] = None,
+    profile: Profile = None,
+    config: Config = None,
+    json: AsJson = False,
+) -> None:
+    """Change a DAO."""
+    found = with_database(
+        installation(profile, config),
+        lambda database: Daos(database, SystemClock()).update(dao, name=name, is_open=is_open, suspended=suspended),
+    )
+    _print(found, json=json)
+
+
+@app.command(epilog="Example: dagi dao remove greenfood-dao --yes")
+def remove(dao: Id, profile: Profile = None, config: Config = None, yes: Yes = False) -> None:
+    """Remove a DAO with its memberships, keys and documents."""
+    if not yes:
+        typer.confirm(f"Remove {dao} with all its memberships, keys and documents?", abort=True)
+    with_database(installation(profile, config), lambda database: Daos(database, SystemClock()).remove(dao))
+    say(f"{dao} is removed.")
+
+
+def _print(dao: DaoInfo, *, json: bool) -> None:
+    if json:
+        as_json(dao)
+        return
+    table(
+        ("id", "name", "members", "documents", "open", "suspended", "since"),
+        [(dao.id, dao.name, dao.members, dao.documents, dao.open, dao.suspended, dao.created_at)],
+        empty="",
+    )

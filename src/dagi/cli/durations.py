@@ -1,0 +1,21 @@
+"""Durations as people write them."""
+
+import re
+from datetime import timedelta
+
+from dagi.errors import Invalid
+
+_FORM = re.compile(r"(\d{1,6})([mhdw])\Z")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def duration(text: str) -> timedelta:
+    """`30m`, `12h`, `90d`, `2w`.
+
+    Raises:
+        Invalid: it is none of these.
+    """
+    match = _FORM.match(text)
+    if match is None or int(match[1]) == 0:
+        raise Invalid(f"{text!r} is no duration. Write a number and m, h, d or w, for example 90d.", field="expires")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})

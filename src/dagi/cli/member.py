@@ -1,0 +1,99 @@
+"""`dagi member`: who belongs to a DAO, with which roles."""
+
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from dagi.cli.durations import duration
+from dagi.cli.options import AsJson, Config, Profile, Yes, installation
+from dagi.cli.output import as_json, say, table
+from dagi.cli.work import with_database
+from dagi.observe.clock import SystemClock
+from dagi.stores.members import MemberAdmin, MemberInfo
+
+app = typer.Typer(help="Members of a DAO: create, list, show, update, remove.", no_args_is_help=True)
+User = Annotated[str, typer.Argument(help="An account, for example tg:12345 or dc:987.")]
+InDao = Annotated[str, typer.Option("--dao", help="The DAO's id.")]
+Roles = Annotated[list[str], typer.Option("--role", "-r", help="A role; may be given more than once.")]
+Expires = Annotated[str | None, typer.Option("--expires", help="How long the membership lasts, for example 90d or 12h.")]
+
+
+@app.command(epilog="Example: dagi member create tg:12345 --dao greenfood-dao --role member")
+def create(
+    user: User,
+    dao: InDao,
+    role: Roles,
+    name: Annotated[str, typer.Option(help="The person's name.")] = "",
+    expires: Expires = None,
+    profile: Profile = None,
+    config: Config = None,
+    json: AsJson = False,
+) -> None:
+    """Take a person into a DAO."""
+    clock, lasts = SystemClock(), _lasts(expires)
+    until = None if lasts is None else clock.now() + lasts
+    made = with_database(
+        installation(profile, config),
+        lambda database: MemberAdmin(database, clock).create(dao, user, role, name=name, expires_at=until),
+    )
+    _print([made], json=json)
+
+
+@app.command("list", epilog="Example: dagi member list --dao greenfood-dao")
+def list_all(dao: InDao, profile: Profile = None, config: Config = None, json: AsJson = False) -> None:
+    """List the members of a DAO."""
+    _print(
+        with_database(installation(profile, config), lambda database: MemberAdmin(database, SystemClock()).all(dao)),
+        json=json,
+    )
+
+
+@app.command(epilog="Example: dagi member show tg:12345 --dao greenfood-dao")
+def show(user: User, dao: InDao, profile: Profile = None, config: Config = None, json: AsJson = False) -> None:
+    """Show one member."""
+    found = with_database(installation(profile, config), lambda database: MemberAdmin(database, SystemClock()).show(dao, user))
+    _print([found], json=json)
+
+
+@app.command(epilog="Example: dagi member update tg:12345 --dao greenfood-dao --role contributor")
+def update(
+    user: User,
+    dao: InDao,
+    role: Annotated[list[str] | None, typer.Option("--role", "-r", help="The roles from now on.")] = None,
+    suspended: Annotated[bool | None, typer.Option("--suspend/--resume", help="Whether the membership rests.")] = None,
+    expires: Expires = None,
+    profile: Profile = None,
+    config: Config = None,
+    json: AsJson = False,
+) -> None:
+    """Change roles, suspend or resume a member."""
+    clock, lasts = SystemClock(), _lasts(expires)
+    until = None if lasts is None else clock.now() + lasts
+    found = with_database(
+        installation(profile, config),
+        lambda database: MemberAdmin(database, clock).update(dao, user, roles=role, suspended=suspended, expires_at=until),
+    )
+    _print([found], json=json)
+
+
+@app.command(epilog="Example: dagi member remove tg:12345 --dao greenfood-dao --yes")
+def remove(user: User, dao: InDao, profile: Profile = None, config: Config = None, yes: Yes = False) -> None:
+    """End a membership."""
+    if not yes:
+        typer.confirm(f"Remove {user} from {dao}?", abort=True)
+    with_database(installation(profile, config), lambda database: MemberAdmin(database, SystemClock()).remove(dao, user))
+    say(f"{user} is no longer a member of {dao}.")
+
+
+def _lasts(expires: str | None) -> timedelta | None:
+    return None if expires is None else duration(expires)
+
+
+def _print(members: list[MemberInfo] | tuple[MemberInfo, ...], *, json: bool) -> None:
+    if json:
+        as_json(members)
+        return
+    rows = [(member.identities, member.name, member.roles, member.suspended, member.expires_at) for member in members]
+    nobody = "The DAO has no members yet. `dagi member create` takes one in."
+    table(("accounts", "name", "roles", "suspended", "expires"), rows, empty=nobody)

@@ -1,0 +1,71 @@
+"""How commands print: tables for people, JSON for programs, errors with an exit status that means something."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from dagi.errors import DagiError
+
+EXIT_STATUSES: Final[Mapping[str, int]] = {
+    "VALIDATION_ERROR": 2,
+    "UNAUTHENTICATED": 3,
+    "RBAC_PERMISSION_DENIED": 3,
+    "DAO_SUSPENDED": 3,
+    "NOT_FOUND": 4,
+    "UNKNOWN_MODEL": 4,
+    "NO_ROUTE": 4,
+    "CONFLICT": 5,
+    "NOT_CONFIGURED": 78,
+}
+
+
+def console() -> Console:
+    """The terminal, or whatever stdout is."""
+    return Console(highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """One line for people."""
+    typer.echo(text)
+
+
+def as_json(value: object) -> None:
+    """One JSON document for programs."""
+    typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
+    """A table, or the sentence that says why there is none."""
+    if not rows:
+        say(empty)
+        return
+    shown = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    for column in columns:
+        shown.add_column(column)
+    for row in rows:
+        shown.add_row(*(_cell(value) for value in row))
+    console().print(shown)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M")
+    if isinstance(value, tuple | list):
+        return ", ".join(str(item) for item in value)
+    return "" if value is None else str(value)
+
+
+def fail(error: DagiError) -> int:
+    """Tell the error on stderr and return the exit status."""
+    allowed = error.facts.get("allowed")
+    hint = f"\nKnown: {', '.join(str(item) for item in allowed)}" if isinstance(allowed, list) and allowed else ""
+    sys.stderr.write(f"{error.message}{hint}\n")
+    return EXIT_STATUSES.get(error.code, 1)

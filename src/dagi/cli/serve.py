@@ -1,0 +1,120 @@
+"""`dagi serve`: run the stack until somebody stops it."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from typing import Annotated
+
+import msgspec
+import typer
+
+from dagi.assemble.installation import Choice, Installation, Running, write_private
+from dagi.assemble.processes import EMBEDDER, FRONT, Orders, plan
+from dagi.assemble.start import Prepared, prepare
+from dagi.cli.options import Config, Profile
+from dagi.cli.output import say, table
+from dagi.errors import ConfigError, Invalid
+from dagi.observe.log import open_log
+from dagi.observe.metrics import Metrics
+from dagi.observe.observer import LoggingObserver
+from dagi.supervisor import Supervisor
+
+SERVICES = ("router",)
+BACKLOG = 2048
+
+
+def serve(
+    services: Annotated[list[str] | None, typer.Argument(help=f"Which services; all where left out. Known: {', '.join(SERVICES)}.")] = None,
+    profile: Profile = None,
+    config: Config = None,
+    host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="The router's port; 0 takes a free one.")] = None,
+) -> None:
+    """Run the stack. Ctrl-C stops it.
+
+    Example: dagi serve --profile prod --port 9102
+    """
+    unknown = [name for name in services or () if name not in SERVICES]
+    if unknown:
+        raise Invalid(f"There is no service {unknown[0]!r}.", field="service", allowed=list(SERVICES))
+    options: dict[str, str | int | bool | None] = {}
+    if host is not None:
+        options["server.host"] = host
+    if port is not None:
+        options["server.port"] = port
+    asyncio.run(_serve(Choice(profile=profile, config=config, options=options)))
+
+
+async def _serve(choice: Choice) -> None:
+    installation = Installation.of(choice)
+    listener = _listen(installation)
+    prepared = await prepare(installation)
+    url = _url(listener)
+    observer = LoggingObserver(open_log(installation.log_plan(), "supervisor"), Metrics())
+    orders = [Orders(name=FRONT, choice=choice, url=url, listen_fd=listener.fileno())]
+    if installation.loaded.settings.knowledge.embedder:
+        orders.insert(0, Orders(name=EMBEDDER, choice=choice, url=url))
+    supervisor = Supervisor([plan(order) for order in orders], observer)
+    stop = _stop_signal()
+    try:
+        starting = asyncio.create_task(supervisor.start())
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+            write_private(installation.running_file, msgspec.json.encode(Running(os.getpid(), url)))
+            _show(installation, prepared, url, with_embedder=len(orders) > 1)
+            await stopping
+        starting.cancel()
+    finally:
+        installation.running_file.unlink(missing_ok=True)
+        await supervisor.stop(installation.loaded.settings.server.shutdown_timeout_ms / 1000 + 1)
+        listener.close()
+        say("Stopped.")
+
+
+def _listen(installation: Installation) -> socket.socket:
+    """The listening socket. The supervisor holds it, so that callers wait instead of failing while a process starts again."""
+    server = installation.loaded.settings.server
+    try:
+        family = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        return socket.create_server((server.host, server.port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        why = f"{server.host}:{server.port} cannot be listened on: {error.strerror or error}."
+        raise ConfigError(f"{why} Stop what uses it, or choose another: --port") from error
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 - named here to be replaced, not bound
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _stop_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def _show(installation: Installation, prepared: Prepared, url: str, *, with_embedder: bool) -> None:
+    settings = installation.loaded.settings
+    say(f"DAGI Stack is ready ({settings.environment}). Ctrl-C stops it.\n")
+    rows: list[tuple[object, ...]] = [("router", url, "ready", "/route, /route/explain, /ready, /metrics, /openapi.json")]
+    if with_embedder:
+        rows.append(("embedder", "unix socket", "ready", "search by meaning in the DAO's facts"))
+    table(("service", "address", "state", "what it answers"), rows, empty="")
+    sys.stdout.write("\n")
+    for note in prepared.notes:
+        say(f"note: {note}")
+    if settings.environment == "development":
+        say("note: development serves callers on this machine without a key; staging and production need one.")
+    if prepared.demo is not None:
+        say(f"\nDemo DAO: {prepared.demo.dao_id}. Demo key (kept in {settings.data_dir}/keys/demo.key):\n  {prepared.demo.key}")
+    if settings.dao.default is not None:
+        say('\nAsk it something in another terminal:\n  .venv/bin/dagi ask "Привіт! Що це за DAO і які тут проєкти?"')
+    sys.stdout.flush()

@@ -1,0 +1,153 @@
+"""Settings: every key a configuration may have, its type, its bounds and its default.
+
+The defaults are those of production: what a file does not say must not open a door. `profiles/dev.yml` relaxes them.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+VERSION = "0.3.0"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@+-]{0,63}\Z")
+_VERSION = re.compile(r"[0-9]{1,4}\.[0-9]{1,4}(\.[0-9]{1,4})?\Z")
+_DATABASE = re.compile(r"(sqlite(\+aiosqlite)?|postgres(ql)?(\+asyncpg)?)://")
+
+
+def named(text: str) -> str:
+    """The text, if it can name something in logs, metrics and headers; else `ValueError`."""
+    if not _NAME.match(text):
+        raise ValueError("must be 1 to 64 letters, digits or any of . _ - : / @ +, beginning with a letter or digit and without spaces")
+    return text
+
+
+def _version(text: str) -> str:
+    if not _VERSION.match(text):
+        raise ValueError(f'must be a version such as "{VERSION}"')
+    return text
+
+
+def _database_url(text: str) -> str:
+    if not _DATABASE.match(text):
+        raise ValueError("must begin with postgresql:// or sqlite://, or be null for SQLite in data_dir")
+    return text
+
+
+Name = Annotated[str, AfterValidator(named)]
+Text = Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class Provider(_Section):
+    """One thing that can answer. `config` belongs to the provider's type and is checked by its own settings class.
+
+    Attributes:
+        selectable: callers may choose it by its name, as a model of the OpenAI face.
+    """
+
+    name: Name
+    type: Name
+    selectable: bool = False
+    config: Mapping[str, object] = Field(default_factory=dict, repr=False)
+
+
+class Rotation(_Section):
+    """When a log file is closed and how many are kept."""
+
+    max_size_mb: int = Field(default=100, ge=1, le=10_000)
+    max_files: int = Field(default=10, ge=1, le=1_000)
+
+
+class Logging(_Section):
+    """What the log tells and how."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    format: Literal["json", "console"] = "json"
+    rotation: Rotation = Rotation()
+
+
+class Dao(_Section):
+    """Which DAO is there without being asked for.
+
+    Attributes:
+        default: the DAO a keyless call of development means when it names none.
+        demo: seed the demo DAO when the database is empty.
+    """
+
+    default: Name | None = None
+    demo: bool = False
+
+
+class Server(_Section):
+    """Where the stack listens and how long it waits for a caller. Port 0 takes a free one."""
+
+    host: Text = "127.0.0.1"
+    port: int = Field(default=9102, ge=0, le=65_535)
+    max_body_bytes: int = Field(default=1_048_576, ge=1_024, le=1_073_741_824)
+    body_timeout_ms: int = Field(default=10_000, ge=100, le=600_000)
+    shutdown_timeout_ms: int = Field(default=10_000, ge=0, le=600_000)
+
+
+class Database(_Section):
+    """Where data is kept. No url means SQLite in `data_dir`."""
+
+    url: Annotated[str, AfterValidator(_database_url)] | None = Field(default=None, repr=False)
+
+
+class Dialogs(_Section):
+    """How exchanges are written and how much of them a model is shown."""
+
+    flush_ms: int = Field(default=50, ge=1, le=1_000)
+    buffer: int = Field(default=10_000, ge=1, le=10_000_000)
+    durability: Literal["batched", "before_reply"] = "batched"
+    history_tokens: int = Field(default=1_500, ge=0, le=1_000_000)
+
+
+class Retention(_Section):
+    """How long message text is kept."""
+
+    dialogs_days: int = Field(default=90, ge=1, le=36_500)
+
+
+class Knowledge(_Section):
+    """Search in a DAO's own facts.
+
+    Attributes:
+        embedder: search by meaning as well as by words.
+        search_timeout_ms: after this long a search goes on with words alone.
+        quote: facts the provider `facts` quotes.
+        context_facts: facts a model is shown.
+    """
+
+    embedder: bool = True
+    search_timeout_ms: int = Field(default=50, ge=1, le=60_000)
+    quote: int = Field(default=3, ge=1, le=20)
+    context_facts: int = Field(default=5, ge=0, le=50)
+
+
+class Settings(_Section):
+    """The whole configuration, frozen.
+
+    Attributes:
+        version: the version of this schema the files were written for.
+        routing_rules: kept as they were written; `rules` compiles them.
+    """
+
+    version: Annotated[str, AfterValidator(_version)] = VERSION
+    environment: Literal["development", "staging", "production"] = "production"
+    debug: bool = False
+    llm_providers: Annotated[tuple[Provider, ...], Field(strict=False)] = ()
+    routing_rules: Annotated[tuple[Mapping[str, object], ...], Field(strict=False, repr=False)] = ()
+    logging: Logging = Logging()
+    dao: Dao = Dao()
+    server: Server = Server()
+    data_dir: Text = ".dagi"
+    database: Database = Database()
+    dialogs: Dialogs = Dialogs()
+    retention: Retention = Retention()
+    knowledge: Knowledge = Knowledge()

@@ -1,0 +1,243 @@
+"""The one exception tree.
+
+::
+
+    DagiError                      what happened, where, what to do; `code` is the contract, `facts` go to the caller
+    ├── Invalid                    VALIDATION_ERROR: the request is wrong; names the field
+    │   └── ContextTooLong         CONTEXT_TOO_LONG: the conversation does not fit the model
+    ├── Unauthenticated            UNAUTHENTICATED: no key, or not one of ours
+    ├── Denied                     RBAC_PERMISSION_DENIED: the grant does not cover what was asked
+    │   └── Suspended              DAO_SUSPENDED: said to members only
+    ├── Missing                    NOT_FOUND
+    │   ├── UnknownModel           UNKNOWN_MODEL
+    │   ├── UnknownTool            UNKNOWN_TOOL
+    │   ├── UnknownWorkflow        UNKNOWN_WORKFLOW
+    │   └── NoRoute                NO_ROUTE: no rule matches
+    ├── MethodNotAllowed           METHOD_NOT_ALLOWED
+    ├── Conflict                   CONFLICT: it exists already, or changed meanwhile
+    ├── PayloadTooLarge            PAYLOAD_TOO_LARGE
+    ├── UnsupportedMediaType       UNSUPPORTED_MEDIA_TYPE
+    ├── TargetFailure              a target did not answer; another one may
+    │   ├── ProviderError          PROVIDER_ERROR: it answered with an error, or with something unusable
+    │   │   └── ProviderBusy       the same, but it asked for patience (429)
+    │   ├── ProviderTimeout        PROVIDER_TIMEOUT
+    │   ├── ProviderUnavailable    PROVIDER_UNAVAILABLE: refused before it was asked (its breaker is open)
+    │   ├── QueueFull              QUEUE_FULL: too many wait already
+    │   └── NotConfigured          NOT_CONFIGURED: it lacks a key or a model
+    ├── AccessUnavailable          ACCESS_UNAVAILABLE: the decision cannot be made, so it is a denial
+    ├── Overloaded                 QUEUE_FULL: the stack itself cannot take more (nothing may go unrecorded)
+    ├── ConfigError                a mistake in the configuration; stops the start or the reload
+    ├── StoreError                 the database cannot be used; says why
+    └── Internal                   INTERNAL: a defect of ours
+"""
+
+from typing import ClassVar
+
+
+class DagiError(Exception):
+    """Base of every error the stack raises on purpose.
+
+    Args:
+        message: one sentence a person can act on; it may reach the caller, so it holds no secret, host path or text of others.
+        facts: JSON values that go beside the message into the error answer.
+    """
+
+    code: ClassVar[str] = "INTERNAL"
+
+    def __init__(self, message: str, **facts: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.facts = facts
+
+    @property
+    def retry_after_s(self) -> float | None:
+        """Seconds after which another try makes sense, where that is known."""
+        value = self.facts.get("retry_after_s")
+        return float(value) if isinstance(value, int | float) else None
+
+
+class Invalid(DagiError):
+    """The request cannot be understood. `field` names where the mistake is."""
+
+    code = "VALIDATION_ERROR"
+
+    def __init__(self, message: str, *, field: str, **facts: object) -> None:
+        super().__init__(message, field=field, **facts)
+
+
+class ContextTooLong(Invalid):
+    """The conversation is longer than the model can read."""
+
+    code = "CONTEXT_TOO_LONG"
+
+
+class Unauthenticated(DagiError):
+    """The caller did not prove who it is."""
+
+    code = "UNAUTHENTICATED"
+
+
+class Denied(DagiError):
+    """The sender may not do this. An unknown DAO and a missing membership look the same from outside."""
+
+    code = "RBAC_PERMISSION_DENIED"
+
+
+class Suspended(Denied):
+    """The DAO is suspended; only its own members are told."""
+
+    code = "DAO_SUSPENDED"
+
+
+class Missing(DagiError):
+    """What was named does not exist."""
+
+    code = "NOT_FOUND"
+
+
+class UnknownModel(Missing):
+    """No provider of that name can be chosen by the caller."""
+
+    code = "UNKNOWN_MODEL"
+
+
+class UnknownTool(Missing):
+    """No developer tool has that name."""
+
+    code = "UNKNOWN_TOOL"
+
+
+class UnknownWorkflow(Missing):
+    """No workflow has that name."""
+
+    code = "UNKNOWN_WORKFLOW"
+
+
+class NoRoute(Missing):
+    """No routing rule matches the message."""
+
+    code = "NO_ROUTE"
+
+
+class MethodNotAllowed(DagiError):
+    """The path exists, the method does not. `allow` lists those that do."""
+
+    code = "METHOD_NOT_ALLOWED"
+
+
+class Conflict(DagiError):
+    """It exists already, or somebody changed it meanwhile."""
+
+    code = "CONFLICT"
+
+
+class PayloadTooLarge(DagiError):
+    """The body is larger than this server reads."""
+
+    code = "PAYLOAD_TOO_LARGE"
+
+
+class UnsupportedMediaType(DagiError):
+    """The body is not JSON."""
+
+    code = "UNSUPPORTED_MEDIA_TYPE"
+
+
+class TargetFailure(DagiError):
+    """A target did not answer.
+
+    Attributes:
+        provider: the target's name in the configuration.
+        retryable: the same target may answer when asked again.
+        unhealthy: it says something about the target's health, so a breaker counts it.
+    """
+
+    retryable: bool = False
+    unhealthy: bool = False
+
+    def __init__(self, message: str, *, provider: str, **facts: object) -> None:
+        super().__init__(message, provider=provider, **facts)
+        self.provider = provider
+
+
+class ProviderError(TargetFailure):
+    """The provider answered with an error, or with something that is no answer.
+
+    Args:
+        upstream_status: its HTTP status, where there was one. A 4xx is our own request's fault (or our key's): it is neither
+            tried again nor held against the provider's health.
+    """
+
+    code = "PROVIDER_ERROR"
+
+    def __init__(self, message: str, *, provider: str, upstream_status: int | None = None, **facts: object) -> None:
+        if upstream_status is not None:
+            facts["upstream_status"] = upstream_status
+        super().__init__(message, provider=provider, **facts)
+        ours = upstream_status is not None and 400 <= upstream_status <= 499
+        self.retryable = not ours
+        self.unhealthy = not ours
+
+
+class ProviderBusy(ProviderError):
+    """The provider asked for patience (HTTP 429); `retry_after_s` says how much, where it did."""
+
+    def __init__(self, message: str, *, provider: str, **facts: object) -> None:
+        super().__init__(message, provider=provider, upstream_status=429, **facts)
+        self.retryable = True
+
+
+class ProviderTimeout(TargetFailure):
+    """The provider did not answer in time."""
+
+    code = "PROVIDER_TIMEOUT"
+    retryable = True
+    unhealthy = True
+
+
+class ProviderUnavailable(TargetFailure):
+    """The provider was not asked: its breaker is open after repeated failures."""
+
+    code = "PROVIDER_UNAVAILABLE"
+
+
+class QueueFull(TargetFailure):
+    """Too many requests wait for the provider already, or one waited too long."""
+
+    code = "QUEUE_FULL"
+
+
+class NotConfigured(TargetFailure):
+    """The provider lacks something the operator has to set, for example its key."""
+
+    code = "NOT_CONFIGURED"
+
+
+class AccessUnavailable(DagiError):
+    """Memberships cannot be read, so no decision can be made: a denial."""
+
+    code = "ACCESS_UNAVAILABLE"
+
+
+class Overloaded(DagiError):
+    """The stack cannot take the request now without losing its record."""
+
+    code = "QUEUE_FULL"
+
+
+class ConfigError(DagiError):
+    """The configuration is wrong. The message is complete: every mistake with file, line, key and what to write."""
+
+    code = "NOT_CONFIGURED"
+
+
+class StoreError(DagiError):
+    """The database cannot be opened or migrated; says why and what to do."""
+
+    code = "NOT_CONFIGURED"
+
+
+class Internal(DagiError):
+    """A defect of ours. The caller sees the request id alone."""
+
+    code = "INTERNAL"

@@ -1,0 +1,225 @@
+"""What is said, who says it, what they may do, and what came back.
+
+Values only: immutable, with no behaviour beyond reading them. A JSON value is typed `object`.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from dagi.errors import Denied, Suspended
+
+Mode = Literal["chat", "devtools", "crew"]
+Source = Literal["telegram", "discord", "dify", "mcp", "api", "cli"]
+Role = Literal["system", "user", "assistant"]
+
+MODES: tuple[Mode, ...] = ("chat", "devtools", "crew")
+SOURCES: tuple[Source, ...] = ("telegram", "discord", "dify", "mcp", "api", "cli")
+
+
+class Sender(msgspec.Struct, frozen=True, kw_only=True):
+    """Who said it.
+
+    Attributes:
+        user_id: an identity such as `tg:12345`, `dc:987`, `key:<id>`.
+        session_id: the conversation the message belongs to; empty when it stands alone.
+    """
+
+    dao_id: str
+    user_id: str
+    source: Source = "api"
+    session_id: str = ""
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """One utterance of a conversation."""
+
+    role: Role
+    text: str
+
+
+class Attachment(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that came with a message: `ref` is where its channel keeps it, never its content."""
+
+    media_type: str
+    name: str = ""
+    size_bytes: int = 0
+    ref: str = ""
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True):
+    """One passage a DAO wrote about itself.
+
+    Attributes:
+        source: the document's name, shown beside every quotation.
+        title: the heading the passage stands under.
+        score: rank fusion score, comparable within one search only; it says nothing about truth or relevance as such.
+    """
+
+    id: str
+    source: str
+    title: str
+    text: str
+    score: float = 0.0
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """What the router adds to a message before a target sees it. All of it is data, none of it instructions.
+
+    Attributes:
+        facts: passages of the DAO's own documents, best first; None when nobody has searched.
+        roles: the sender's roles; None when they are not to be told.
+        history: the session's earlier turns, oldest first.
+    """
+
+    dao_name: str = ""
+    facts: tuple[Fact, ...] | None = None
+    roles: tuple[str, ...] | None = None
+    history: tuple[Turn, ...] = ()
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How long the answer may take.
+
+    Attributes:
+        timeout_s: one target, all its attempts together, its queue not counted; None leaves the target's own.
+        deadline: when the whole request must be over, on the monotonic clock; None for no end.
+    """
+
+    timeout_s: float | None = None
+    deadline: float | None = None
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """What was said.
+
+    Attributes:
+        id: the request id, one through all services.
+        prompt: what is asked now, the last user turn.
+        earlier: the turns the caller itself sent before it (`messages` of the request), oldest first.
+        tool, params: what to do in mode `devtools`.
+        workflow, inputs: what to run in mode `crew`.
+        provider: the provider the caller wishes for; a rule decides whether the wish counts.
+        metadata: any further JSON the caller sent, for rules to match on. Never trusted as a right.
+        options: the caller's model parameters as unparsed JSON, passed on as they are.
+    """
+
+    id: str
+    sender: Sender
+    prompt: str = ""
+    mode: Mode = "chat"
+    earlier: tuple[Turn, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    agent: str | None = None
+    task_type: str | None = None
+    provider: str | None = None
+    tool: str | None = None
+    params: Mapping[str, object] = {}
+    workflow: str | None = None
+    inputs: Mapping[str, object] = {}
+    metadata: Mapping[str, object] = {}
+    options: msgspec.Raw | None = None
+    context: Context = Context()
+    limits: Limits = Limits()
+
+    def tokens(self) -> int:
+        """Estimate of the tokens the caller sent: UTF-8 bytes / 4, which is near enough for choosing a model."""
+        size = len(self.prompt.encode()) + sum(len(turn.text.encode()) for turn in self.earlier)
+        return size // 4
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
+    """What the sender may do in that DAO, and why.
+
+    Attributes:
+        reason: `role_grants`, `guest_of_open_dao`, `not_a_member`, `suspended` (the member), `dao_suspended`, `expired`.
+        decision_id: names this decision in logs and errors.
+    """
+
+    dao_id: str
+    user_id: str
+    roles: tuple[str, ...] = ()
+    entitlements: frozenset[str] = frozenset()
+    reason: str = "not_a_member"
+    decision_id: str = ""
+
+    def allows(self, entitlement: str) -> bool:
+        """Whether the grant covers the entitlement; `workflow.run:*` covers every `workflow.run:<name>`."""
+        if entitlement in self.entitlements:
+            return True
+        family, colon, _ = entitlement.partition(":")
+        return bool(colon) and f"{family}:*" in self.entitlements
+
+    def require(self, entitlement: str) -> None:
+        """Let the request pass, or end it.
+
+        Raises:
+            Suspended: the sender is a member of a DAO that is suspended.
+            Denied: the grant does not cover the entitlement.
+        """
+        if self.allows(entitlement):
+            return
+        if self.reason == "dao_suspended":
+            raise Suspended(
+                f"The DAO {self.dao_id} is suspended; its admins can say why.",
+                reason=self.reason,
+                decision_id=self.decision_id,
+            )
+        role = self.roles[0] if self.roles else None
+        reason = "role_lacks_entitlement" if self.entitlements else self.reason
+        raise Denied(
+            _DENIALS.get(reason, "This is not allowed for you here.").format(entitlement=entitlement, role=role),
+            user_role=role,
+            required_entitlement=entitlement,
+            reason=reason,
+            decision_id=self.decision_id,
+        )
+
+
+# Said to a stranger and for a DAO that does not exist alike: the answer must not tell them apart.
+_DENIALS = {
+    "not_a_member": "You are not a member of this DAO. Ask one of its admins for an invitation.",
+    "suspended": "Your membership is suspended. Ask one of the DAO's admins.",
+    "expired": "Your membership has expired. Ask one of the DAO's admins to renew it.",
+    "role_lacks_entitlement": "This needs the entitlement {entitlement}, which the role {role} does not have. Ask one of the DAO's admins.",
+}
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens of one exchange, as the provider counted them."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One try at one provider. `outcome` is `ok` or the code of the error; `detail` its sentence."""
+
+    provider: str
+    outcome: str
+    ms: float
+    detail: str = ""
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """What came back for a message.
+
+    Attributes:
+        data: structured results beside the text: quoted facts with their sources, a tool's output, a workflow's result.
+        timings_ms: `access`, `queue`, `provider`, `total` in milliseconds.
+    """
+
+    request_id: str
+    mode: Mode
+    rule: str
+    provider: str
+    model: str
+    text: str
+    data: Mapping[str, object]
+    usage: Usage
+    timings_ms: Mapping[str, float]
+    attempts: tuple[Attempt, ...]
+    finish_reason: str = "stop"
+    cached: bool = False

@@ -1,0 +1,54 @@
+"""The observer of a process: one log line and the counters for each exchange."""
+
+from structlog.typing import FilteringBoundLogger
+
+from dagi.observe.metrics import Metrics
+from dagi.ports.dialogs import Exchange
+
+# Ends that are nobody's fault but the caller's own: worth a line, not a warning.
+_QUIET = frozenset({"ok", "cancelled", "VALIDATION_ERROR", "RBAC_PERMISSION_DENIED", "DAO_SUSPENDED", "NO_ROUTE", "UNKNOWN_MODEL"})
+
+
+class LoggingObserver:
+    """Implements the port Observer."""
+
+    def __init__(self, log: FilteringBoundLogger, metrics: Metrics) -> None:
+        self._log = log
+        self._metrics = metrics
+
+    def finished(self, exchange: Exchange) -> None:
+        """See the port Observer."""
+        self._metrics.finished(exchange)
+        message, grant = exchange.message, exchange.grant
+        say = self._log.info if exchange.outcome in _QUIET else self._log.warning
+        say(
+            "exchange",
+            request_id=message.id,
+            user_id=message.sender.user_id,
+            dao_id=message.sender.dao_id,
+            source=message.sender.source,
+            mode=message.mode,
+            rule=exchange.rule or None,
+            provider=exchange.provider or None,
+            attempts=[f"{attempt.provider}:{attempt.outcome}" for attempt in exchange.attempts],
+            reason=grant.reason if grant is not None else None,
+            duration_ms=round(exchange.timings_ms["total"], 1),
+            status=exchange.outcome,
+        )
+
+    def note(self, event: str, **facts: object) -> None:
+        """See the port Observer. `level` among the facts is the line's level."""
+        self._metrics.note(event)
+        level = facts.pop("level", "info")
+        say = self._log.error if level == "error" else self._log.warning if level == "warning" else self._log.info
+        say(event, **facts)
+
+
+class SilentObserver:
+    """For commands, which print what they have to say themselves."""
+
+    def finished(self, exchange: Exchange) -> None:
+        """Nothing."""
+
+    def note(self, event: str, **facts: object) -> None:
+        """Nothing."""

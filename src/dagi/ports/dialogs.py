@@ -1,0 +1,108 @@
+"""Dialogs: every exchange, durably recorded, and a session's history."""
+
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Protocol
+
+from dagi.errors import DagiError, TargetFailure
+from dagi.message import Attempt, Grant, Message, Reply, Turn, Usage
+from dagi.ports.target import Data, Delta, End, Event, Failure, Tried, Used, Waited
+
+
+class Exchange:
+    """One question with its answer: the account of a request, written while it runs and recorded when it is over.
+
+    Attributes:
+        message: what was asked. `grant` and `rule` stay None when the request ended before they were known.
+        outcome: `ok`, `cancelled` (the caller went away), or the code of the error.
+        timings_ms: `access`, `queue`, `provider`, `total`.
+    """
+
+    def __init__(self, message: Message, *, at: datetime, started: float) -> None:
+        self.message = message
+        self.at = at
+        self.started = started
+        self.grant: Grant | None = None
+        self.rule = ""
+        self.provider = ""
+        self.model = ""
+        self.finish_reason = ""
+        self.outcome = "cancelled"
+        self.error: DagiError | None = None
+        self.usage = Usage()
+        self.attempts: list[Attempt] = []
+        self.data: dict[str, object] = {}
+        self.timings_ms: dict[str, float] = {"access": 0.0, "queue": 0.0, "provider": 0.0, "total": 0.0}
+        self._text: list[str] = []
+
+    def hear(self, event: Event) -> None:
+        """Take one event of the answer into the account."""
+        match event:
+            case Delta(text):
+                self._text.append(text)
+            case Used(usage):
+                self.usage = usage
+            case Tried(attempt):
+                self.attempts.append(attempt)
+                self.timings_ms["provider"] += attempt.ms
+            case Waited(ms):
+                self.timings_ms["queue"] += ms
+            case Data(values):
+                self.data.update(values)
+            case End(provider=provider, model=model, finish_reason=reason):
+                self.provider, self.model, self.finish_reason = provider, model, reason
+                self.outcome = "ok"
+            case Failure(error):
+                self.failed(error)
+            case _:
+                pass
+
+    def failed(self, error: DagiError) -> None:
+        """The request ended with an error."""
+        self.outcome = error.code
+        self.error = error
+        if isinstance(error, TargetFailure):
+            self.provider = error.provider
+
+    @property
+    def text(self) -> str:
+        """The answer's text so far."""
+        return "".join(self._text)
+
+    def reply(self) -> Reply:
+        """The whole answer, for callers that do not stream."""
+        return Reply(
+            request_id=self.message.id,
+            mode=self.message.mode,
+            rule=self.rule,
+            provider=self.provider,
+            model=self.model,
+            text=self.text,
+            data=self.data,
+            usage=self.usage,
+            timings_ms={name: round(ms, 3) for name, ms in self.timings_ms.items()},
+            attempts=tuple(self.attempts),
+            finish_reason=self.finish_reason,
+        )
+
+
+class Dialogs(Protocol):
+    """The record of what was asked and answered."""
+
+    def recording(self, exchange: Exchange) -> AbstractContextManager[None]:
+        """Keep a place in the write buffer for the exchange, and record it when the context ends, however it ends.
+
+        Exchanges whose grant allows nothing are not kept: a stranger must not be able to fill the disk.
+
+        Raises:
+            Overloaded: no place is left; nothing may go unrecorded, so nothing may start.
+        """
+        ...
+
+    async def saved(self) -> None:
+        """Wait until everything that was recorded before this call is on disk."""
+        ...
+
+    async def history(self, message: Message, tokens: int) -> tuple[Turn, ...]:
+        """The latest turns of the sender's own session, oldest first, that fit into the number of tokens (bytes / 4)."""
+        ...

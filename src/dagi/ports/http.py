@@ -1,0 +1,60 @@
+"""HttpClient: requests to servers outside, for model providers and platforms."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+import msgspec
+
+
+class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One request. `url` is absolute; `body` is sent as it is."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = {}
+    body: bytes = b""
+
+
+class HttpFailure(Exception):
+    """No usable answer came from the server: refused, unreachable, reset, TLS, broken framing. Holds a sentence without secrets."""
+
+
+class HttpResponse(Protocol):
+    """The head of an answer, and its body as it arrives."""
+
+    status: int
+
+    def header(self, name: str) -> str | None:
+        """The header's first value; the name in any case."""
+        ...
+
+    def chunks(self) -> AsyncGenerator[bytes]:
+        """The body's bytes as they arrive, unbuffered.
+
+        Raises:
+            HttpFailure: the connection broke before the body's end.
+        """
+        ...
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body.
+
+        Raises:
+            HttpFailure: the connection broke, or the body is longer than `limit` bytes.
+        """
+        ...
+
+
+class HttpClient(Protocol):
+    """One pooled client a process. Leaving the context closes or gives back the connection; it follows no redirects."""
+
+    def open(self, request: HttpRequest) -> AbstractAsyncContextManager[HttpResponse]:
+        """Send the request and yield once the head of the answer is there.
+
+        Timeouts belong to the caller: cancelling closes the connection.
+
+        Raises:
+            HttpFailure: see its docstring.
+        """
+        ...

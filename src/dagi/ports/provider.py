@@ -1,0 +1,65 @@
+"""Provider: a kind of model server, behind the entry-point group `dagi.providers`."""
+
+from typing import Literal, Protocol, TypeVar
+
+import msgspec
+
+from dagi.ports.clock import Clock
+from dagi.ports.facts import Facts
+from dagi.ports.http import HttpClient
+from dagi.ports.target import Target
+
+SettingsT = TypeVar("SettingsT")
+
+
+class ProviderTools(msgspec.Struct, frozen=True, kw_only=True):
+    """What a provider may use of the world.
+
+    Attributes:
+        api_key: its key, resolved from `api_key_env` or `api_key_file` of its settings; None where there is none.
+    """
+
+    http: HttpClient
+    facts: Facts
+    clock: Clock
+    api_key: str | None = None
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing a check found out.
+
+    Attributes:
+        what: one sentence without secrets.
+        fix: what the operator can do about it; empty where nothing is to be done.
+    """
+
+    severity: Literal["ok", "warning", "error"]
+    what: str
+    fix: str = ""
+
+
+class Provider(Protocol[SettingsT]):
+    """One kind of model server.
+
+    Attributes:
+        Settings: the class (a frozen pydantic model that forbids unknown keys) of the provider's own configuration keys.
+        needs_key: it cannot answer without a key, so without one it is `not_configured`.
+    """
+
+    @property
+    def Settings(self) -> type[SettingsT]:  # noqa: N802 (it is a class)
+        """See the class."""
+        ...
+
+    @property
+    def needs_key(self) -> bool:
+        """See the class."""
+        ...
+
+    def build(self, name: str, settings: SettingsT, tools: ProviderTools) -> Target:
+        """The target that answers under this name. Touches no network."""
+        ...
+
+    async def check(self, name: str, settings: SettingsT, tools: ProviderTools) -> tuple[Finding, ...]:
+        """Whether it could answer now: reachable, model there, key accepted. Never raises for what it finds; set a timeout around it."""
+        ...

@@ -1,0 +1,106 @@
+"""Target: whatever can answer. A model, the devtools, the crews, and every wrapper around one of them."""
+
+from collections.abc import AsyncGenerator, Mapping
+from typing import Protocol
+
+import msgspec
+
+from dagi.errors import DagiError
+from dagi.message import Attempt, Grant, Message, Usage
+
+
+class Delta(msgspec.Struct, frozen=True):
+    """A piece of the answer's text. `raw` is the upstream's own bytes for it, where nothing had to change."""
+
+    text: str
+    raw: bytes | None = None
+
+
+class Thought(msgspec.Struct, frozen=True):
+    """A piece of a reasoning model's thinking, which is not part of the answer."""
+
+    text: str
+    raw: bytes | None = None
+
+
+class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of a tool call: id and name come with the first piece of an index, arguments in any number of pieces."""
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+    raw: bytes | None = None
+
+
+class Data(msgspec.Struct, frozen=True):
+    """Structured results, merged into the reply's `data`."""
+
+    values: Mapping[str, object]
+
+
+class Used(msgspec.Struct, frozen=True):
+    """What the answer cost."""
+
+    usage: Usage
+    raw: bytes | None = None
+
+
+class Waited(msgspec.Struct, frozen=True):
+    """Time spent in a provider's queue."""
+
+    ms: float
+
+
+class Tried(msgspec.Struct, frozen=True):
+    """One attempt is over, well or badly."""
+
+    attempt: Attempt
+
+
+class End(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer is complete."""
+
+    provider: str
+    model: str
+    finish_reason: str = "stop"
+    raw: bytes | None = None
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """The answer broke off after its first piece had been passed on; nothing follows."""
+
+    error: DagiError
+
+
+Event = Delta | Thought | ToolCall | Data | Used | Waited | Tried | End | Failure
+CONTENT = (Delta, Thought, ToolCall, Data)
+
+
+class Target(Protocol):
+    """One protocol for everything that answers; streaming is its base form."""
+
+    def open(self, message: Message, grant: Grant) -> AsyncGenerator[Event]:
+        """Answer the message as a stream of events.
+
+        The stream either ends with `End` or `Failure`, or raises a `DagiError` before any content event: an error that is raised
+        left nothing behind, so another target may still answer; one that is yielded came too late for that. `Waited` and `Tried`
+        may come at any time. Closing the generator stops the work at once.
+        """
+        ...
+
+
+class Targets(Protocol):
+    """The configured targets by name."""
+
+    def chain(self, names: tuple[str, ...]) -> Target:
+        """One target that asks the named ones in order until one answers.
+
+        Raises:
+            UnknownModel: a name is not configured.
+        """
+        ...
+
+    def selectable(self) -> frozenset[str]:
+        """Names a caller may choose for itself."""
+        ...

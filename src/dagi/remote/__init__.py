@@ -1,0 +1,1 @@
+"""Our own services in other processes, behind the same ports."""

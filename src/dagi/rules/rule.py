@@ -1,0 +1,102 @@
+"""What a routing rule is once it is compiled."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from dagi.errors import Invalid, UnknownModel
+from dagi.message import Grant, Message
+
+Test = Callable[[Message, Grant], bool]
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rule asks the router to add to the message."""
+
+    facts: bool = False
+    roles: bool = False
+    history: bool = False
+
+    @property
+    def anything(self) -> bool:
+        """Whether there is anything to add."""
+        return self.facts or self.roles or self.history
+
+
+EVERYTHING = Wanted(facts=True, roles=True, history=True)
+NOTHING = Wanted()
+
+
+class Condition(msgspec.Struct, frozen=True, kw_only=True):
+    """One condition of a rule.
+
+    Attributes:
+        key: its name in the configuration.
+        text: how it is shown in an explanation.
+        test: whether it holds for a message and a grant.
+        values: for equality conditions, the values any of which satisfies it; None for the others.
+    """
+
+    key: str
+    text: str
+    test: Test
+    values: frozenset[str] | None = None
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule: when all its conditions hold, these targets are asked in this order.
+
+    Attributes:
+        providers: the first target and its fallbacks; without the caller's wish when `by_wish`.
+        by_wish: the caller's `metadata.provider` comes first (`use_metadata: provider`).
+        timeout_s: for each target; None leaves the target's own.
+        deadline_s: for the whole request; None for no end.
+        requires: the entitlement needed; None lets the mode decide.
+        wanted: what to add to the message; None lets the face decide.
+    """
+
+    name: str
+    priority: int
+    conditions: tuple[Condition, ...]
+    providers: tuple[str, ...]
+    by_wish: bool = False
+    timeout_s: float | None = None
+    deadline_s: float | None = None
+    requires: str | None = None
+    wanted: Wanted | None = None
+
+    def matches(self, message: Message, grant: Grant) -> bool:
+        """Whether every condition holds."""
+        return all(condition.test(message, grant) for condition in self.conditions)
+
+    def chain(self, message: Message, selectable: frozenset[str]) -> tuple[str, ...]:
+        """The names of the targets to ask, in order.
+
+        Raises:
+            UnknownModel: the caller wishes for a provider it may not choose.
+            Invalid: the rule follows the caller's wish, and there is neither a wish nor a fallback.
+        """
+        if not self.by_wish:
+            return self.providers
+        wish = message.provider
+        if wish is None:
+            if not self.providers:
+                raise Invalid(f"The rule {self.name} needs metadata.provider.", field="metadata.provider", allowed=sorted(selectable))
+            return self.providers
+        if wish not in selectable:
+            raise UnknownModel("That provider cannot be chosen here.", provider=wish[:64], allowed=sorted(selectable))
+        return (wish, *(name for name in self.providers if name != wish))
+
+
+class Complaint(msgspec.Struct, frozen=True):
+    """A mistake in the configuration of the rules.
+
+    Attributes:
+        path: where: the rule's index, then the keys inside it.
+        text: what is wrong and what to write.
+        fatal: whether the configuration cannot be used like this; otherwise it is a warning.
+    """
+
+    path: tuple[str | int, ...]
+    text: str
+    fatal: bool = True

@@ -1,0 +1,1 @@
+"""The faces: HTTP in, a call of the port, HTTP out. Decode, call, encode; no decisions."""

@@ -1,0 +1,183 @@
+"""From an ASGI server to a face and back: reading bodies within limits, sending answers, noticing callers who left.
+
+The ASGI specification (asgi.readthedocs.io, HTTP protocol 2.x) gives the shapes of scope, receive and send.
+"""
+
+import asyncio
+import re
+import secrets
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import aclosing
+from typing import Any, Final
+
+import msgspec
+
+from dagi.errors import DagiError, Internal, Invalid, PayloadTooLarge
+from dagi.ports.observer import Observer
+from dagi.services.errors import encode, error_body, error_headers, status_of
+from dagi.services.face import JSON, Answer, Request, Table
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}\Z")
+
+
+class BodyLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of a body is read, and how long that may take."""
+
+    max_bytes: int
+    timeout_s: float
+
+
+class CallerGone(Exception):
+    """The caller hung up; there is nobody to answer."""
+
+
+class AsgiFace:
+    """An ASGI application over a table of endpoints."""
+
+    def __init__(self, table: Table, limits: BodyLimits, observer: Observer) -> None:
+        self._table = table
+        self._limits = limits
+        self._observer = observer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or answer the server's lifespan."""
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        if scope["type"] != "http":
+            return
+        headers = dict(scope["headers"])
+        request_id = _request_id(headers.get(b"x-request-id"))
+        try:
+            answer = await self._answer(scope, headers, request_id, receive)
+        except CallerGone:
+            return
+        except DagiError as error:
+            answer = error_answer(error, request_id)
+        except Exception as error:  # noqa: BLE001 - the process edge: a defect of ours must not take the server down
+            self._observer.note("internal_error", level="error", request_id=request_id, path=scope["path"], exc_info=error)
+            answer = error_answer(Internal("An internal error occurred."), request_id)
+        await _send(answer, request_id, scope["method"] == "HEAD", receive, send)
+
+    async def _answer(self, scope: Scope, headers: dict[bytes, bytes], request_id: str, receive: Receive) -> Answer:
+        endpoint = self._table.find(scope["method"], scope["path"])
+        body = await self._read(headers, receive) if endpoint.method in {"POST", "PUT", "PATCH"} else b""
+        client = scope.get("client")
+        request = Request(
+            id=request_id,
+            method=endpoint.method,
+            path=scope["path"],
+            headers=headers,
+            peer=client[0] if client else "",
+            body=body,
+        )
+        return await _unless_gone(endpoint.handler(request), receive)
+
+    async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+        declared = headers.get(b"content-length", b"")
+        if declared.isdigit() and int(declared) > self._limits.max_bytes:
+            raise _too_large(self._limits.max_bytes)
+        event = await self._receive(receive)
+        body: bytes = event.get("body", b"")
+        if not event.get("more_body", False):
+            self._check_size(len(body))
+            return body
+        parts, size = [body], len(body)
+        try:
+            async with asyncio.timeout(self._limits.timeout_s):
+                while event.get("more_body", False):
+                    self._check_size(size)
+                    event = await self._receive(receive)
+                    parts.append(event.get("body", b""))
+                    size += len(parts[-1])
+        except TimeoutError as error:
+            raise Invalid(f"The body did not arrive within {self._limits.timeout_s:g} s.", field="body") from error
+        self._check_size(size)
+        return b"".join(parts)
+
+    async def _receive(self, receive: Receive) -> MutableMapping[str, Any]:
+        event = await receive()
+        if event["type"] == "http.disconnect":
+            raise CallerGone
+        return event
+
+    def _check_size(self, size: int) -> None:
+        if size > self._limits.max_bytes:
+            raise _too_large(self._limits.max_bytes)
+
+
+def _too_large(limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(f"The body is larger than the {limit} bytes this server reads (server.max_body_bytes).", max_bytes=limit)
+
+
+def _request_id(given: bytes | None) -> str:
+    if given is not None and _REQUEST_ID.match(given):
+        return given.decode()
+    return secrets.token_hex(16)
+
+
+async def _unless_gone(work: Awaitable[Answer], receive: Receive) -> Answer:
+    """Do the work; when the caller hangs up meanwhile, stop it."""
+    task = asyncio.current_task()
+    gone = False
+
+    async def watch() -> None:
+        nonlocal gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        if task is not None:
+            task.cancel()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if gone and task is not None:
+            task.uncancel()
+            raise CallerGone from None
+        raise
+    finally:
+        watcher.cancel()
+
+
+def error_answer(error: DagiError, request_id: str) -> Answer:
+    """An error as an answer."""
+    return Answer(status=status_of(error), headers=[JSON, *error_headers(error)], body=encode(error_body(error, request_id)))
+
+
+async def _send(answer: Answer, request_id: str, is_head: bool, receive: Receive, send: Send) -> None:  # noqa: FBT001
+    headers = [*answer.headers, (b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
+    if answer.chunks is None:
+        headers.append((b"content-length", str(len(answer.body)).encode()))
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if is_head else answer.body})
+        return
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+
+    async def pump() -> Answer:
+        if answer.chunks is not None:
+            async with aclosing(answer.chunks) as chunks:
+                async for chunk in chunks:
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        return answer
+
+    try:
+        await _unless_gone(pump(), receive)
+    except CallerGone:
+        return
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        event = await receive()
+        if event["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        else:
+            await send({"type": "lifespan.shutdown.complete"})
+            return

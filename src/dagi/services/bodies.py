@@ -1,0 +1,220 @@
+"""The JSON bodies of `/route` and `/route/explain`, and how a request's body becomes a message."""
+
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal, TypeVar
+
+import msgspec
+
+from dagi.errors import Invalid
+from dagi.message import MODES, Message, Mode, Role, Sender, Turn
+from dagi.services.callers import claims
+
+T = TypeVar("T")
+
+# Keys of `metadata` that have a meaning of their own; all others are facts for rules to match on.
+_SENDER: Final = ("dao_id", "user_id", "source", "session_id")
+_TEXTS: Final = ("task_type", "provider", "tool", "workflow")
+_MAPPINGS: Final = ("params", "inputs")
+_SHOWN: Final = 40
+
+
+class ChatTurn(msgspec.Struct, forbid_unknown_fields=True):
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+
+class RouteBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of POST /route and POST /route/explain."""
+
+    prompt: Annotated[str | None, msgspec.Meta(description="What is asked. Or send `messages`.")] = None
+    messages: Annotated[list[ChatTurn] | None, msgspec.Meta(description="A conversation whose last turn is the user's.")] = None
+    mode: Mode = "chat"
+    agent: Annotated[str | None, msgspec.Meta(description="For rules that match on an agent.")] = None
+    stream: Annotated[bool, msgspec.Meta(description="Answer as server-sent events.")] = False
+    metadata: Annotated[
+        dict[str, object],
+        msgspec.Meta(
+            description="dao_id, user_id, source, session_id; task_type, provider; tool and params (mode devtools); "
+            "workflow and inputs (mode crew); anything else is for rules to match on."
+        ),
+    ] = {}
+
+
+_body: Final = msgspec.json.Decoder(RouteBody)
+
+
+def read_body(body: bytes) -> RouteBody:
+    """Decode the body.
+
+    Raises:
+        Invalid: it is no JSON, or not of the form; names the field.
+    """
+    try:
+        return _body.decode(body)
+    except msgspec.ValidationError as error:
+        raise _invalid(error, body) from error
+    except RecursionError as error:
+        raise Invalid("The JSON is nested too deeply.", field="body") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Invalid(f"The body is not valid JSON: {error}.", field="body") from error
+
+
+def _invalid(error: msgspec.ValidationError, body: bytes) -> Invalid:
+    sentence, _, path = str(error).partition(" - at `$")
+    allowed = list(RouteBody.__struct_fields__)
+    if "unknown field" in sentence and not path:
+        # The decoder names one; the caller wants to hear of all.
+        unknown = [key[:_SHOWN] for key in sorted(set(msgspec.json.decode(body)) - set(allowed))[:_SHOWN]]
+        named = ", ".join(f'"{key}"' for key in unknown)
+        return Invalid(f"Unknown keys: {named}. Put facts for rules into metadata.", field=unknown[0] or "body", allowed=allowed)
+    field = path.rstrip("`").lstrip(".") or "body"
+    return Invalid(f"{field}: {sentence}.", field=field, **({"allowed": list(MODES)} if field == "mode" else {}))
+
+
+def read_claims(body: RouteBody) -> dict[str, str]:
+    """Whom the body says it speaks for. Raises Invalid."""
+    return claims(body.metadata)
+
+
+def to_message(body: RouteBody, sender: Sender, request_id: str) -> Message:
+    """The message a body says.
+
+    Raises:
+        Invalid: nothing is asked, both forms are used, or a text holds what no text holds.
+    """
+    prompt, earlier = _conversation(body)
+    meta = body.metadata
+    texts = {name: _text(meta, name) for name in _TEXTS}
+    mappings = {name: _mapping(meta, name) for name in _MAPPINGS}
+    rest = {name: value for name, value in meta.items() if name not in _SENDER and name not in _TEXTS and name not in _MAPPINGS}
+    return Message(
+        id=request_id,
+        sender=sender,
+        prompt=prompt,
+        earlier=earlier,
+        mode=body.mode,
+        agent=None if body.agent is None else _clean(body.agent, "agent"),
+        metadata=rest,
+        task_type=texts["task_type"],
+        provider=texts["provider"],
+        tool=texts["tool"],
+        workflow=texts["workflow"],
+        params=mappings["params"],
+        inputs=mappings["inputs"],
+    )
+
+
+def _conversation(body: RouteBody) -> tuple[str, tuple[Turn, ...]]:
+    if body.prompt is not None and body.messages is not None:
+        raise Invalid("Send prompt or messages, not both.", field="messages")
+    if body.messages is not None:
+        return _from_messages(body.messages)
+    prompt = _clean(body.prompt or "", "prompt")
+    if body.mode == "chat" and not prompt.strip():
+        raise Invalid("There is no question: prompt is empty.", field="prompt")
+    return prompt, ()
+
+
+def _from_messages(messages: list[ChatTurn]) -> tuple[str, tuple[Turn, ...]]:
+    turns = tuple(Turn(turn.role, _clean(turn.content, f"messages[{index}].content")) for index, turn in enumerate(messages))
+    if not turns or turns[-1].role != "user" or not turns[-1].text.strip():
+        raise Invalid("The last of the messages must be the user's, and not empty.", field="messages")
+    return turns[-1].text, turns[:-1]
+
+
+def _clean(text: str, field: str) -> str:
+    if "\x00" in text:
+        raise Invalid(f"{field} holds a NUL character.", field=field)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise Invalid(f"{field} holds half of a surrogate pair, which is no character.", field=field) from error
+    return text
+
+
+def _text(metadata: Mapping[str, object], name: str) -> str | None:
+    value = metadata.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value:
+        raise Invalid(f"metadata.{name} must be a text.", field=f"metadata.{name}")
+    return _clean(value, f"metadata.{name}")
+
+
+def _mapping(metadata: Mapping[str, object], name: str) -> Mapping[str, object]:
+    value = metadata.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise Invalid(f"metadata.{name} must be an object.", field=f"metadata.{name}")
+    return value
+
+
+class UsageBody(msgspec.Struct):
+    """Tokens as the provider counted them."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class AttemptBody(msgspec.Struct):
+    """One attempt at a provider: `ok` or an error's code."""
+
+    provider: str
+    outcome: str
+    ms: float
+
+
+class RouteReply(msgspec.Struct):
+    """A whole answer."""
+
+    request_id: str
+    mode: Mode
+    rule: str
+    provider: str
+    model: str
+    response: str
+    data: dict[str, object]
+    usage: UsageBody
+    timings_ms: dict[str, float]
+    attempts: list[AttemptBody]
+    cached: bool
+    status: Literal["success"] = "success"
+
+
+class GrantBody(msgspec.Struct):
+    """What the sender may do, and why."""
+
+    dao_id: str
+    user_id: str
+    roles: list[str]
+    entitlements: list[str]
+    reason: str
+
+
+class VerdictBody(msgspec.Struct):
+    """What became of one rule, and the condition that decided."""
+
+    rule: str
+    priority: int
+    outcome: Literal["chosen", "failed", "not_reached"]
+    condition: str
+
+
+class ExplainReply(msgspec.Struct):
+    """Why a message would go where it would go."""
+
+    request_id: str
+    allowed: bool
+    grant: GrantBody
+    rules: list[VerdictBody]
+    rule: str | None
+    requires: str | None
+    targets: list[str]
+    limits: dict[str, float | None]
+    context: dict[str, bool]
+    refusal: dict[str, object] | None
+    status: Literal["success"] = "success"

@@ -1,0 +1,70 @@
+"""The one table that turns errors into HTTP statuses, and the shape errors have on the wire."""
+
+from collections.abc import Mapping
+from math import ceil
+from typing import Final
+
+import msgspec
+
+from dagi.errors import DagiError
+
+STATUSES: Final[Mapping[str, int]] = {
+    "VALIDATION_ERROR": 400,
+    "CONTEXT_TOO_LONG": 400,
+    "UNAUTHENTICATED": 401,
+    "RBAC_PERMISSION_DENIED": 403,
+    "DAO_SUSPENDED": 403,
+    "UNKNOWN_MODEL": 404,
+    "UNKNOWN_WORKFLOW": 404,
+    "UNKNOWN_TOOL": 404,
+    "NO_ROUTE": 404,
+    "NOT_FOUND": 404,
+    "METHOD_NOT_ALLOWED": 405,
+    "CONFLICT": 409,
+    "PAYLOAD_TOO_LARGE": 413,
+    "UNSUPPORTED_MEDIA_TYPE": 415,
+    "INTERNAL": 500,
+    "PROVIDER_ERROR": 502,
+    "QUEUE_FULL": 503,
+    "PROVIDER_UNAVAILABLE": 503,
+    "NOT_CONFIGURED": 503,
+    "ACCESS_UNAVAILABLE": 503,
+    "PROVIDER_TIMEOUT": 504,
+}
+_RETRY_AFTER_S: Final = 1
+
+
+def status_of(error: DagiError) -> int:
+    """The HTTP status of an error."""
+    return STATUSES.get(error.code, 500)
+
+
+def error_body(error: DagiError, request_id: str) -> dict[str, object]:
+    """The error as JSON: the sentence, the request id and the facts that belong to it."""
+    body: dict[str, object] = {"status": "error", "code": error.code, "message": error.message, "request_id": request_id}
+    if error.code == "INTERNAL":
+        body["message"] = "An internal error occurred. The request id helps the operator to find it."
+        return body
+    return {**error.facts, **body}
+
+
+def error_headers(error: DagiError) -> list[tuple[bytes, bytes]]:
+    """What goes with the status: how long to wait, how to prove oneself, what else could be called."""
+    headers: list[tuple[bytes, bytes]] = []
+    status = status_of(error)
+    if status in {429, 503}:
+        headers.append((b"retry-after", str(ceil(error.retry_after_s or _RETRY_AFTER_S)).encode()))
+    if status in {502, 504}:
+        # Attempts and fallbacks were made already; a client that tries again multiplies them.
+        headers.append((b"x-should-retry", b"false"))
+    if status == 401:
+        headers.append((b"www-authenticate", b'Bearer realm="dagi"'))
+    if error.code == "METHOD_NOT_ALLOWED":
+        allowed = error.facts.get("allow")
+        headers.append((b"allow", ", ".join(allowed).encode() if isinstance(allowed, list) else b""))
+    return headers
+
+
+def encode(value: object) -> bytes:
+    """JSON; what is no JSON value by itself is shown as text rather than failing an error answer."""
+    return msgspec.json.encode(value, enc_hook=str)

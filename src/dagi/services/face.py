@@ -1,0 +1,88 @@
+"""A face without a server: bytes in; status, headers and bytes (or chunks as they come) out."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from typing import Final, Literal
+
+import msgspec
+
+from dagi.errors import MethodNotAllowed, Missing
+
+Headers = list[tuple[bytes, bytes]]
+JSON: Final = (b"content-type", b"application/json")
+EVENT_STREAM: Final[Headers] = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """An HTTP request, read. Header names are lower case; `peer` is the address of the other end, empty where there is none."""
+
+    id: str
+    method: str
+    path: str
+    headers: Mapping[bytes, bytes]
+    peer: str
+    body: bytes = b""
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """An HTTP answer: a whole body, or chunks that are sent as they come."""
+
+    status: int = 200
+    headers: Headers = msgspec.field(default_factory=lambda: [JSON])
+    body: bytes = b""
+    chunks: AsyncGenerator[bytes] | None = None
+
+
+Handler = Callable[[Request], Awaitable[Answer]]
+Audience = Literal["public", "caller"]
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One method of one path, with what the API description says about it.
+
+    Attributes:
+        audience: `public` answers anyone; `caller` needs a proven caller outside of development (the handler checks).
+        takes, gives: types of the JSON bodies, for the description.
+        stream: whether it may answer as server-sent events too.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    description: str = ""
+    audience: Audience = "caller"
+    takes: type | None = None
+    gives: type | None = None
+    gives_text: str | None = None
+    stream: bool = False
+    errors: Sequence[int] = ()
+
+
+class Table:
+    """The endpoints of a service."""
+
+    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+        self.endpoints = tuple(endpoints)
+        self._by_path: dict[str, dict[str, Endpoint]] = {}
+        for endpoint in endpoints:
+            self._by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint
+
+    def find(self, method: str, path: str) -> Endpoint:
+        """The endpoint for a request; HEAD is a GET whose body nobody sends.
+
+        Raises:
+            Missing: no such path.
+            MethodNotAllowed: the path exists, the method does not.
+        """
+        methods = self._by_path.get(path)
+        if methods is None:
+            raise Missing("There is nothing at this path. GET /openapi.json lists what there is.", known=sorted(self._by_path))
+        endpoint = methods.get("GET" if method == "HEAD" else method)
+        if endpoint is None:
+            allow = sorted([*methods, "HEAD"] if "GET" in methods else methods)
+            raise MethodNotAllowed(f"This path takes {', '.join(allow)}.", allow=allow)
+        return endpoint

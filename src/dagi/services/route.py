@@ -1,0 +1,163 @@
+"""`POST /route` and `POST /route/explain`: the stack's own protocol."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import msgspec
+
+from dagi.errors import DagiError
+from dagi.message import Message
+from dagi.ports.dialogs import Exchange
+from dagi.ports.target import CONTENT, Data, Delta, End, Event, Tried, Used
+from dagi.router import Explanation, Router
+from dagi.services.bodies import (
+    AttemptBody,
+    ExplainReply,
+    GrantBody,
+    RouteBody,
+    RouteReply,
+    UsageBody,
+    VerdictBody,
+    read_body,
+    read_claims,
+    to_message,
+)
+from dagi.services.callers import Callers
+from dagi.services.errors import encode, error_body
+from dagi.services.face import EVENT_STREAM, Answer, Request
+
+
+class RouteFace:
+    """Decodes, asks the router, encodes.
+
+    Args:
+        before_reply: wait until the exchange is on disk before the answer is complete (`dialogs.durability`).
+    """
+
+    def __init__(self, router: Router, callers: Callers, *, before_reply: bool = False) -> None:
+        self._router = router
+        self._callers = callers
+        self._before_reply = before_reply
+
+    async def route(self, request: Request) -> Answer:
+        """POST /route."""
+        message, body = self._message(request)
+        exchange = self._router.exchange(message)
+        if body.stream:
+            return await self._streamed(exchange)
+        async with aclosing(self._router.open(exchange)) as answer:
+            async for _ in answer:
+                pass
+        await self._settle()
+        if exchange.error is not None:
+            raise exchange.error
+        return Answer(body=encode(reply_body(exchange)))
+
+    async def explain(self, request: Request) -> Answer:
+        """POST /route/explain."""
+        caller = self._callers.prove(request)
+        self._callers.require(caller, "explain.read")
+        body = read_body(request.body)
+        message = to_message(body, self._callers.sender(caller, read_claims(body)), request.id)
+        return Answer(body=encode(explanation_body(self._router.explain(message), request.id)))
+
+    def _message(self, request: Request) -> tuple[Message, RouteBody]:
+        caller = self._callers.prove(request)
+        body = read_body(request.body)
+        return to_message(body, self._callers.sender(caller, read_claims(body)), request.id), body
+
+    async def _settle(self) -> None:
+        if self._before_reply:
+            await self._router.ports.dialogs.saved()
+
+    async def _streamed(self, exchange: Exchange) -> Answer:
+        """Open the stream as far as its first piece, so that a refusal still is an HTTP status and not an event."""
+        answer = self._router.open(exchange)
+        seen: list[Event] = []
+        try:
+            async for event in answer:
+                seen.append(event)
+                if isinstance(event, (*CONTENT, End)):
+                    break
+        except BaseException:
+            await answer.aclose()
+            raise
+        return Answer(headers=EVENT_STREAM, chunks=self._frames(exchange, seen, answer))
+
+    async def _frames(self, exchange: Exchange, seen: list[Event], rest: AsyncGenerator[Event]) -> AsyncGenerator[bytes]:
+        async with aclosing(rest):
+            for event in seen:
+                frame = _frame(event)
+                if frame is not None:
+                    yield frame
+            async for event in rest:
+                frame = _frame(event)
+                if frame is not None:
+                    yield frame
+        await self._settle()
+        if exchange.error is not None:
+            yield _sse({"type": "error", **error_body(exchange.error, exchange.message.id)})
+        else:
+            closing = msgspec.to_builtins(reply_body(exchange))
+            yield _sse({"type": "end", **{key: value for key, value in closing.items() if key not in {"response", "data"}}})
+
+
+def _frame(event: Event) -> bytes | None:
+    match event:
+        case Delta(text):
+            return _sse({"type": "delta", "text": text})
+        case Data(values):
+            return _sse({"type": "data", "data": values})
+        case Tried(attempt) if attempt.outcome != "ok":
+            return _sse({"type": "attempt", "provider": attempt.provider, "outcome": attempt.outcome, "ms": round(attempt.ms, 3)})
+        case Used(usage):
+            return _sse({"type": "usage", "usage": usage})
+        case _:
+            # End and Failure close the stream with the whole account; thoughts and waiting are not the caller's business.
+            return None
+
+
+def _sse(value: dict[str, object]) -> bytes:
+    return b"data: " + encode(value) + b"\n\n"
+
+
+def reply_body(exchange: Exchange) -> RouteReply:
+    """The exchange's reply as JSON has it."""
+    reply = exchange.reply()
+    return RouteReply(
+        request_id=reply.request_id,
+        mode=reply.mode,
+        rule=reply.rule,
+        provider=reply.provider,
+        model=reply.model,
+        response=reply.text,
+        data=dict(reply.data),
+        usage=UsageBody(reply.usage.prompt_tokens, reply.usage.completion_tokens, reply.usage.total_tokens),
+        timings_ms=dict(reply.timings_ms),
+        attempts=[AttemptBody(attempt.provider, attempt.outcome, round(attempt.ms, 3)) for attempt in reply.attempts],
+        cached=reply.cached,
+    )
+
+
+def explanation_body(explanation: Explanation, request_id: str) -> ExplainReply:
+    """An explanation as JSON has it."""
+    grant, refusal = explanation.grant, explanation.refusal
+    return ExplainReply(
+        request_id=request_id,
+        allowed=refusal is None,
+        grant=GrantBody(grant.dao_id, grant.user_id, list(grant.roles), sorted(grant.entitlements), grant.reason),
+        rules=[
+            VerdictBody(verdict.rule, verdict.priority, verdict.outcome, verdict.condition)  # pyright: ignore[reportArgumentType]
+            for verdict in explanation.rules
+        ],
+        rule=explanation.rule,
+        requires=explanation.requires,
+        targets=list(explanation.chain),
+        limits=explanation.limits,
+        context=msgspec.to_builtins(explanation.context),
+        refusal=None if refusal is None else _refusal(refusal, request_id),
+    )
+
+
+def _refusal(error: DagiError, request_id: str) -> dict[str, object]:
+    return {key: value for key, value in error_body(error, request_id).items() if key not in {"status", "request_id"}}

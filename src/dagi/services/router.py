@@ -1,0 +1,123 @@
+"""The router's face (port 9102): its table of endpoints."""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from dagi.router import Router
+from dagi.rules.rule import Rule
+from dagi.services.bodies import ExplainReply, RouteBody, RouteReply
+from dagi.services.errors import encode
+from dagi.services.face import Answer, Endpoint, Table
+from dagi.services.openapi import describe
+from dagi.services.operations import Health, Info, Operations, Providers, ProviderState, Readiness, RuleBody, Rules
+from dagi.services.route import RouteFace
+
+_STREAM = (
+    "With `stream: true` the answer is `text/event-stream`; every frame is `data: {…}` and a blank line, with a `type`: "
+    "`delta` (`text`), `data` (`data`), `attempt` (`provider`, `outcome`, `ms`: an attempt that failed), `usage` (`usage`), and one of "
+    "`end` (the reply without `response` and `data`) or `error` (as an error body) as the last."
+)
+
+
+class RouterFace(msgspec.Struct, frozen=True, kw_only=True):
+    """What the router's endpoints need."""
+
+    router: Router
+    route: RouteFace
+    operations: Operations
+    info: Callable[[], Info]
+    providers: Callable[[], Sequence[ProviderState]]
+    metrics: Callable[[], bytes]
+    url: str
+    version: str
+
+    def table(self) -> Table:
+        """All endpoints of the router."""
+        operations = self.operations
+        endpoints = [
+            Endpoint(
+                method="POST",
+                path="/route",
+                handler=self.route.route,
+                summary="Ask the DAO's assistant, a tool or a workflow",
+                description=_STREAM,
+                takes=RouteBody,
+                gives=RouteReply,
+                stream=True,
+                errors=(400, 401, 403, 404, 413, 502, 503, 504),
+            ),
+            Endpoint(
+                method="POST",
+                path="/route/explain",
+                handler=self.route.explain,
+                summary="Why a message would go where it would go, without asking a target",
+                takes=RouteBody,
+                gives=ExplainReply,
+                errors=(400, 401, 403),
+            ),
+            Endpoint(method="GET", path="/health", handler=operations.health, summary="Alive", audience="public", gives=Health),
+            Endpoint(
+                method="GET",
+                path="/ready",
+                handler=operations.ready,
+                summary="Ready to work",
+                audience="public",
+                gives=Readiness,
+                errors=(503,),
+            ),
+            self._operators("/metrics", "metrics.read", self._metrics, "Prometheus metrics", gives_text="text/plain"),
+            self._operators("/info", None, lambda: _json(self.info()), "What runs here", gives=Info),
+            self._operators("/providers", "explain.read", lambda: _json(Providers(list(self.providers()))), "Providers", gives=Providers),
+            self._operators("/rules", "explain.read", lambda: _json(self._rules()), "Routing rules in force", gives=Rules),
+        ]
+        description: list[bytes] = []
+        endpoints.append(self._operators("/openapi.json", None, lambda: Answer(body=description[0]), "This description"))
+        description.append(encode(describe(endpoints, title="DAGI Stack router", version=self.version, server=self.url)))
+        return Table(endpoints)
+
+    def _operators(
+        self,
+        path: str,
+        entitlement: str | None,
+        give: Callable[[], Answer],
+        summary: str,
+        *,
+        gives: type | None = None,
+        gives_text: str | None = None,
+    ) -> Endpoint:
+        needs = f"Needs the entitlement `{entitlement}`." if entitlement else ""
+        return Endpoint(
+            method="GET",
+            path=path,
+            handler=self.operations.for_operators(entitlement, give),
+            summary=summary,
+            description=needs,
+            gives=gives,
+            gives_text=gives_text,
+            errors=(401, 403),
+        )
+
+    def _metrics(self) -> Answer:
+        return Answer(headers=[(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")], body=self.metrics())
+
+    def _rules(self) -> Rules:
+        return Rules([_rule(rule) for rule in self.router.policy.rules.rules])
+
+
+def _json(value: object) -> Answer:
+    return Answer(body=encode(value))
+
+
+def _rule(rule: Rule) -> RuleBody:
+    return RuleBody(
+        name=rule.name,
+        priority=rule.priority,
+        conditions=[condition.text for condition in rule.conditions],
+        providers=list(rule.providers),
+        follows_metadata_provider=rule.by_wish,
+        requires=rule.requires,
+        timeout_ms=None if rule.timeout_s is None else rule.timeout_s * 1000,
+        deadline_ms=None if rule.deadline_s is None else rule.deadline_s * 1000,
+        context=None if rule.wanted is None else msgspec.to_builtins(rule.wanted),
+    )

@@ -1,0 +1,129 @@
+"""The database: one writer engine that begins IMMEDIATE, separate readers that cannot write."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Protocol
+
+from sqlalchemy import Connection, event
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from dagi.errors import StoreError
+
+FILE_NAME = "dagi.sqlite"
+BUSY_TIMEOUT_MS = 5000
+READERS = 4
+
+
+class _Cursor(Protocol):
+    def execute(self, sql: str) -> object: ...
+    def close(self) -> None: ...
+
+
+class _RawConnection(Protocol):
+    isolation_level: str | None
+
+    def cursor(self) -> _Cursor: ...
+
+
+class Database:
+    """Connections to one SQLite file.
+
+    Writers take the lock when they begin, so two of them wait for each other instead of failing half-way; readers see a consistent
+    snapshot and never block a writer (WAL).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._writer = _engine(path, readonly=False)
+        self._reader = _engine(path, readonly=True)
+
+    @classmethod
+    def in_directory(cls, data_dir: Path) -> "Database":
+        """The database of a data directory."""
+        return cls(data_dir / FILE_NAME)
+
+    @asynccontextmanager
+    async def write(self) -> AsyncGenerator[AsyncConnection]:
+        """One transaction that may write; committed when the context ends well.
+
+        Raises:
+            StoreError: the file cannot be opened, is not a database, or is locked for longer than five seconds.
+        """
+        with _explained(self.path):
+            async with self._writer.begin() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def read(self) -> AsyncGenerator[AsyncConnection]:
+        """One consistent snapshot to read from; a write through it fails.
+
+        Raises:
+            StoreError: the file cannot be opened or is not a database.
+        """
+        with _explained(self.path):
+            async with self._reader.connect() as connection:
+                yield connection
+
+    async def close(self) -> None:
+        """Give all connections back."""
+        await self._writer.dispose()
+        await self._reader.dispose()
+
+
+class _explained:  # noqa: N801 - reads as a clause: with _explained(path)
+    """Turns the driver's errors into one sentence an operator can act on."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, DatabaseError) and not _is_callers(error):
+            why = str(error.orig) if error.orig is not None else str(error)
+            raise StoreError(
+                f"The database {self._path.name} cannot be used: {why}. Check that the data directory exists, is writable and has "
+                "space, and that the file is not damaged (`dagi doctor`)."
+            ) from error
+
+
+def _is_callers(error: DatabaseError) -> bool:
+    # A constraint or a statement that is wrong is the repository's business, not the file's.
+    return type(error).__name__ in {"IntegrityError", "ProgrammingError", "DataError"}
+
+
+def _engine(path: Path, *, readonly: bool) -> AsyncEngine:
+    engine = create_async_engine(
+        f"sqlite+aiosqlite:///{path}",
+        pool_size=READERS if readonly else 1,
+        max_overflow=0,
+        pool_timeout=30,
+        connect_args={"timeout": BUSY_TIMEOUT_MS / 1000},
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def on_connect(connection: _RawConnection, _entry: ConnectionPoolEntry) -> None:
+        # The driver must not begin transactions by itself: it would begin them DEFERRED.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            "foreign_keys=ON",
+            f"busy_timeout={BUSY_TIMEOUT_MS}",
+            "recursive_triggers=ON",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        if readonly:
+            cursor.execute("PRAGMA query_only=ON")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")
+
+    return engine

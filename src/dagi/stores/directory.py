@@ -1,0 +1,179 @@
+"""Who belongs where and which keys exist, in memory: what the request path asks. The database behind it is the truth.
+
+Each DAO has a version that every change of its rights bumps; the map polls the versions and reads again what has changed. When it
+cannot poll for longer than `STALE_S`, it answers nothing at all: a decision that cannot be made is a denial.
+"""
+
+import asyncio
+from collections.abc import Mapping
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from dagi.access.decide import DaoStanding, Membership, Standing
+from dagi.access.entitlements import DEFAULT_ROLES
+from dagi.access.keys import KeyRecord
+from dagi.errors import AccessUnavailable, StoreError
+from dagi.ports.clock import Clock
+from dagi.ports.observer import Observer
+from dagi.stores.database import Database
+from dagi.stores.tables import api_key, dao, identity, membership, role_entitlement
+
+POLL_S = 0.25
+STALE_S = 5.0
+_NOBODY = Standing()
+
+
+class _Dao(msgspec.Struct, frozen=True):
+    standing: DaoStanding
+    members: Mapping[str, Membership]
+    keys: Mapping[str, KeyRecord]
+
+
+class Directory:
+    """Implements the ports Members and KeyRing.
+
+    Args:
+        operators: accounts that are admins of every DAO, whatever the database says. Only the keyless development caller is one.
+    """
+
+    def __init__(self, database: Database, clock: Clock, observer: Observer, operators: frozenset[str] = frozenset()) -> None:
+        self._database = database
+        self._clock = clock
+        self._observer = observer
+        self._operators = operators
+        self._daos: dict[str, _Dao] = {}
+        self._keys: dict[str, KeyRecord] = {}
+        self._fresh_until = float("-inf")
+        self._down = False
+
+    def standing(self, dao_id: str, user_id: str) -> Standing:
+        """See the port Members. A key's own identity `key:<id>` has the key's role."""
+        self._check_fresh()
+        known = self._daos.get(dao_id)
+        if known is None:
+            return _NOBODY
+        if user_id in self._operators:
+            return Standing(known.standing, Membership(roles=("admin",)))
+        if user_id.startswith("key:"):
+            record = known.keys.get(user_id[4:])
+            if record is None:
+                return Standing(known.standing, None)
+            return Standing(known.standing, Membership(roles=(record.role,), suspended=record.revoked, expires_at=record.expires_at))
+        return Standing(known.standing, known.members.get(user_id))
+
+    def find(self, key_id: str) -> KeyRecord | None:
+        """See the port KeyRing."""
+        self._check_fresh()
+        return self._keys.get(key_id)
+
+    def names(self) -> Mapping[str, str]:
+        """The names of all DAOs by id."""
+        return {dao_id: known.standing.name for dao_id, known in self._daos.items()}
+
+    def name(self, dao_id: str) -> str:
+        """A DAO's name, or its id where it is unknown."""
+        known = self._daos.get(dao_id)
+        return known.standing.name if known else dao_id
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the map may be trusted."""
+        return self._clock.monotonic() <= self._fresh_until
+
+    def _check_fresh(self) -> None:
+        if not self.fresh:
+            raise AccessUnavailable("Memberships cannot be read just now, so nothing can be allowed. Try again shortly.", retry_after_s=5)
+
+    async def refresh(self) -> None:
+        """Read what has changed since the last time.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        async with self._database.read() as connection:
+            rows = (await connection.execute(select(dao.c.id, dao.c.version))).all()
+            versions: dict[str, int] = {dao_id: version for dao_id, version in rows}  # noqa: C416 - names what the row holds
+            changed = [dao_id for dao_id, version in versions.items() if not self._has(dao_id, version)]
+            loaded = {dao_id: await _load(connection, dao_id) for dao_id in changed}
+        gone = self._daos.keys() - versions.keys()
+        if loaded or gone:
+            kept = {dao_id: known for dao_id, known in self._daos.items() if dao_id not in gone}
+            self._daos = {**kept, **loaded}
+            self._keys = {key_id: record for known in self._daos.values() for key_id, record in known.keys.items()}
+        self._fresh_until = self._clock.monotonic() + STALE_S
+
+    def _has(self, dao_id: str, version: int) -> bool:
+        known = self._daos.get(dao_id)
+        return known is not None and known.standing.version == version
+
+    async def follow(self) -> None:
+        """Refresh for ever. A database that cannot be read is tried again; the map grows stale meanwhile."""
+        while True:
+            await asyncio.sleep(POLL_S)
+            try:
+                await asyncio.wait_for(self.refresh(), STALE_S)
+            except (StoreError, TimeoutError) as error:
+                if not self._down:
+                    self._down = True
+                    self._observer.note("access_unreadable", level="error", why=str(error))
+            else:
+                if self._down:
+                    self._down = False
+                    self._observer.note("access_readable_again")
+
+
+async def _load(connection: AsyncConnection, dao_id: str) -> _Dao:
+    row = (await connection.execute(select(dao).where(dao.c.id == dao_id))).mappings().one()
+    standing = DaoStanding(
+        name=row["name"],
+        open=row["open"],
+        suspended=row["suspended"],
+        version=row["version"],
+        roles=await _roles(connection, dao_id),
+    )
+    return _Dao(standing, await _members(connection, dao_id), await _keys(connection, dao_id))
+
+
+async def _roles(connection: AsyncConnection, dao_id: str) -> Mapping[str, frozenset[str]]:
+    query = select(role_entitlement.c.role, role_entitlement.c.entitlement).where(role_entitlement.c.dao_id == dao_id)
+    granted: dict[str, set[str]] = {}
+    for role, entitlement in await connection.execute(query):
+        granted.setdefault(role, set()).add(entitlement)
+    roles = {role: frozenset(granted[role]) for role in sorted(granted, key=lambda role: (-len(granted[role]), role))}
+    # Most DAOs keep the default roles; they share one table.
+    return DEFAULT_ROLES if roles == DEFAULT_ROLES else roles
+
+
+async def _members(connection: AsyncConnection, dao_id: str) -> Mapping[str, Membership]:
+    query = (
+        select(identity.c.id, membership.c.role, membership.c.suspended, membership.c.expires_at)
+        .join(identity, identity.c.person_id == membership.c.person_id)
+        .where(membership.c.dao_id == dao_id)
+    )
+    members: dict[str, Membership] = {}
+    # Thousands of members share a handful of different memberships.
+    shared: dict[Membership, Membership] = {}
+    for user_id, role, suspended, expires_at in await connection.execute(query):
+        known = members.get(user_id)
+        roles = (*known.roles, role) if known else (role,)
+        entry = Membership(roles=tuple(sorted(roles)), suspended=suspended, expires_at=expires_at)
+        members[user_id] = shared.setdefault(entry, entry)
+    return members
+
+
+async def _keys(connection: AsyncConnection, dao_id: str) -> Mapping[str, KeyRecord]:
+    rows = (await connection.execute(select(api_key).where(api_key.c.dao_id == dao_id))).mappings()
+    return {
+        row["id"]: KeyRecord(
+            id=row["id"],
+            dao_id=dao_id,
+            role=row["role"],
+            digest=row["digest"],
+            act_as=row["act_as"],
+            expires_at=row["expires_at"],
+            revoked=row["revoked_at"] is not None,
+        )
+        for row in rows
+    }

@@ -1,0 +1,1 @@
+"""Schema changes, oldest first, run by Alembic. A released one is never edited."""

@@ -1,0 +1,176 @@
+"""Every table, in SQLAlchemy Core. Migrations are written by hand from these; a test compares the two.
+
+Times are aware UTC, kept as ISO text in SQLite by `UtcTime`. Ids are text chosen by us or by people; names of DAOs are their ids.
+"""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    false,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """Aware UTC in Python, whatever the database keeps. SQLite drops the zone, and a naive time is a mistake."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse naive times, and keep UTC."""
+        del dialect
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            msg = "a time without a zone cannot be stored"
+            raise ValueError(msg)
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give the zone back."""
+        del dialect
+        if value is None or value.tzinfo is not None:
+            return value
+        return value.replace(tzinfo=UTC)
+
+
+dao = Table(
+    "dao",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("open", Boolean, nullable=False, server_default=false()),
+    Column("suspended", Boolean, nullable=False, server_default=false()),
+    # Counts changes of the DAO, its roles, members and keys: what the in-process map polls.
+    Column("version", BigInteger, nullable=False, server_default="1"),
+    # Counts changes of its documents: what the search index polls.
+    Column("facts_version", BigInteger, nullable=False, server_default="1"),
+    Column("created_at", UtcTime, nullable=False),
+)
+
+person = Table(
+    "person",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("name", String(200), nullable=False, server_default=""),
+    Column("created_at", UtcTime, nullable=False),
+)
+
+identity = Table(
+    "identity",
+    metadata,
+    Column("id", String(200), primary_key=True),  # tg:12345, dc:987: one account belongs to one person
+    Column("person_id", String(36), ForeignKey("person.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("created_at", UtcTime, nullable=False),
+)
+
+membership = Table(
+    "membership",
+    metadata,
+    Column("dao_id", String(64), ForeignKey("dao.id", ondelete="CASCADE"), primary_key=True),
+    Column("person_id", String(36), ForeignKey("person.id", ondelete="CASCADE"), primary_key=True, index=True),
+    Column("role", String(64), primary_key=True),
+    Column("suspended", Boolean, nullable=False, server_default=false()),
+    Column("expires_at", UtcTime),
+    Column("created_at", UtcTime, nullable=False),
+)
+
+role_entitlement = Table(
+    "role_entitlement",
+    metadata,
+    Column("dao_id", String(64), ForeignKey("dao.id", ondelete="CASCADE"), primary_key=True),
+    Column("role", String(64), primary_key=True),
+    Column("entitlement", String(200), primary_key=True),
+)
+
+api_key = Table(
+    "api_key",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("dao_id", String(64), ForeignKey("dao.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("role", String(64), nullable=False),
+    Column("digest", LargeBinary(32), nullable=False),  # SHA-256 of the secret part, which has 256 random bits
+    Column("label", String(200), nullable=False, server_default=""),
+    Column("act_as", Boolean, nullable=False, server_default=false()),
+    Column("expires_at", UtcTime),
+    Column("revoked_at", UtcTime),
+    Column("created_at", UtcTime, nullable=False),
+)
+
+document = Table(
+    "document",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("dao_id", String(64), ForeignKey("dao.id", ondelete="CASCADE"), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("bytes", Integer, nullable=False),
+    Column("updated_at", UtcTime, nullable=False),
+    UniqueConstraint("dao_id", "name"),
+)
+
+fact = Table(
+    "fact",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("dao_id", String(64), ForeignKey("dao.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("document_id", String(36), ForeignKey("document.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("position", Integer, nullable=False),
+    Column("title", String(400), nullable=False),
+    Column("text", Text, nullable=False),
+    # float32 x 384, little endian, from the embedder; empty until it has come round to it.
+    Column("vector", LargeBinary),
+)
+
+exchange = Table(
+    "exchange",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("request_id", String(64), nullable=False, index=True),
+    Column("dao_id", String(64), nullable=False),
+    Column("user_id", String(200), nullable=False),
+    Column("session_id", String(200), nullable=False, server_default=""),
+    Column("source", String(16), nullable=False),
+    Column("mode", String(16), nullable=False),
+    Column("rule", String(64), nullable=False, server_default=""),
+    Column("provider", String(64), nullable=False, server_default=""),
+    Column("model", String(200), nullable=False, server_default=""),
+    Column("outcome", String(32), nullable=False),
+    Column("prompt", Text, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("prompt_tokens", Integer, nullable=False, server_default="0"),
+    Column("completion_tokens", Integer, nullable=False, server_default="0"),
+    Column("attempts", Text, nullable=False, server_default="[]"),  # JSON
+    Column("duration_ms", Float, nullable=False),
+    Column("at", UtcTime, nullable=False),
+    CheckConstraint("duration_ms >= 0", name="duration"),
+    Index("ix_exchange_session", "dao_id", "user_id", "session_id", "id"),
+    Index("ix_exchange_at", "at"),
+)

@@ -1,0 +1,147 @@
+"""Keeps a few child processes alive: starts them, waits until they are ready, starts them again when they die, stops them in order."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from dagi.errors import DagiError
+from dagi.ports.observer import Observer
+
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
+
+FIRST_DELAY_S = 0.05
+LONGEST_DELAY_S = 5.0
+# A process that lived this long has proved itself: the next restart is immediate again.
+PROVEN_S = 10.0
+
+
+class StartFailed(DagiError):
+    """A process ended before it was ready for the first time. It said why on stderr itself."""
+
+    code = "INTERNAL"
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """One process to keep.
+
+    Attributes:
+        name: how it is called in logs.
+        command: program and arguments; `{ready}` is replaced by the number of the file descriptor it writes to once it is ready.
+        pass_fds: descriptors it inherits, for example a listening socket, which therefore outlives it.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    pass_fds: tuple[int, ...] = ()
+
+
+class Supervised:
+    """One process through all its lives."""
+
+    def __init__(self, plan: Plan, observer: Observer) -> None:
+        self.plan = plan
+        self.ready = asyncio.Event()
+        self.restarts = 0
+        self.process: Process | None = None
+        self._observer = observer
+        self._stopping = False
+
+    async def live(self) -> None:
+        """Run the process again and again until `stop`.
+
+        Raises:
+            StartFailed: it never became ready.
+        """
+        delay = FIRST_DELAY_S
+        loop = asyncio.get_running_loop()
+        while not self._stopping:
+            began = loop.time()
+            code = await self._run()
+            if self._stopping:
+                return
+            if not self.ready.is_set():
+                raise StartFailed(f"{self.plan.name} did not start (exit status {code}).", process=self.plan.name, exit_status=code)
+            delay = FIRST_DELAY_S if loop.time() - began > PROVEN_S else min(delay * 2, LONGEST_DELAY_S)
+            self.restarts += 1
+            self._observer.note("process_died", level="error", process=self.plan.name, exit_status=code, restart_in_s=round(delay, 2))
+            await asyncio.sleep(delay)
+
+    async def _run(self) -> int:
+        loop = asyncio.get_running_loop()
+        reader, writer = os.pipe()
+        loop.add_reader(reader, self._heard, reader)
+        try:
+            command = [part.replace("{ready}", str(writer)) for part in self.plan.command]
+            # A session of its own: Ctrl-C reaches the supervisor, which stops its children in order.
+            self.process = await asyncio.create_subprocess_exec(*command, pass_fds=(*self.plan.pass_fds, writer), start_new_session=True)
+            os.close(writer)
+            return await self.process.wait()
+        finally:
+            loop.remove_reader(reader)
+            os.close(reader)
+            self.process = None
+
+    def _heard(self, reader: int) -> None:
+        if os.read(reader, 1):
+            self.ready.set()
+            pid = self.process.pid if self.process is not None else None
+            self._observer.note("process_ready", process=self.plan.name, pid=pid, restarts=self.restarts)
+        else:
+            asyncio.get_running_loop().remove_reader(reader)
+
+    async def stop(self, grace_s: float) -> None:
+        """Ask the process to stop; after `grace_s` it is killed."""
+        self._stopping = True
+        process = self.process
+        if process is None:
+            return
+        with suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(process.wait(), grace_s)
+        except TimeoutError:
+            self._observer.note("process_killed", level="warning", process=self.plan.name, after_s=grace_s)
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+
+class Supervisor:
+    """All processes of an installation on this machine."""
+
+    def __init__(self, plans: Sequence[Plan], observer: Observer) -> None:
+        self.children = [Supervised(plan, observer) for plan in plans]
+        self._lives: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Start everything and wait until all of it is ready.
+
+        Raises:
+            StartFailed: one of them never was.
+        """
+        self._lives = [asyncio.create_task(child.live(), name=child.plan.name) for child in self.children]
+        waiting = [asyncio.create_task(child.ready.wait()) for child in self.children]
+        everything = asyncio.gather(*waiting)
+        try:
+            await asyncio.wait([everything, *self._lives], return_when=asyncio.FIRST_COMPLETED)
+            for life in self._lives:
+                if life.done():
+                    life.result()
+        finally:
+            everything.cancel()
+            with suppress(asyncio.CancelledError):
+                await everything
+
+    async def stop(self, grace_s: float) -> None:
+        """Stop everything, the last started first."""
+        for child in reversed(self.children):
+            await child.stop(grace_s)
+        for life in self._lives:
+            life.cancel()
+        await asyncio.gather(*self._lives, return_exceptions=True)

@@ -1,0 +1,1 @@
+"""Model providers, one small file a kind; each exports `provider`."""

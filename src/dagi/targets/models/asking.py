@@ -1,0 +1,82 @@
+"""One question to a model server over HTTP: request out, events in."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from http import HTTPStatus
+
+import msgspec
+
+from dagi.errors import ProviderError
+from dagi.ports.http import HttpClient, HttpFailure, HttpRequest, HttpResponse
+from dagi.ports.target import CONTENT, Event, Failure
+from dagi.targets.models.failures import Failures
+from dagi.targets.models.wire import ANSWER_LIMIT, Decoder, WireError
+
+_ERROR_LIMIT = 64 * 1024
+
+
+class Asking(msgspec.Struct, frozen=True, kw_only=True):
+    """How one kind of model server is asked.
+
+    Attributes:
+        decoder: a new decoder for a streamed answer.
+        whole: decodes an answer that came as one JSON body.
+        advice: what to do about an HTTP status and the short message that came with it, where there is something.
+    """
+
+    http: HttpClient
+    failures: Failures
+    decoder: Callable[[], Decoder]
+    whole: Callable[[bytes], list[Event]]
+    advice: Callable[[int, str], str]
+
+    async def ask(self, request: HttpRequest) -> AsyncGenerator[Event]:
+        """The answer's events; see `dagi.ports.target.Target.open` for how it ends."""
+        begun = False
+        try:
+            async with self.http.open(request) as response, aclosing(self._answer(response)) as events:
+                async for event in events:
+                    begun = begun or isinstance(event, CONTENT)
+                    yield event
+            return
+        except WireError as mistake:
+            error = self.failures.unusable(mistake)
+        except HttpFailure as failure:
+            error = self.failures.broken(failure) if begun else self.failures.unreachable(failure)
+        except ProviderError as refusal:
+            error = refusal
+        else:
+            return
+        if not begun:
+            raise error
+        yield Failure(error)
+
+    async def _answer(self, response: HttpResponse) -> AsyncGenerator[Event]:
+        if response.status != HTTPStatus.OK:
+            raise await self._refusal(response)
+        kind = (response.header("content-type") or "").partition(";")[0].strip().lower()
+        if kind == "application/json":
+            for event in self.whole(await response.read(ANSWER_LIMIT)):
+                yield event
+            return
+        decoder = self.decoder()
+        async with aclosing(response.chunks()) as chunks:
+            async for data in chunks:
+                for event in decoder.feed(data):
+                    yield event
+                if decoder.failed is not None:
+                    raise decoder.failed
+                if decoder.done:
+                    return
+        for event in decoder.finish():
+            yield event
+        if decoder.failed is not None:
+            raise decoder.failed
+
+    async def _refusal(self, response: HttpResponse) -> ProviderError:
+        try:
+            data = await response.read(_ERROR_LIMIT)
+        except HttpFailure:
+            # The status alone says enough.
+            data = b""
+        return self.failures.refused(response.status, response.header("retry-after"), data, self.advice)

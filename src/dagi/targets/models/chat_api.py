@@ -1,0 +1,97 @@
+"""Servers that speak OpenAI's chat completions. Each provider of the kind is an instance with settings of its own."""
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic, Literal, TypeVar
+
+from dagi.message import Grant, Message
+from dagi.ports.http import HttpRequest
+from dagi.ports.provider import Finding, ProviderTools
+from dagi.ports.target import Event
+from dagi.targets.models.asking import Asking
+from dagi.targets.models.chat_check import check
+from dagi.targets.models.compose import compose
+from dagi.targets.models.failures import Failures
+from dagi.targets.models.settings import ModelSettings
+from dagi.targets.models.wire.openai_chat import ChatDecoder, decode_answer, encode_request
+
+
+class ChatSettings(ModelSettings):
+    """Settings of a server that speaks OpenAI's chat completions.
+
+    Attributes:
+        max_tokens_name: what the server calls `max_tokens`.
+        stream_usage: ask for token counts in streams; off for the few servers that refuse `stream_options`.
+    """
+
+    max_tokens_name: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    stream_usage: bool = True
+
+
+SettingsT = TypeVar("SettingsT", bound=ChatSettings)
+
+
+@dataclass(frozen=True)
+class ChatApi(Generic[SettingsT]):
+    """A provider that speaks OpenAI's chat completions; satisfies `dagi.ports.provider.Provider`."""
+
+    Settings: type[SettingsT]
+    needs_key: bool
+
+    def build(self, name: str, settings: SettingsT, tools: ProviderTools) -> "ChatTarget":
+        """The target that answers under this name."""
+        return ChatTarget(name, settings, tools)
+
+    async def check(self, name: str, settings: SettingsT, tools: ProviderTools) -> tuple[Finding, ...]:
+        """Whether the server is there, accepts the key and has the model."""
+        return await check(name, settings, tools, needs_key=self.needs_key)
+
+
+class ChatTarget:
+    """One model of such a server."""
+
+    def __init__(self, name: str, settings: ChatSettings, tools: ProviderTools) -> None:
+        self._settings = settings
+        self._url = f"{settings.base_url}/chat/completions"
+        self._headers = headers(tools.api_key, accept="text/event-stream")
+        self._defaults: dict[str, object] = {
+            settings.max_tokens_name: settings.max_tokens,
+            "temperature": settings.temperature,
+            "top_p": settings.top_p,
+            "stop": settings.stop,
+            "seed": settings.seed,
+        }
+        self._asking = Asking(
+            http=tools.http,
+            failures=Failures(provider=name, api_key=tools.api_key, now=tools.clock.now),
+            decoder=partial(ChatDecoder, name, settings.model),
+            whole=partial(decode_answer, provider=name, model=settings.model),
+            advice=partial(_advice, settings.model),
+        )
+
+    def open(self, message: Message, grant: Grant) -> AsyncGenerator[Event]:
+        """See `dagi.ports.target.Target.open`."""
+        del grant
+        settings = self._settings
+        body = encode_request(
+            settings.model, compose(message), defaults=self._defaults, options=message.options, ask_usage=settings.stream_usage
+        )
+        return self._asking.ask(HttpRequest(method="POST", url=self._url, headers=self._headers, body=body))
+
+
+def headers(api_key: str | None, accept: str = "application/json") -> Mapping[str, str]:
+    """The headers of a request."""
+    common = {"Content-Type": "application/json", "Accept": accept, "User-Agent": "dagi-stack"}
+    return {**common, "Authorization": f"Bearer {api_key}"} if api_key else common
+
+
+def _advice(model: str, status: int, said: str) -> str:
+    del said
+    match status:
+        case 401 | 403:
+            return "Check its api_key_env or api_key_file."
+        case 404:
+            return f"Check its base_url (it usually ends with /v1) and its model ({model})."
+        case _:
+            return ""

@@ -1,0 +1,142 @@
+"""Provider `facts`: the DAO's own documents answer, quoted with their source. No model, no network, nothing to set up."""
+
+import re
+from collections.abc import AsyncGenerator, Sequence
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dagi.catalogue import language_of, say
+from dagi.catalogue.words import terms, words
+from dagi.errors import StoreError
+from dagi.message import Fact, Grant, Message, Usage
+from dagi.ports.facts import Facts
+from dagi.ports.provider import Finding, ProviderTools
+from dagi.ports.target import Data, Delta, End, Event, Target, Used
+
+MODEL = "facts"
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+
+
+class Settings(BaseModel):
+    """What can be configured.
+
+    Attributes:
+        passages: how many to quote.
+        passage_chars: how much of each; a longer one ends with an ellipsis.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    passages: int = Field(default=3, ge=1, le=10)
+    passage_chars: int = Field(default=800, ge=100, le=4000)
+
+
+class FactsTarget:
+    """Quotes the passages closest to the question. It never says more than they do: whether they answer is for the reader to see."""
+
+    def __init__(self, name: str, settings: Settings, facts: Facts) -> None:
+        self._name = name
+        self._settings = settings
+        self._facts = facts
+
+    async def open(self, message: Message, grant: Grant) -> AsyncGenerator[Event]:
+        """Answer with quotations; see the port."""
+        question = message.prompt.strip()
+        language = language_of(question)
+        facts, how = await self._found(message, grant) if question else ((), {})
+        quoted = self._chosen(facts)
+        if not quoted:
+            yield Delta(say(language, "facts.none" if question else "facts.no_question"))
+        else:
+            yield Delta(_introduction(language, message, quoted))
+            for fact in quoted:
+                yield Delta("\n\n" + _quotation(fact, language))
+        yield Data({"facts": [{"source": fact.source, "title": fact.title, "text": fact.text} for fact in quoted], **how})
+        yield Used(Usage())
+        yield End(provider=self._name, model=MODEL)
+
+    async def _found(self, message: Message, grant: Grant) -> tuple[Sequence[Fact], dict[str, object]]:
+        """Passages, and whether they were searched by meaning too, where that is known."""
+        if message.context.facts is not None:
+            return message.context.facts, {}
+        grant.require("facts.read")
+        found = await self._facts.search(message.sender.dao_id, message.prompt, self._settings.passages)
+        return found.facts, {"semantic": found.semantic}
+
+    def _chosen(self, facts: Sequence[Fact]) -> list[Fact]:
+        return [
+            Fact(
+                id=fact.id,
+                source=_line(fact.source),
+                title=_line(fact.title),
+                text=_shortened(_clean(fact.text), self._settings.passage_chars),
+                score=fact.score,
+            )
+            for fact in facts[: self._settings.passages]
+        ]
+
+
+class FactsProvider:
+    """See `ports.provider.Provider`."""
+
+    Settings = Settings
+    needs_key = False
+
+    def build(self, name: str, settings: Settings, tools: ProviderTools) -> Target:
+        """The target that quotes."""
+        return FactsTarget(name, settings, tools.facts)
+
+    async def check(self, name: str, settings: Settings, tools: ProviderTools) -> tuple[Finding, ...]:
+        """Whether documents can be searched, and by meaning as well."""
+        del name, settings
+        try:
+            # No DAO has the empty name, so this finds nothing; it shows whether everything answers.
+            found = await tools.facts.search("", "greeting", 1)
+        except StoreError as error:
+            return (Finding(severity="error", what=error.message, fix="Run `dagi doctor`."),)
+        if not found.semantic:
+            return (
+                Finding(
+                    severity="warning",
+                    what="Documents are searched by words alone: the embedder does not answer in time.",
+                    fix="Look at the embedder's process in `dagi logs`; while it starts this is normal.",
+                ),
+            )
+        return (Finding(severity="ok", what="Documents are searched by words and by meaning."),)
+
+
+provider = FactsProvider()
+
+
+def _introduction(language: str, message: Message, quoted: Sequence[Fact]) -> str:
+    wanted = terms(message.prompt)
+    held = {word for fact in quoted for word in words(f"{fact.title} {fact.text}")}
+    if not any(term.matches(word) for term in wanted for word in held):
+        return say(language, "facts.intro_cautious")
+    if message.context.dao_name:
+        return say(language, "facts.intro_named", dao=_line(message.context.dao_name))
+    return say(language, "facts.intro")
+
+
+def _quotation(fact: Fact, language: str) -> str:
+    lines = [f"**{fact.title}**", "", *fact.text.split("\n")] if fact.title else fact.text.split("\n")
+    lines += ["", f"*{say(language, 'facts.source', source=fact.source)}*"]
+    return "\n".join(f"> {line}".rstrip() for line in lines)
+
+
+def _clean(text: str) -> str:
+    """Documents are data: nothing of them may steer what shows them."""
+    return _CONTROLS.sub("", text.replace("\r\n", "\n")).strip()
+
+
+def _line(text: str) -> str:
+    return " ".join(_clean(text).split())
+
+
+def _shortened(text: str, longest: int) -> str:
+    if len(text) <= longest:
+        return text
+    cut = text[: longest - 1]
+    space = cut.rfind(" ", longest // 2)
+    return (cut[:space] if space > 0 else cut).rstrip() + "…"

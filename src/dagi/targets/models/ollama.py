@@ -1,0 +1,159 @@
+"""Provider `ollama`: Ollama's native API."""
+
+from collections.abc import AsyncGenerator
+from functools import partial
+from http import HTTPStatus
+
+import msgspec
+from pydantic import Field
+
+from dagi.message import Grant, Message
+from dagi.ports.http import HttpFailure, HttpRequest
+from dagi.ports.provider import Finding, ProviderTools
+from dagi.ports.target import Event
+from dagi.targets.models.asking import Asking
+from dagi.targets.models.compose import compose
+from dagi.targets.models.failures import Failures
+from dagi.targets.models.settings import BaseUrl, ModelSettings
+from dagi.targets.models.wire.ollama import OllamaDecoder, encode_request
+from dagi.targets.models.wire.openai_chat import caller_options
+from dagi.targets.models.wire.openai_frames import loose
+
+# The caller's parameters (OpenAI's names) that mean the same to Ollama.
+_PARAMETERS = {
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "seed": "seed",
+    "stop": "stop",
+    "max_tokens": "num_predict",
+    "max_completion_tokens": "num_predict",
+}
+_LIST_LIMIT = 4 * 1024 * 1024
+
+
+class OllamaSettings(ModelSettings):
+    """Settings of an Ollama server.
+
+    Attributes:
+        context_tokens: how much the model reads at once (`num_ctx`); Ollama's own default is small.
+        keep_alive: how long the model stays in memory after an answer, such as `10m`, or seconds; -1 is for ever.
+        think: let a reasoning model think first. Off by default: `max_tokens` counts the thinking too, so a short limit would leave
+            no answer. None leaves it to the model.
+    """
+
+    base_url: BaseUrl = "http://localhost:11434"
+    context_tokens: int | None = Field(default=None, ge=256)
+    keep_alive: int | str | None = None
+    think: bool | None = False
+
+
+class Ollama:
+    """The provider; satisfies `dagi.ports.provider.Provider`."""
+
+    Settings = OllamaSettings
+    needs_key = False
+
+    def build(self, name: str, settings: OllamaSettings, tools: ProviderTools) -> "OllamaTarget":
+        """The target that answers under this name."""
+        return OllamaTarget(name, settings, tools)
+
+    async def check(self, name: str, settings: OllamaSettings, tools: ProviderTools) -> tuple[Finding, ...]:
+        """Whether Ollama runs and has pulled the model."""
+        request = HttpRequest(method="GET", url=f"{settings.base_url}/api/tags", headers=_headers(tools.api_key))
+        try:
+            async with tools.http.open(request) as response:
+                data = await response.read(_LIST_LIMIT)
+        except HttpFailure as failure:
+            fix = f"Start it with `ollama serve`, or correct base_url ({settings.base_url})."
+            return (Finding(severity="error", what=f"{name} could not be reached: {failure}.", fix=fix),)
+        if response.status != HTTPStatus.OK:
+            what = f"{name} answered with HTTP {response.status} when asked for its models."
+            return (Finding(severity="error", what=what, fix=f"Check that Ollama listens at {settings.base_url} (without /v1)."),)
+        return (Finding(severity="ok", what=f"{name} is reachable at {settings.base_url}."), _pulled(name, settings.model, data))
+
+
+class OllamaTarget:
+    """One model of an Ollama server."""
+
+    def __init__(self, name: str, settings: OllamaSettings, tools: ProviderTools) -> None:
+        self._settings = settings
+        self._url = f"{settings.base_url}/api/chat"
+        self._headers = _headers(tools.api_key)
+        self._asking = Asking(
+            http=tools.http,
+            failures=Failures(provider=name, api_key=tools.api_key, now=tools.clock.now),
+            decoder=partial(OllamaDecoder, name, settings.model),
+            whole=self._whole,
+            advice=self._advice,
+        )
+        self._name = name
+
+    def open(self, message: Message, grant: Grant) -> AsyncGenerator[Event]:
+        """See `dagi.ports.target.Target.open`."""
+        del grant
+        settings = self._settings
+        body = encode_request(
+            settings.model,
+            compose(message),
+            parameters=_parameters(settings, message),
+            extra={"think": settings.think, "keep_alive": settings.keep_alive},
+        )
+        return self._asking.ask(HttpRequest(method="POST", url=self._url, headers=self._headers, body=body))
+
+    def _whole(self, data: bytes) -> list[Event]:
+        decoder = OllamaDecoder(self._name, self._settings.model, line_limit=len(data))
+        events = [*decoder.feed(data), *decoder.finish()]
+        if decoder.failed is not None:
+            raise decoder.failed
+        return events
+
+    def _advice(self, status: int, said: str) -> str:
+        if status != HTTPStatus.NOT_FOUND:
+            return ""
+        if "model" in said:
+            return f"Run `ollama pull {self._settings.model}`."
+        return "Check its base_url: it is Ollama's own address, without /v1."
+
+
+def _headers(api_key: str | None) -> dict[str, str]:
+    common = {"Content-Type": "application/json", "Accept": "application/x-ndjson, application/json", "User-Agent": "dagi-stack"}
+    return {**common, "Authorization": f"Bearer {api_key}"} if api_key else common
+
+
+def _parameters(settings: OllamaSettings, message: Message) -> dict[str, object]:
+    parameters: dict[str, object] = {
+        "num_predict": settings.max_tokens,
+        "temperature": settings.temperature,
+        "top_p": settings.top_p,
+        "stop": settings.stop,
+        "seed": settings.seed,
+        "num_ctx": settings.context_tokens,
+    }
+    for name, raw in caller_options(message.options).items():
+        value = loose(raw)
+        if name in _PARAMETERS and value is not None:
+            # OpenAI takes one stop word as a plain string, Ollama only a list.
+            parameters[_PARAMETERS[name]] = [value] if name == "stop" and isinstance(value, str) else value
+    return parameters
+
+
+class _Tag(msgspec.Struct):
+    name: str
+
+
+class _Tags(msgspec.Struct):
+    models: list[_Tag]
+
+
+def _pulled(name: str, model: str, data: bytes) -> Finding:
+    try:
+        known = {tag.name for tag in msgspec.json.decode(data, type=_Tags).models}
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        what = f"{name} answers, but not as Ollama does."
+        return Finding(severity="error", what=what, fix="Check base_url: another kind of server may be listening there.")
+    if model in known or f"{model}:latest" in known:
+        return Finding(severity="ok", what=f"{name} has the model {model}.")
+    return Finding(severity="error", what=f"{name} has not pulled the model {model}.", fix=f"ollama pull {model}")
+
+
+provider = Ollama()

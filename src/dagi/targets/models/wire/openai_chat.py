@@ -1,0 +1,249 @@
+"""OpenAI's chat completions: request bodies, streams and whole answers. Never awaits."""
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import msgspec
+
+from dagi.errors import Invalid
+from dagi.message import Turn, Usage
+from dagi.ports.target import Delta, End, Event, Thought, Used
+from dagi.targets.models.wire import ANSWER_LIMIT, FRAME_LIMIT, WireError
+from dagi.targets.models.wire.openai_frames import Body, Said, body, fault, loose, usage
+from dagi.targets.models.wire.sse import Frame, SseDecoder
+
+# What the caller may not decide: the first four are ours, several choices at once cannot be passed on.
+_OURS = ("model", "messages", "stream", "stream_options", "n")
+_TOKEN_LIMITS = ("max_tokens", "max_completion_tokens")
+_OPTIONS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class _Said(msgspec.Struct):
+    role: str
+    content: str
+
+
+def caller_options(options: msgspec.Raw | None) -> dict[str, msgspec.Raw]:
+    """The caller's model parameters, each still unparsed.
+
+    Raises:
+        Invalid: they are not a JSON object.
+    """
+    if options is None:
+        return {}
+    try:
+        return _OPTIONS.decode(options)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Invalid("The model parameters have to be a JSON object.", field="options") from None
+
+
+def encode_request(
+    model: str,
+    turns: Sequence[Turn],
+    *,
+    defaults: Mapping[str, object],
+    options: msgspec.Raw | None = None,
+    ask_usage: bool = True,
+) -> bytes:
+    """The body of `POST /chat/completions` for a streamed answer.
+
+    Args:
+        defaults: our own parameters; the caller's `options` go before them, whichever name it gives the token limit.
+        ask_usage: ask for the token counts (`stream_options`); a few servers refuse that.
+
+    Raises:
+        Invalid: the caller's options are not a JSON object.
+    """
+    wishes = caller_options(options)
+    limit_name = next((name for name in _TOKEN_LIMITS if name in defaults), None)
+    for name in _TOKEN_LIMITS:
+        if limit_name is not None and name != limit_name and name in wishes:
+            wishes.setdefault(limit_name, wishes.pop(name))
+            wishes.pop(name, None)
+    request: dict[str, object] = {
+        "model": model,
+        "messages": [_Said(turn.role, turn.text) for turn in turns],
+        **{name: value for name, value in defaults.items() if value is not None},
+        **{name: value for name, value in wishes.items() if name not in _OURS},
+        "stream": True,
+    }
+    if ask_usage:
+        request["stream_options"] = {"include_usage": True}
+    return msgspec.json.encode(request)
+
+
+class ChatDecoder:
+    """Decodes a streamed answer.
+
+    Args:
+        provider, model: named in `End`; the model the upstream itself names goes before.
+        limit: bytes the whole stream may have; `frame_limit`: bytes of one frame.
+    """
+
+    def __init__(self, provider: str, model: str, *, limit: int = ANSWER_LIMIT, frame_limit: int = FRAME_LIMIT) -> None:
+        self.done = False
+        self.failed: WireError | None = None
+        self._answer = _Answer(provider, model)
+        self._left = limit
+        self._limit = limit
+        self._frames = SseDecoder(frame_limit)
+        self._begun = False
+
+    def feed(self, data: bytes) -> list[Event]:
+        """See `Decoder`."""
+        if self.done:
+            return []
+        if self.failed is not None:
+            raise self.failed
+        part = data[: self._left]
+        self._left -= len(data)
+        if not self._begun:
+            self._look(part)
+        frames = self._frames.feed(part) if self.failed is None else []
+        return self._decoded(frames, over=self._left < 0)
+
+    def finish(self) -> list[Event]:
+        """See `Decoder`."""
+        if self.done:
+            return []
+        if self.failed is not None:
+            raise self.failed
+        events = self._decoded(self._frames.finish())
+        if not self.done and self.failed is None:
+            try:
+                events.extend(self._answer.closed())
+                self.done = True
+            except WireError as error:
+                self._fail(error, events)
+        return events
+
+    def _look(self, data: bytes) -> None:
+        start = data.lstrip(b" \t\r\n")[:1]
+        self._begun = bool(start)
+        if start == b"<":
+            self.failed = WireError("it answered with a web page instead of an event stream")
+
+    def _decoded(self, frames: list[Frame], *, over: bool = False) -> list[Event]:
+        events: list[Event] = []
+        try:
+            for frame in frames:
+                data = frame.data.strip()
+                if data == b"[DONE]":
+                    events.extend(self._answer.closed())
+                    self.done = True
+                    return events
+                if data:
+                    self._answer.hear(frame, events)
+        except WireError as error:
+            self._fail(error, events)
+            return events
+        problem = self.failed or self._frames.failed
+        if problem is None and over:
+            problem = WireError(f"the answer is longer than {self._limit} bytes")
+        if problem is not None:
+            self._fail(problem, events)
+        return events
+
+    def _fail(self, error: WireError, events: list[Event]) -> None:
+        self.failed = error
+        if not events:
+            raise error
+
+
+class _Answer:
+    """What has been heard of one answer."""
+
+    def __init__(self, provider: str, model: str) -> None:
+        self._provider = provider
+        self._model = model
+        self._named = False
+        self._finish: str | None = None
+        self._finish_raw: bytes | None = None
+        self._usage: Usage | None = None
+        self._usage_raw: bytes | None = None
+        self._said = False
+
+    def hear(self, frame: Frame, events: list[Event]) -> None:
+        """Take one frame of a stream."""
+        if frame.event == b"error" and not frame.data.lstrip().startswith(b"{"):
+            raise WireError(frame.data.decode("utf-8", "replace"))
+        chunk = body(frame.data)
+        problem = chunk.fault()
+        if problem is None and frame.event == b"error":
+            problem = fault(loose(msgspec.Raw(frame.data)))
+        if problem is not None:
+            raise problem
+        choice = chunk.choice()
+        self._take(chunk, frame.data if choice is None else None)
+        if choice is None:
+            return
+        said = choice.delta or choice.message
+        if said is not None:
+            self._say(said, events, frame.data if choice.finish_reason is None else None)
+        if choice.finish_reason is not None:
+            self._finish = choice.finish_reason
+            self._finish_raw = frame.data
+
+    def _take(self, chunk: Body, raw: bytes | None) -> None:
+        if not self._named:
+            model = loose(chunk.model)
+            if isinstance(model, str) and model:
+                self._model, self._named = model, True
+        counts = usage(chunk.usage)
+        if counts is not None:
+            self._usage, self._usage_raw = counts, raw
+
+    def _say(self, said: Said, events: list[Event], raw: bytes | None) -> None:
+        pieces: list[Event] = []
+        if thought := said.thought():
+            pieces.append(Thought(thought))
+        if text := said.text():
+            pieces.append(Delta(text))
+        pieces.extend(said.calls())
+        if not pieces:
+            return
+        self._said = True
+        if raw is not None and len(pieces) == 1:
+            # The frame holds this one event and nothing else, so its own bytes can be passed on.
+            pieces[0] = msgspec.structs.replace(cast("Delta", pieces[0]), raw=raw)
+        events.extend(pieces)
+
+    def closed(self) -> list[Event]:
+        """The events that end the answer."""
+        if self._finish is None:
+            raise WireError("the answer broke off before its end" if self._said else "the answer holds nothing")
+        if not self._said and self._finish not in {"length", "content_filter"}:
+            raise WireError("the answer is empty")
+        ending: list[Event] = []
+        if self._usage is not None:
+            ending.append(Used(self._usage, raw=self._usage_raw))
+        ending.append(End(provider=self._provider, model=self._model, finish_reason=self._finish, raw=self._finish_raw))
+        return ending
+
+    def whole(self, data: bytes) -> list[Event]:
+        """Take an answer that came in one piece."""
+        answer = body(data)
+        problem = answer.fault()
+        if problem is not None:
+            raise problem
+        choice = answer.choice()
+        if choice is None:
+            raise WireError("the answer has no choices")
+        said = choice.message or choice.delta
+        events: list[Event] = []
+        self._take(answer, None)
+        if said is not None:
+            self._say(said, events, None)
+        self._finish = choice.finish_reason or "stop"
+        return [*events, *self.closed()]
+
+
+def decode_answer(data: bytes, provider: str, model: str) -> list[Event]:
+    """The events of an answer that was sent as one JSON completion.
+
+    Raises:
+        WireError: it is not one, it is empty, or it says that it failed.
+    """
+    if data.lstrip()[:1] == b"<":
+        raise WireError("it answered with a web page instead of JSON")
+    return _Answer(provider, model).whole(data)

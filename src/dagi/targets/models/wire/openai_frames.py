@@ -1,0 +1,160 @@
+"""The JSON of OpenAI's chat completions, as lenient as servers are inventive. Never awaits."""
+
+from typing import cast
+
+import msgspec
+
+from dagi.message import Usage
+from dagi.ports.target import ToolCall
+from dagi.targets.models.wire import WireError
+
+_NULL = msgspec.Raw(b"null")
+
+
+class _Part(msgspec.Struct):
+    text: str | None = None
+
+
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: msgspec.Raw = _NULL
+
+
+class _Call(msgspec.Struct):
+    index: int | None = None
+    id: str | None = None
+    function: _Function | None = None
+
+
+class Said(msgspec.Struct):
+    """A delta of a stream, or the message of a whole answer."""
+
+    content: str | list[_Part | str] | None = None
+    reasoning_content: str | None = None
+    reasoning: msgspec.Raw = _NULL
+    refusal: str | None = None
+    tool_calls: list[_Call] | None = None
+
+    def text(self) -> str:
+        """The text of the answer, a refusal's included."""
+        if isinstance(self.content, list):
+            return "".join(part if isinstance(part, str) else part.text or "" for part in self.content)
+        return self.content or self.refusal or ""
+
+    def thought(self) -> str:
+        """The text of the thinking. Servers disagree about its name."""
+        if self.reasoning_content:
+            return self.reasoning_content
+        value = loose(self.reasoning)
+        return value if isinstance(value, str) else ""
+
+    def calls(self) -> list[ToolCall]:
+        """The (pieces of) tool calls."""
+        return [
+            ToolCall(
+                index=place if call.index is None else call.index,
+                id=call.id or "",
+                name=(call.function.name or "") if call.function else "",
+                arguments=_arguments(call.function.arguments) if call.function else "",
+            )
+            for place, call in enumerate(self.tool_calls or ())
+        ]
+
+
+class _Choice(msgspec.Struct):
+    index: int | None = None
+    delta: Said | None = None
+    message: Said | None = None
+    finish_reason: str | None = None
+
+
+class Body(msgspec.Struct):
+    """One frame of a stream, or a whole answer."""
+
+    choices: list[_Choice] | None = None
+    model: msgspec.Raw = _NULL
+    usage: msgspec.Raw = _NULL
+    error: msgspec.Raw = _NULL
+    object: msgspec.Raw = _NULL
+    message: msgspec.Raw = _NULL
+    code: msgspec.Raw = _NULL
+
+    def choice(self) -> _Choice | None:
+        """The first choice; others were not asked for."""
+        for choice in self.choices or ():
+            if not choice.index:
+                return choice
+        return None
+
+    def fault(self) -> WireError | None:
+        """What the upstream says went wrong, if it does: `{"error": {…}}`, `{"error": "…"}` or `{"object": "error", …}`."""
+        error = loose(self.error)
+        if error is None or error is False:
+            if loose(self.object) != "error":
+                return None
+            error = {"message": loose(self.message), "code": loose(self.code)}
+        return fault(error)
+
+
+class _Counts(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+
+
+_BODY = msgspec.json.Decoder(Body)
+_COUNTS = msgspec.json.Decoder(_Counts)
+
+
+def body(data: bytes) -> Body:
+    """Parse one JSON body.
+
+    Raises:
+        WireError: it is not JSON, or not of a form we know.
+    """
+    try:
+        return _BODY.decode(data)
+    except msgspec.ValidationError as error:
+        raise WireError(f"the answer has an unknown form: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise WireError("the answer is not valid JSON") from None
+
+
+def usage(raw: msgspec.Raw) -> Usage | None:
+    """The counts, or None where there are none that can be read; an answer is not lost over them."""
+    if raw == _NULL:
+        return None
+    try:
+        counts = _COUNTS.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    prompt, completion = counts.prompt_tokens or 0, counts.completion_tokens or 0
+    return Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=counts.total_tokens or prompt + completion)
+
+
+def loose(raw: msgspec.Raw) -> object:
+    """Any JSON value; None where it cannot be read."""
+    if raw == _NULL:
+        return None
+    try:
+        return cast("object", msgspec.json.decode(raw))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def fault(error: object) -> WireError:
+    """The upstream's error object (or text) as our exception."""
+    if isinstance(error, dict):
+        fields = cast("dict[str, object]", error)
+        code = fields.get("code") if isinstance(fields.get("code"), str) else fields.get("type")
+        message = fields.get("message")
+        return WireError(message if isinstance(message, str) else "it gave no reason", code=code if isinstance(code, str) else "")
+    return WireError(error if isinstance(error, str) else "it gave no reason")
+
+
+def _arguments(raw: msgspec.Raw) -> str:
+    # They are JSON in a string; some servers send the object itself.
+    value = loose(raw)
+    if isinstance(value, str):
+        return value
+    return "" if value is None else bytes(raw).decode("utf-8", "replace")

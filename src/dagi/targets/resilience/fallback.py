@@ -1,0 +1,72 @@
+"""Fallback: the next target when one does not answer."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from dagi.errors import NotConfigured, ProviderError, ProviderTimeout, ProviderUnavailable, QueueFull, TargetFailure
+from dagi.message import Grant, Message
+from dagi.ports.clock import Clock
+from dagi.ports.target import CONTENT, Event, Failure, Target
+
+# Which failure tells most, where all have failed: what a provider said before what was said in its place.
+_TELLING: tuple[type[TargetFailure], ...] = (NotConfigured, ProviderUnavailable, QueueFull, ProviderTimeout, ProviderError)
+
+
+class Fallback:
+    """A target that asks several in order until one answers.
+
+    Args:
+        targets: names and targets, the first to be asked first; at least one.
+    """
+
+    def __init__(self, targets: Sequence[tuple[str, Target]], clock: Clock) -> None:
+        if not targets:
+            raise ValueError("a fallback needs a target")
+        self._targets = tuple(targets)
+        self._clock = clock
+
+    async def open(self, message: Message, grant: Grant) -> AsyncGenerator[Event]:
+        """See `dagi.ports.target.Target.open`. A target whose answer has begun is the last one; after the deadline none is begun.
+
+        Raises:
+            TargetFailure: none answered: the most telling failure, its message naming how each one failed.
+        """
+        failures: list[TargetFailure] = []
+        for name, target in self._targets:
+            if message.limits.deadline is not None and self._clock.monotonic() >= message.limits.deadline:
+                if not failures:
+                    raise ProviderTimeout(f"{name} was not asked, for the request's deadline has passed.", provider=name)
+                break
+            begun = False
+            try:
+                async with aclosing(target.open(message, grant)) as events:
+                    async for event in events:
+                        begun = begun or isinstance(event, CONTENT)
+                        yield event
+            except TargetFailure as error:
+                failure = error
+            else:
+                return
+            if begun:
+                # It should have been a Failure event; it is too late for another target.
+                yield Failure(failure)
+                return
+            failures.append(failure)
+        raise _telling(failures)
+
+
+def _telling(failures: list[TargetFailure]) -> TargetFailure:
+    real = [error for error in failures if not isinstance(error, NotConfigured)] or failures
+    if len(real) == 1:
+        return real[0]
+    # With equal weight the last one counts, so the reverse order and the first of the greatest.
+    chosen = max(reversed(real), key=_weight)
+    chosen.facts["failures"] = [{"provider": error.provider, "code": error.code, "message": error.message} for error in real]
+    chosen.message = "No provider answered. " + " ".join(error.message for error in real)
+    chosen.args = (chosen.message,)
+    return chosen
+
+
+def _weight(error: TargetFailure) -> int:
+    # A timeout and an error tell the same, so the later of the two counts.
+    return min(max((place for place, kind in enumerate(_TELLING) if isinstance(error, kind)), default=0), 3)

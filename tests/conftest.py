@@ -1,0 +1,171 @@
+"""What every test may lean on: a whole stack in this process, over real HTTP, SQLite and a scripted model server."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from dagi.assemble.demo import seed_demo
+from dagi.assemble.front import Front, opened_front, serving
+from dagi.assemble.installation import Choice, Installation
+from dagi.stores.keys import Keys
+from dagi.stores.upgrade import upgrade
+from dagi.testing.clock import FakeClock
+from dagi.testing.upstream import Upstream
+
+DAO = "greenfood-dao"
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Tests run on asyncio, as the stack does."""
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A .env or config/profiles of whoever runs the tests must not reach them.
+    monkeypatch.chdir(tmp_path)
+    for name in ("DAGI_KEY", "DEEPSEEK_API_KEY", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+class Stack:
+    """A running stack, as a caller on the same machine sees it."""
+
+    def __init__(self, url: str, http: httpx.AsyncClient, upstream: Upstream, installation: Installation) -> None:
+        self.url = url
+        self.http = http
+        self.upstream = upstream
+        self.installation = installation
+        self.front: Front | None = None
+
+    @property
+    def database(self) -> Path:
+        """The database file."""
+        return self.installation.data_dir / "dagi.sqlite"
+
+    async def route(self, prompt: str = "Hello?", *, user: str = "tg:12345", **body: object) -> httpx.Response:
+        """POST /route as a member of the demo DAO."""
+        metadata = {"dao_id": DAO, "user_id": user, **dict(body.pop("metadata", {}) or {})}
+        return await self.http.post("/route", json={"prompt": prompt, "metadata": metadata, **body})
+
+    async def events(self, prompt: str = "Hello?", *, user: str = "tg:12345", **metadata: object) -> list[dict[str, object]]:
+        """POST /route as a stream: every event."""
+        body = {"prompt": prompt, "stream": True, "metadata": {"dao_id": DAO, "user_id": user, **metadata}}
+        answer = await self.http.post("/route", json=body)
+        assert answer.headers["content-type"].startswith("text/event-stream"), answer.text
+        return [json.loads(frame.removeprefix("data: ")) for frame in answer.text.split("\n\n") if frame]
+
+    async def key(self, role: str, **options: object) -> str:
+        """A new key of the demo DAO, known to the running stack."""
+        database = self.installation.database()
+        made = await Keys(database, FakeClock()).create(DAO, role, **options)
+        await database.close()
+        if self.front is not None:
+            await self.front.directory.refresh()
+        return made.key
+
+    def log(self, service: str = "router") -> list[dict[str, object]]:
+        """Every line a process has logged."""
+        lines = (self.installation.data_dir / "logs" / f"{service}.log").read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+
+
+def configuration(upstream: Upstream, tmp_path: Path) -> dict[str, object]:
+    """A small installation: two scripted providers and the DAO's facts behind one rule."""
+    quick = {"timeout_ms": 5000, "retry": {"attempts": 2, "delay_s": 0.0}}
+    return {
+        "version": "0.3.0",
+        "environment": "development",
+        "data_dir": str(tmp_path / "data"),
+        "llm_providers": [
+            {"name": "model", "type": "openai_compatible", "config": {"base_url": upstream.v1, "model": "scripted", **quick}},
+            {"name": "native", "type": "ollama", "selectable": True, "config": {"base_url": upstream.origin, "model": "scripted", **quick}},
+        ],
+        "routing_rules": [
+            {"name": "wish", "priority": 1, "conditions": {"metadata_has": "provider"}, "use_metadata": "provider"},
+            {
+                "name": "plain",
+                "priority": 5,
+                "conditions": {"mode": "chat", "metadata": {"plain": True}},
+                "use_provider": "model",
+                "context": False,
+            },
+            {
+                "name": "chat",
+                "priority": 10,
+                "conditions": {"mode": "chat"},
+                "use_provider": "model",
+                "fallback_provider": ["native", "dao_facts"],
+                "deadline_ms": 10000,
+                "context": {"facts": True, "roles": True, "history": True},
+            },
+        ],
+        "knowledge": {"embedder": False},
+        "logging": {"format": "json"},
+        "dao": {"demo": True, "default": DAO},
+    }
+
+
+def merged(base: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, object]:
+    """The base with the changes; mappings merge, everything else is replaced."""
+    result = dict(base)
+    for key, value in changes.items():
+        old = result.get(key)
+        result[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+StackFactory = Callable[..., AbstractAsyncContextManager[Stack]]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> StackFactory:
+    """Starts a stack in this process; keyword arguments change its configuration."""
+
+    @asynccontextmanager
+    async def starting(change: Callable[[dict[str, object]], None] | None = None, **changes: object) -> AsyncGenerator[Stack]:
+        async with AsyncExitStack() as stack:
+            upstream = await stack.enter_async_context(Upstream())
+            settings = merged(configuration(upstream, tmp_path), changes)
+            if change is not None:
+                change(settings)
+            file = tmp_path / "dagi.yml"
+            file.write_text(yaml.safe_dump(settings, allow_unicode=True), encoding="utf-8")
+            installation = Installation.of(Choice(config=str(file)))
+            database = installation.database()
+            await upgrade(database)
+            if installation.loaded.settings.dao.demo:
+                await seed_demo(installation, database)
+            await database.close()
+            listener = socket.create_server(("127.0.0.1", 0))
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            front = await stack.enter_async_context(opened_front(installation, url))
+            await stack.enter_async_context(serving(front, installation, listener))
+            http = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=30))
+            running = Stack(url, http, upstream, installation)
+            running.front = front
+            yield running
+
+    return starting
+
+
+@pytest.fixture
+async def stack(start: StackFactory) -> AsyncGenerator[Stack]:
+    """The stack with its ordinary configuration."""
+    async with start() as running:
+        yield running
+
+
+async def until(condition: Callable[[], bool], within_s: float = 10) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(within_s):
+        while not condition():
+            await asyncio.sleep(0.005)

@@ -1,0 +1,169 @@
+"""What every Target promises, whoever answers behind it."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, aclosing
+from typing import cast
+
+import pytest
+
+from dagi.errors import DagiError, ProviderError
+from dagi.message import Grant, Message, Sender
+from dagi.outbound import Client
+from dagi.ports.provider import ProviderTools
+from dagi.ports.target import CONTENT, Delta, End, Event, Failure, Target
+from dagi.targets.models import ollama, openai_compatible
+from dagi.targets.models.chat_api import ChatSettings
+from dagi.targets.models.ollama import OllamaSettings
+from dagi.targets.resilience import Fallback, ResilienceSettings, resilient
+from dagi.testing.clock import FakeClock
+from dagi.testing.facts import MemoryFacts
+from dagi.testing.observer import CollectingObserver
+from dagi.testing.targets import Hang, ScriptedTarget
+from dagi.testing.upstream import Answer, Upstream
+from dagi.testing.waiting import eventually
+
+pytestmark = pytest.mark.anyio
+
+GRANT = Grant(dao_id="dao", user_id="tg:1")
+MESSAGE = Message(id="r", sender=Sender(dao_id="dao", user_id="tg:1"), prompt="one two three")
+
+
+class Subject:
+    """A target, and the means to make it answer, fail or hang."""
+
+    def __init__(self, target: Target, world: "ScriptedTarget | Upstream") -> None:
+        self.target = target
+        self._world = world
+
+    def will_answer(self, *words: str) -> None:
+        if isinstance(self._world, Upstream):
+            self._world.script(Answer(text=" ".join(words)))
+        else:
+            self._world.script(*(Delta(word) for word in words), End(provider="t", model="m"))
+
+    def will_fail(self) -> None:
+        if isinstance(self._world, Upstream):
+            self._world.script(Answer(status=400))
+        else:
+            self._world.script(ProviderError("no", provider="t", upstream_status=400))
+
+    def will_break_off(self) -> None:
+        if isinstance(self._world, Upstream):
+            self._world.script(Answer(reset_after=1))
+        else:
+            self._world.script(Delta("one"), ProviderError("gone", provider="t"))
+
+    def will_hang(self, after: int) -> None:
+        if isinstance(self._world, Upstream):
+            self._world.script(Answer(hang_after=after))
+        else:
+            self._world.script(*[Delta("word")] * after, Hang())
+
+    async def until_working(self) -> None:
+        await eventually(lambda: self._world.active == 1)
+
+    async def until_stopped(self) -> None:
+        await eventually(lambda: self._world.active == 0)
+
+
+KINDS = ("scripted", "resilient", "fallback", "openai_compatible", "ollama", "resilient openai_compatible")
+
+
+@pytest.fixture(params=KINDS)
+async def subject(request: pytest.FixtureRequest) -> AsyncGenerator[Subject]:
+    kind = cast("str", request.param)
+    clock = FakeClock()
+    async with AsyncExitStack() as stack:
+        if kind.endswith(("openai_compatible", "ollama")):
+            upstream = await stack.enter_async_context(Upstream())
+            http = await stack.enter_async_context(Client())
+            tools = ProviderTools(http=http, facts=MemoryFacts(), clock=clock)
+            target: Target = (
+                ollama.provider.build("t", OllamaSettings(base_url=upstream.origin, model="m"), tools)
+                if kind == "ollama"
+                else openai_compatible.provider.build("t", ChatSettings(base_url=upstream.v1, model="m"), tools)
+            )
+            world: ScriptedTarget | Upstream = upstream
+        else:
+            target = world = ScriptedTarget()
+        if kind.startswith("resilient"):
+            target = resilient("t", target, ResilienceSettings(), clock, CollectingObserver())
+        if kind == "fallback":
+            target = Fallback([("t", target)], clock)
+        yield Subject(target, world)
+
+
+async def collect(target: Target, seen: list[Event]) -> None:
+    async with asyncio.timeout(5):
+        async for event in target.open(MESSAGE, GRANT):
+            seen.append(event)  # noqa: PERF401 (what was seen before an error counts)
+
+
+async def events_of(target: Target) -> list[Event]:
+    seen: list[Event] = []
+    await collect(target, seen)
+    return seen
+
+
+async def test_an_answer_is_content_and_one_end_which_is_last(subject: Subject) -> None:
+    subject.will_answer("one", "two")
+    events = await events_of(subject.target)
+    assert isinstance(events[-1], End)
+    assert sum(isinstance(event, End | Failure) for event in events) == 1
+    assert "".join(event.text for event in events if isinstance(event, Delta)).replace(" ", "") == "onetwo"
+
+
+async def test_an_end_names_who_answered(subject: Subject) -> None:
+    subject.will_answer("one")
+    end = (await events_of(subject.target))[-1]
+    assert isinstance(end, End)
+    assert (end.provider, end.model, end.finish_reason) == ("t", "m", "stop")
+
+
+async def test_a_failure_before_content_is_raised_and_nothing_but_notes_came_before(subject: Subject) -> None:
+    subject.will_fail()
+    seen: list[Event] = []
+    with pytest.raises(DagiError):
+        await collect(subject.target, seen)
+    assert not any(isinstance(event, (*CONTENT, End, Failure)) for event in seen)
+
+
+async def test_an_answer_that_breaks_off_ends_with_a_failure_and_nothing_follows(subject: Subject) -> None:
+    subject.will_break_off()
+    events = await events_of(subject.target)
+    assert isinstance(events[0], Delta)
+    assert [isinstance(event, Failure) for event in events].index(True) == len(events) - 1
+
+
+async def test_nothing_happens_before_the_first_event_is_asked_for(subject: Subject) -> None:
+    stream = subject.target.open(MESSAGE, GRANT)
+    await asyncio.sleep(0)
+    await stream.aclose()
+    await subject.until_stopped()
+
+
+async def test_closing_stops_the_work_at_once(subject: Subject) -> None:
+    subject.will_hang(after=1)
+    async with asyncio.timeout(5), aclosing(subject.target.open(MESSAGE, GRANT)) as stream:
+        assert isinstance(await anext(stream), Delta)
+    await subject.until_stopped()
+
+
+@pytest.mark.parametrize("after", [0, 1])
+async def test_cancelling_stops_the_work_at_once(subject: Subject, after: int) -> None:
+    subject.will_hang(after)
+    task = asyncio.ensure_future(events_of(subject.target))
+    await subject.until_working()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await subject.until_stopped()
+
+
+async def test_answers_do_not_mix(subject: Subject) -> None:
+    for word in ("one", "two", "three"):
+        subject.will_answer(word)
+    answers = await asyncio.gather(*(events_of(subject.target) for _ in range(3)))
+    texts = ["".join(event.text for event in events if isinstance(event, Delta)) for events in answers]
+    assert sorted(texts) == ["one", "three", "two"]

@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import pytest
+
+from dagi.config import Loaded, load
+
+
+def loaded(folder: Path, text: str, profile: str = "prod", **environ: str) -> Loaded:
+    (folder / "my.yml").write_text(text)
+    return load(profile, Path("my.yml"), environ=environ, cwd=folder)
+
+
+@pytest.mark.parametrize("environment", ["staging", "production"])
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("debug: true", "my.yml:2 debug: shows callers what happens inside; set debug: false"),
+        ("dao: {demo: true}", "my.yml:2 dao.demo: seeds a DAO whose members everybody knows; set dao.demo: false"),
+        (
+            "database: {url: 'postgresql://dagi:dagi@db/dagi'}",
+            "my.yml:2 database.url: has a password everybody knows; give the database user",
+        ),
+        (
+            "database: {url: 'postgresql://app:changeme@db/dagi'}",
+            "my.yml:2 database.url: has a password everybody knows; give the database",
+        ),
+    ],
+)
+def test_an_open_door_is_told_with_what_to_set(tmp_path: Path, environment: str, text: str, told: str) -> None:
+    [line] = loaded(tmp_path, f"environment: {environment}\n{text}").unsafe()
+
+    assert line.startswith(told)
+    assert line.endswith(f"(environment is {environment})")
+
+
+def test_a_placeholder_in_place_of_a_key_is_told_without_it(tmp_path: Path) -> None:
+    [line] = loaded(tmp_path, "", DEEPSEEK_API_KEY="your-key-here").unsafe()
+
+    assert line.startswith("dagi/config/defaults.yml:")
+    assert "llm_providers[1].config.api_key_env: leads to a placeholder instead of a key" in line
+    assert "your-key-here" not in line
+
+
+def test_development_may_have_its_doors_open(tmp_path: Path) -> None:
+    assert loaded(tmp_path, "debug: true\ndatabase: {url: 'postgresql://dagi:dagi@db/dagi'}", "dev").unsafe() == []
+
+
+def test_real_secrets_and_any_host_are_safe(tmp_path: Path) -> None:
+    text = "server: {host: 0.0.0.0}\ndatabase: {url: 'postgresql://dagi:Zk3v@db/dagi'}"
+
+    assert loaded(tmp_path, text, DEEPSEEK_API_KEY="sk-8f3a").unsafe() == []
+
+
+@pytest.mark.parametrize(
+    ("profile", "text", "told"),
+    [
+        ("prod", "routing_rules: []", "my.yml:1 routing_rules: there are no routing rules"),
+        ("prod", "logging: {level: DEBUG}", "my.yml:1 logging.level: DEBUG costs speed"),
+        ("dev", "server: {host: 0.0.0.0}", "my.yml:1 server.host: development listens beyond this machine"),
+        ("dev", "server: {host: example.org}", "my.yml:1 server.host: development listens beyond this machine"),
+        ("dev", "version: '0.4.0'", "my.yml:1 version: was written for DAGI Stack 0.4.0"),
+    ],
+)
+def test_what_is_probably_not_meant_is_a_warning(tmp_path: Path, profile: str, text: str, told: str) -> None:
+    [line] = loaded(tmp_path, text, profile).warnings
+
+    assert line.startswith(told)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.2", "::1", "[::1]"])
+def test_loopback_has_several_names(tmp_path: Path, host: str) -> None:
+    assert loaded(tmp_path, f"server: {{host: '{host}'}}\nversion: '0.2'", "dev").warnings == ()
+
+
+def test_a_database_address_that_is_none_is_not_judged(tmp_path: Path) -> None:
+    assert loaded(tmp_path, "database: {url: 'postgresql://a:b@[x/y'}").unsafe() == []

@@ -1,0 +1,325 @@
+"""The HTTP client against a server that can misbehave."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
+from typing import cast
+
+import pytest
+import uvloop
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dagi.outbound import Client
+from dagi.outbound.request import encoded
+from dagi.ports.http import HttpFailure, HttpRequest
+from dagi.testing.upstream import Answer, Upstream
+from dagi.testing.waiting import eventually
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, object]]:
+    """Both event loops: the stack runs on uvloop, tests and tools on the plain one too."""
+    return "asyncio", {"use_uvloop": cast("str", request.param) == "uvloop"}
+
+
+def a_request(url: str, **fields: object) -> HttpRequest:
+    return HttpRequest(method="POST", url=url, body=b'{"messages":[{"role":"user","content":"one two three"}],"stream":true}', **fields)  # pyright: ignore[reportArgumentType]
+
+
+def chat(upstream: Upstream) -> HttpRequest:
+    return a_request(f"{upstream.v1}/chat/completions")
+
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def raw_server(handle: Handler) -> AsyncGenerator[str]:
+    """A server that says exactly what the test wants."""
+
+    async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            await handle(reader, writer)
+        writer.close()
+
+    server = await asyncio.start_server(run, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    finally:
+        server.close()
+
+
+def saying(answer: bytes) -> Handler:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await writer.drain()
+
+    return handle
+
+
+async def get(client: Client, url: str, limit: int = 1_000_000) -> tuple[int, bytes]:
+    async with client.open(HttpRequest(method="GET", url=url)) as response:
+        return response.status, await response.read(limit)
+
+
+async def test_it_runs_on_the_loop_of_the_parameter(anyio_backend: tuple[str, dict[str, object]]) -> None:
+    assert isinstance(asyncio.get_running_loop(), uvloop.Loop) is anyio_backend[1]["use_uvloop"]
+
+
+async def test_the_first_chunk_comes_while_the_server_still_holds_the_second_back() -> None:
+    async with Upstream() as upstream, Client() as client, asyncio.timeout(5):
+        upstream.script(Answer(hang_after=1))
+        async with client.open(chat(upstream)) as response, aclosing(response.chunks()) as chunks:
+            first = await anext(chunks)
+            assert b"echo:" in first
+            upstream.release()
+            assert b"[DONE]" in b"".join([chunk async for chunk in chunks])
+
+
+async def test_the_server_learns_at_once_when_the_caller_is_cancelled_before_the_head() -> None:
+    async with Upstream() as upstream, Client() as client:
+        upstream.script(Answer(hang_after=0))
+        task = asyncio.ensure_future(client.open(chat(upstream)).__aenter__())
+        await upstream.until(lambda: upstream.active == 1)
+        task.cancel()
+        await upstream.until(lambda: upstream.disconnects == 1, within_s=1)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+async def test_the_server_learns_at_once_when_the_caller_is_cancelled_in_the_stream() -> None:
+    async def read(client: Client, upstream: Upstream) -> None:
+        async with client.open(chat(upstream)) as response, aclosing(response.chunks()) as chunks:
+            async for _ in chunks:
+                begun.set()
+
+    begun = asyncio.Event()
+    async with Upstream() as upstream, Client() as client:
+        upstream.script(Answer(hang_after=1))
+        task = asyncio.ensure_future(read(client, upstream))
+        await begun.wait()
+        task.cancel()
+        await upstream.until(lambda: upstream.disconnects == 1, within_s=1)
+
+
+async def test_leaving_an_unfinished_answer_in_order_closes_its_connection_soon() -> None:
+    async with Upstream() as upstream, Client() as client:
+        upstream.script(Answer(hang_after=1))
+        async with client.open(chat(upstream)) as response, aclosing(response.chunks()) as chunks:
+            await anext(chunks)
+        await upstream.until(lambda: upstream.disconnects == 1, within_s=1)
+
+
+async def test_a_finished_connection_is_used_again() -> None:
+    async with Upstream() as upstream, Client() as client:
+        for _ in range(3):
+            async with client.open(chat(upstream)) as response:
+                await response.read(100_000)
+        assert upstream.connections == 1
+
+
+async def test_a_connection_is_used_again_when_its_reader_stopped_just_before_the_end() -> None:
+    async with Upstream() as upstream, Client() as client:
+        upstream.script(Answer(text="x", hang_after=1))
+        async with client.open(chat(upstream)) as response, aclosing(response.chunks()) as chunks:
+            await anext(chunks)
+            upstream.release()
+        await eventually(lambda: client.unused == 1)
+        await get(client, f"{upstream.v1}/models")
+        assert (upstream.connections, upstream.disconnects) == (1, 0)
+
+
+async def test_requests_at_once_have_connections_of_their_own() -> None:
+    async with Upstream() as upstream, Client() as client:
+        upstream.script(*[Answer(hang_after=0)] * 5)
+        tasks = [asyncio.ensure_future(get(client, f"{upstream.v1}/models")) for _ in range(5)]
+        await upstream.until(lambda: upstream.active == 5)
+        upstream.release()
+        assert {status for status, _ in await asyncio.gather(*tasks)} == {200}
+
+
+async def test_idle_connections_are_bounded_and_closed_in_time() -> None:
+    async with Upstream() as upstream, Client(max_idle=1, idle_s=0.01) as client:
+        upstream.script(*[Answer(hang_after=0)] * 3)
+        tasks = [asyncio.ensure_future(get(client, f"{upstream.v1}/models")) for _ in range(3)]
+        await upstream.until(lambda: upstream.active == 3)
+        upstream.release()
+        await asyncio.gather(*tasks)
+        await upstream.until(lambda: upstream.open_connections == 0)
+
+
+async def test_nothing_is_listening_says_so_and_names_the_cause() -> None:
+    async with Upstream() as upstream:
+        url = f"{upstream.origin}/secret-token/x"
+    async with Client() as client:
+        with pytest.raises(HttpFailure, match=r"^127.0.0.1:\d+ refused the connection$") as caught:
+            await get(client, url)
+    assert isinstance(caught.value.__cause__, ConnectionRefusedError)
+
+
+async def test_an_unknown_name_says_so() -> None:
+    async with Client() as client:
+        with pytest.raises(HttpFailure, match=r"the name nothing.invalid could not be resolved"):
+            await get(client, "http://nothing.invalid/")
+
+
+async def test_a_server_that_never_speaks_tls_is_given_up_in_time() -> None:
+    async with Upstream() as upstream, Client(connect_s=0.05) as client:
+        with pytest.raises(HttpFailure, match=r"did not accept a connection within 0.05 s|TLS with"):
+            await get(client, f"https://127.0.0.1:{upstream.port}/")
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (b"", "closed the connection before it answered"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", "closed the connection in the middle of its answer"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", "closed the connection in the middle of its answer"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "sent something that is not HTTP"),
+        (b"SSH-2.0-OpenSSH\r\n", "sent something that is not HTTP"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"a" * 300_000, "sent headers without end"),
+        (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", "switched to another protocol"),
+    ],
+)
+async def test_a_broken_answer_says_how_it_is_broken(answer: bytes, sentence: str) -> None:
+    async with raw_server(saying(answer)) as url, Client() as client, asyncio.timeout(5):
+        with pytest.raises(HttpFailure, match=sentence):
+            await get(client, url)
+
+
+async def test_a_reset_in_the_stream_is_a_failure() -> None:
+    async with Upstream() as upstream, Client() as client:
+        upstream.script(Answer(reset_after=1))
+        with pytest.raises(HttpFailure, match=r"broke the connection off|closed the connection"):
+            async with client.open(chat(upstream)) as response:
+                await response.read(1_000_000)
+
+
+async def test_a_body_may_end_with_the_connection_and_interim_answers_are_skipped() -> None:
+    answer = b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nX-A: 1\r\nX-A: 2\r\n\r\nto the end"
+    async with raw_server(saying(answer)) as url, Client() as client, client.open(HttpRequest(method="GET", url=url)) as response:
+        assert (response.header("x-a"), response.header("link"), await response.read(100)) == ("1", None, b"to the end")
+
+
+async def test_a_longer_body_than_allowed_is_a_failure() -> None:
+    async with Upstream() as upstream, Client() as client:
+        with pytest.raises(HttpFailure, match="more than 10 bytes"):
+            await get(client, f"{upstream.v1}/models", limit=10)
+
+
+async def test_redirects_are_not_followed_and_nothing_is_asked_for_that_was_not_wanted() -> None:
+    async with Upstream() as upstream, Client() as client:
+        upstream.script(Answer(status=302, headers={"Location": "http://example.org/", "Set-Cookie": "a=b"}))
+        assert (await get(client, f"{upstream.v1}/models"))[0] == 302
+        await get(client, f"{upstream.v1}/models")
+        assert upstream.heard[1].headers == {"host": f"127.0.0.1:{upstream.port}"}
+
+
+async def test_a_connection_the_server_closed_meanwhile_is_replaced() -> None:
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        # It keeps the connection open, and closes it when the next request arrives.
+        await reader.readuntil(b"\r\n\r\n")
+
+    async with raw_server(once) as url, Client() as client:
+        assert [await get(client, url) for _ in range(3)] == [(200, b"ok")] * 3
+
+
+async def test_an_answer_nobody_asked_for_is_never_given_to_the_next_request() -> None:
+    async def twice(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.readuntil(b"\r\n\r\n"):
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+            await writer.drain()
+
+    async with raw_server(twice) as url, Client() as client:
+        assert [await get(client, url) for _ in range(3)] == [(200, b"ok")] * 3
+
+
+async def test_a_slow_reader_holds_the_server_back() -> None:
+    sent = 0
+
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(1000):
+            writer.write(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+            await writer.drain()
+            sent += 65536
+        writer.write(b"0\r\n\r\n")
+
+    async with raw_server(flood) as url, Client() as client:
+        async with client.open(HttpRequest(method="GET", url=url)) as response, aclosing(response.chunks()) as chunks:
+            size, largest = 0, 0
+            async for chunk in chunks:
+                await asyncio.sleep(0)
+                size, largest = size + len(chunk), max(largest, len(chunk))
+        assert size == 65_536_000
+        assert largest < 1_000_000
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        HttpRequest(method="GET", url="http://h/", headers={"A": "b\r\nEvil: yes"}),
+        HttpRequest(method="GET", url="http://h/", headers={"A\r\nB": "c"}),
+        HttpRequest(method="GET / HTTP/1.1\r\n", url="http://h/"),
+        HttpRequest(method="GET", url="http://h/ HTTP/1.1\r\nEvil: yes"),
+        HttpRequest(method="GET", url="file:///etc/passwd"),
+        HttpRequest(method="GET", url="http://user:secret@h/"),
+        HttpRequest(method="GET", url="/relative"),
+        HttpRequest(method="GET", url="http://h:99999/"),
+        HttpRequest(method="GET", url="http://h/", headers={"A": "ключ"}),
+    ],
+)
+def test_a_request_that_would_be_two_is_refused_without_quoting_it(request_: HttpRequest) -> None:
+    with pytest.raises(HttpFailure) as caught:
+        encoded(request_)
+    assert "secret" not in str(caught.value)
+    assert "Evil" not in str(caught.value)
+
+
+@given(st.text(), st.text(max_size=20), st.text(max_size=20))
+def test_any_request_becomes_one_head_or_a_failure(path: str, name: str, value: str) -> None:
+    with suppress(HttpFailure):
+        _, data = encoded(HttpRequest(method="GET", url=f"http://h/{path}", headers={name: value}))
+        assert data.count(b"\r\n") == data.count(b"\n") == data.count(b"\r") <= 4
+        assert data.endswith(b"\r\n\r\n")
+
+
+PIECES = st.sampled_from(
+    [
+        b"HTTP/1.1 200 OK\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.0 204 No\r\n",
+        b"Content-Length: 3\r\n",
+        b"Content-Length: -1\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: gzip, chunked\r\n",
+        b"Connection: close\r\n",
+        b"Upgrade: h2c\r\nConnection: upgrade\r\n",
+        b"\r\n",
+        b"abc",
+        b"3\r\nabc\r\n",
+        b"0\r\n\r\n",
+        b"ffffffffffffffff\r\n",
+        b"X: y\r\n",
+    ]
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(PIECES | st.binary(max_size=10), max_size=12))
+def test_whatever_a_server_sends_is_an_answer_or_a_failure(pieces: list[bytes]) -> None:
+    async def run() -> None:
+        async with raw_server(saying(b"".join(pieces))) as url, Client() as client, asyncio.timeout(5):
+            for _ in range(2):
+                with suppress(HttpFailure):
+                    await get(client, url)
+
+    asyncio.run(run())

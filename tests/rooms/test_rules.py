@@ -1,0 +1,247 @@
+"""Routing rules: choosing, explaining, and complaints about mistakes."""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dagi.access.entitlements import is_entitlement
+from dagi.errors import Invalid, NoRoute, UnknownModel
+from dagi.message import Grant, Message, Sender, Turn
+from dagi.rules.compile import Known, compile_rules
+from dagi.rules.rule import Complaint, Wanted
+from dagi.rules.ruleset import RuleSet
+
+KNOWN = Known(providers={"small", "large", "facts"}, selectable={"large"}, is_entitlement=is_entitlement)
+GRANT = Grant(dao_id="green", user_id="tg:1", roles=("member",), entitlements=frozenset({"chat.use"}), reason="role_grants")
+
+
+def message(prompt: str = "hello", **fields: object) -> Message:
+    sender = Sender(dao_id=str(fields.pop("dao_id", "green")), user_id="tg:1", source=fields.pop("source", "api"))
+    return Message(id="r1", sender=sender, prompt=prompt, **fields)
+
+
+def rules(*raw: Mapping[str, object]) -> RuleSet:
+    compiled, complaints = compile_rules(raw, KNOWN)
+    assert [complaint for complaint in complaints if complaint.fatal] == []
+    return compiled
+
+
+def rule(name: str, priority: int = 10, /, **keys: object) -> Mapping[str, object]:
+    return {"name": name, "priority": priority, "use_provider": "small", **keys}
+
+
+def complaints(*raw: Mapping[str, object], known: Known = KNOWN) -> Sequence[Complaint]:
+    return compile_rules(raw, known)[1]
+
+
+def chosen(compiled: RuleSet, asked: Message, grant: Grant = GRANT) -> str:
+    return compiled.choose(asked, grant).name
+
+
+def test_the_lowest_priority_number_that_matches_is_chosen() -> None:
+    compiled = rules(rule("late", 20), rule("early", 10, conditions={"mode": "chat"}))
+    assert chosen(compiled, message()) == "early"
+    assert chosen(compiled, message(mode="crew", workflow="x")) == "late"
+
+
+def test_equal_priorities_keep_the_order_of_the_file() -> None:
+    compiled = rules(rule("a", conditions={"agent": "x"}), rule("b", conditions={"mode": "chat"}), rule("c", conditions={"agent": "y"}))
+    assert chosen(compiled, message(agent="x")) == "a"
+    assert chosen(compiled, message(agent="y")) == "b"
+
+
+def test_no_matching_rule_is_an_error_that_names_the_mode() -> None:
+    with pytest.raises(NoRoute) as caught:
+        rules(rule("a", conditions={"mode": "crew"})).choose(message(), GRANT)
+    assert caught.value.facts == {"mode": "chat"}
+
+
+@pytest.mark.parametrize(
+    ("conditions", "matching", "other"),
+    [
+        ({"mode": ["crew", "devtools"]}, message(mode="crew"), message()),
+        ({"agent": "devtools"}, message(agent="devtools"), message()),
+        ({"source": "telegram"}, message(source="telegram"), message()),
+        ({"dao_id": "green"}, message(), message(dao_id="blue")),
+        ({"task_type": "code"}, message(task_type="code"), message(task_type="prose")),
+        ({"metadata": {"lang": "uk"}}, message(metadata={"lang": "uk"}), message(metadata={"lang": "en"})),
+        ({"metadata": {"depth": [1, 2]}}, message(metadata={"depth": 2}), message(metadata={"depth": True})),
+        ({"metadata_has": ["a", "b"]}, message(metadata={"a": 1, "b": 0}), message(metadata={"a": 1})),
+        ({"metadata_has": "provider"}, message(provider="large"), message()),
+        ({"prompt_matches": "(?i)solidity|vyper"}, message("a Vyper contract"), message("a bike")),
+        ({"prompt_tokens_over": 10}, message("x" * 44), message("x" * 43)),
+        ({"prompt_tokens_under": 10}, message("x" * 39), message("x" * 40)),
+        ({"prompt_tokens_over": 10}, message("x", earlier=(Turn("user", "y" * 44),)), message("x")),
+        ({"any": [{"agent": "a"}, {"task_type": "t"}]}, message(task_type="t"), message()),
+        ({"all": [{"agent": "a"}, {"task_type": "t"}]}, message(agent="a", task_type="t"), message(agent="a")),
+        ({"not": {"agent": "a"}}, message(), message(agent="a")),
+        ({"not": {"agent": "a", "task_type": "t"}}, message(agent="a"), message(agent="a", task_type="t")),
+    ],
+)
+def test_a_condition_holds_for_what_it_describes_alone(conditions: Mapping[str, object], matching: Message, other: Message) -> None:
+    compiled = rules(rule("it", conditions=conditions), rule("rest", 99))
+    assert chosen(compiled, matching) == "it"
+    assert chosen(compiled, other) == "rest"
+
+
+def test_role_and_entitlement_are_read_from_the_grant_and_never_from_the_caller() -> None:
+    compiled = rules(
+        rule("admins", conditions={"role": "admin"}),
+        rule("workers", conditions={"entitlement": "workflow.run:code_review"}),
+        rule("rest", 99),
+    )
+    claiming = message(metadata={"role": "admin", "entitlement": "workflow.run:*"})
+    admin = Grant(dao_id="green", user_id="tg:1", roles=("admin",), entitlements=frozenset())
+    worker = Grant(dao_id="green", user_id="tg:1", roles=("x",), entitlements=frozenset({"workflow.run:*"}))
+    assert [chosen(compiled, claiming, grant) for grant in (GRANT, admin, worker)] == ["rest", "admins", "workers"]
+
+
+def test_a_wish_counts_only_for_providers_marked_selectable() -> None:
+    compiled = rules({"name": "wish", "use_metadata": "provider", "fallback_provider": ["small", "large"]})
+    by_wish = compiled.choose(message(provider="large"), GRANT)
+    assert by_wish.chain(message(provider="large"), frozenset({"large"})) == ("large", "small")
+    assert by_wish.chain(message(), frozenset({"large"})) == ("small", "large")
+    with pytest.raises(UnknownModel) as caught:
+        by_wish.chain(message(provider="small"), frozenset({"large"}))
+    assert caught.value.facts == {"provider": "small", "allowed": ["large"]}
+
+
+def test_a_rule_that_follows_a_wish_without_one_and_without_fallback_names_the_field() -> None:
+    compiled = rules({"name": "wish", "use_metadata": "provider"})
+    with pytest.raises(Invalid) as caught:
+        compiled.choose(message(), GRANT).chain(message(), frozenset({"large"}))
+    assert caught.value.facts["field"] == "metadata.provider"
+
+
+def test_limits_requirement_and_context_are_read_in_their_units() -> None:
+    found = rules(rule("a", timeout_ms=5000, deadline_ms=30000, requires="chat.use", context={"facts": True})).rules[0]
+    assert (found.timeout_s, found.deadline_s, found.requires, found.wanted) == (5.0, 30.0, "chat.use", Wanted(facts=True))
+
+
+@pytest.mark.parametrize(
+    ("raw", "path", "text"),
+    [
+        ({"name": "a", "use_provider": "smal"}, (0, "use_provider"), 'did you mean "small"?'),
+        ({"name": "a", "use_provider": "small", "fallback_provider": ["fact"]}, (0, "fallback_provider"), 'did you mean "facts"?'),
+        ({"name": "a"}, (0,), "says no target"),
+        ({"use_provider": "small"}, (0, "name"), "needs a name"),
+        (rule("a", prioritty=1), (0, "prioritty"), 'did you mean "priority"?'),
+        (rule("a", conditions={"mod": "chat"}), (0, "conditions", "mod"), 'did you mean "mode"?'),
+        (rule("a", conditions={"mode": "chatt"}), (0, "conditions", "mode"), 'did you mean "chat"?'),
+        (rule("a", conditions={"source": "irc"}), (0, "conditions", "source"), "is not a source"),
+        (rule("a", conditions={"prompt_matches": "("}), (0, "conditions", "prompt_matches"), "not a regular expression"),
+        (rule("a", conditions={"prompt_matches": "(?=x)"}), (0, "conditions", "prompt_matches"), "RE2"),
+        (rule("a", conditions={"prompt_tokens_over": -1}), (0, "conditions", "prompt_tokens_over"), "0 or more"),
+        (rule("a", conditions={"entitlement": "chat.us"}), (0, "conditions", "entitlement"), "is not an entitlement"),
+        (rule("a", conditions={"any": []}), (0, "conditions", "any"), "list of mappings"),
+        (rule("a", conditions={"any": [{"mod": "x"}]}), (0, "conditions", "any", 0, "mod"), "is not a condition"),
+        (rule("a", conditions={"agent": []}), (0, "conditions", "agent"), "must be a text"),
+        (rule("a", conditions={"metadata": "x"}), (0, "conditions", "metadata"), "must be a mapping"),
+        (rule("a", conditions=["mode"]), (0, "conditions"), "must be a mapping of conditions"),
+        (rule("a", requires="chat.us"), (0, "requires"), "nobody could ever pass"),
+        (rule("a", timeout_ms=0), (0, "timeout_ms"), "milliseconds"),
+        (rule("a", deadline_ms="soon"), (0, "deadline_ms"), "milliseconds"),
+        (rule("a", priority="high"), (0, "priority"), "whole number"),
+        (rule("a", context={"fact": True}), (0, "context", "fact"), 'did you mean "facts"?'),
+        (rule("a", context={"facts": "yes"}), (0, "context", "facts"), "true or false"),
+        (rule("a", use_metadata="model"), (0, "use_metadata"), "can only be"),
+        (rule("a", use_metadata="provider"), (0, "use_provider"), "cannot stand beside use_metadata"),
+        (rule("a", conditions={"prompt_tokens_over": 5, "prompt_tokens_under": 6}), (0, "conditions"), "can never match"),
+        (rule("a", conditions={"mode": "chat", "all": [{"mode": "crew"}]}), (0, "conditions"), "can never match"),
+    ],
+)
+def test_a_mistake_in_a_rule_is_told_with_its_place_and_what_to_write(
+    raw: Mapping[str, object], path: tuple[str | int, ...], text: str
+) -> None:
+    assert any(complaint.path == path and text in complaint.text and complaint.fatal for complaint in complaints(raw))
+
+
+def test_two_rules_of_one_name_and_a_rule_behind_a_catch_all_are_mistakes() -> None:
+    found = complaints(rule("a", 10), rule("a", 20, conditions={"agent": "x"}))
+    assert [complaint.path for complaint in found] == [(1, "name"), (1, "conditions")]
+    assert "the rule 'a' comes first" in found[1].text
+
+
+def test_a_narrower_rule_behind_a_wider_one_is_a_mistake_and_a_wider_one_behind_a_narrower_is_not() -> None:
+    wide = {"mode": ["chat", "crew"]}
+    narrow = {"mode": "chat", "agent": "x"}
+    assert [c.path for c in complaints(rule("w", 1, conditions=wide), rule("n", 2, conditions=narrow))] == [(1, "conditions")]
+    assert complaints(rule("n", 1, conditions=narrow), rule("w", 2, conditions=wide)) == []
+
+
+def test_following_a_wish_without_selectable_providers_is_a_mistake() -> None:
+    known = Known(providers={"small"}, selectable=set(), is_entitlement=is_entitlement)
+    assert "selectable: true" in complaints({"name": "a", "use_metadata": "provider"}, known=known)[0].text
+
+
+def test_conditions_nested_without_end_are_a_mistake_and_no_crash() -> None:
+    nested: Mapping[str, object] = {"mode": "chat"}
+    for _ in range(500):
+        nested = {"not": nested}
+    assert any("nested deeper" in complaint.text for complaint in complaints(rule("a", conditions=nested)))
+
+
+def test_an_explanation_names_for_every_rule_the_condition_that_decided() -> None:
+    compiled = rules(
+        rule("a", 1, conditions={"mode": "crew"}),
+        rule("b", 2, conditions={"mode": "chat", "role": "member"}),
+        rule("c", 3),
+    )
+    assert [(v.rule, v.outcome, v.condition) for v in compiled.explain(message(), GRANT)] == [
+        ("a", "failed", "mode: crew"),
+        ("b", "chosen", "mode: chat, role: member"),
+        ("c", "not_reached", ""),
+    ]
+
+
+_values = st.sampled_from(["x", "y", "z"])
+_conditions = st.fixed_dictionaries(
+    {},
+    optional={
+        "mode": st.sampled_from(["chat", "crew", ["chat", "devtools"]]),
+        "agent": _values,
+        "dao_id": st.sampled_from(["green", "blue"]),
+        "metadata": st.dictionaries(st.sampled_from(["p", "q"]), _values, min_size=1),
+        "role": st.sampled_from(["member", "admin"]),
+        "not": st.fixed_dictionaries({"agent": _values}),
+    },
+)
+_messages = st.builds(
+    message,
+    mode=st.sampled_from(["chat", "crew", "devtools"]),
+    agent=st.none() | _values,
+    dao_id=st.sampled_from(["green", "blue"]),
+    metadata=st.dictionaries(st.sampled_from(["p", "q"]), _values),
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), _conditions), max_size=12), _messages)
+def test_the_index_chooses_what_reading_all_rules_in_order_would_choose(
+    raw: list[tuple[int, Mapping[str, object]]], asked: Message
+) -> None:
+    compiled, _ = compile_rules(
+        [rule(f"r{index}", priority, conditions=conditions) for index, (priority, conditions) in enumerate(raw)], KNOWN
+    )
+    expected = next((found.name for found in compiled.rules if found.matches(asked, GRANT)), None)
+    try:
+        found = chosen(compiled, asked)
+    except NoRoute:
+        found = None
+    assert found == expected
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), _conditions), max_size=8), _messages)
+def test_a_rule_that_is_said_to_never_match_never_does(raw: list[tuple[int, Mapping[str, object]]], asked: Message) -> None:
+    named = [rule(f"r{index}", priority, conditions=conditions) for index, (priority, conditions) in enumerate(raw)]
+    compiled, found = compile_rules(named, KNOWN)
+    never = {f"r{complaint.path[0]}" for complaint in found if "can never match" in complaint.text}
+    with contextlib.suppress(NoRoute):
+        assert chosen(compiled, asked) not in never
+
+
+def test_a_pattern_that_would_take_for_ever_elsewhere_takes_linear_time() -> None:
+    compiled = rules(rule("a", conditions={"prompt_matches": "(a+)+$"}), rule("rest", 99))
+    assert chosen(compiled, message("a" * 50_000 + "b")) == "rest"

@@ -1,0 +1,321 @@
+"""The SQLite store: DAOs, members, keys, the in-memory directory, exchanges."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncGenerator, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, func, select, text
+
+from dagi.access.decide import decide
+from dagi.access.keys import proves, split
+from dagi.errors import AccessUnavailable, Conflict, Invalid, Missing, Overloaded, StoreError
+from dagi.message import Grant, Message, Sender, Turn
+from dagi.observe.observer import SilentObserver
+from dagi.ports.dialogs import Exchange
+from dagi.ports.target import Delta, End
+from dagi.stores.database import Database
+from dagi.stores.directory import STALE_S, Directory
+from dagi.stores.exchanges import ExchangeStore
+from dagi.stores.keys import Keys
+from dagi.stores.members import Daos, MemberAdmin
+from dagi.stores.tables import exchange as exchange_table
+from dagi.stores.tables import metadata
+from dagi.stores.upgrade import HEAD, revision, upgrade
+from dagi.testing.clock import FakeClock
+
+pytestmark = pytest.mark.anyio
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncGenerator[Database]:
+    found = Database.in_directory(tmp_path / "data")
+    await upgrade(found)
+    yield found
+    await found.close()
+
+
+@pytest.fixture
+async def green(database: Database) -> Database:
+    await Daos(database, FakeClock()).create("green", "Green DAO")
+    return database
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+async def test_a_new_database_has_exactly_the_tables_the_code_speaks_of(database: Database) -> None:
+    def differences(connection: Connection) -> list[object]:
+        context = MigrationContext.configure(
+            connection, opts={"include_object": lambda _o, name, kind, _r, _c: not (kind == "table" and name.startswith("fact_fts"))}
+        )
+        return compare_metadata(context, metadata)
+
+    async with database.read() as connection:
+        assert await connection.run_sync(differences) == []
+    assert await revision(database) == HEAD
+
+
+async def test_upgrading_twice_changes_nothing_and_a_newer_database_is_refused(database: Database) -> None:
+    assert await upgrade(database) == HEAD
+    async with database.write() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StoreError, match="newer version"):
+        await upgrade(database)
+
+
+async def test_readers_cannot_write(database: Database) -> None:
+    with pytest.raises(StoreError, match="readonly"):
+        async with database.read() as connection:
+            await connection.execute(text("DELETE FROM dao"))
+
+
+async def test_a_file_that_is_no_database_is_explained(tmp_path: Path) -> None:
+    path = tmp_path / "dagi.sqlite"
+    path.write_bytes(b"not a database, but long enough to look like a file " * 100)
+    broken = Database(path)
+    with pytest.raises(StoreError, match="not a database"):
+        await upgrade(broken)
+    await broken.close()
+
+
+async def test_two_writers_wait_for_each_other_instead_of_failing(green: Database) -> None:
+    daos = Daos(green, FakeClock())
+    await asyncio.gather(*(daos.update("green", name=f"Green {number}") for number in range(20)))
+    assert (await daos.show("green")).name.startswith("Green ")
+
+
+async def test_a_dao_is_founded_shown_changed_and_removed(database: Database) -> None:
+    daos = Daos(database, FakeClock())
+    await daos.create("green", "Green DAO")
+    with pytest.raises(Conflict):
+        await daos.create("green", "Other")
+    with pytest.raises(Invalid):
+        await daos.create("Green DAO", "x")
+    changed = await daos.update("green", name="Зелена", is_open=True, suspended=True)
+    assert (changed.name, changed.open, changed.suspended) == ("Зелена", True, True)
+    with pytest.raises(Invalid):
+        await daos.update("green")
+    await daos.remove("green")
+    assert await daos.all() == ()
+    for work in (daos.show("green"), daos.remove("green"), daos.update("green", name="x")):
+        with pytest.raises(Missing):
+            await work
+
+
+async def test_a_member_is_taken_in_changed_and_let_go(green: Database) -> None:
+    members = MemberAdmin(green, FakeClock())
+    made = await members.create("green", "tg:1", ["member"], name="Daryna")
+    assert (made.identities, made.roles, made.name) == (("tg:1",), ("member",), "Daryna")
+    with pytest.raises(Conflict):
+        await members.create("green", "tg:1", ["admin"])
+    changed = await members.update("green", "tg:1", roles=["contributor", "admin"], suspended=True, expires_at=NOW)
+    assert (changed.roles, changed.suspended, changed.expires_at) == (("admin", "contributor"), True, NOW)
+    assert [member.person_id for member in await members.all("green")] == [made.person_id]
+    await members.remove("green", "tg:1")
+    with pytest.raises(Missing):
+        await members.show("green", "tg:1")
+
+
+async def test_unknown_daos_roles_and_accounts_are_refused_and_nothing_is_kept(green: Database) -> None:
+    members = MemberAdmin(green, FakeClock())
+    for dao_id, user_id, roles, error in (
+        ("blue", "tg:1", ["member"], Missing),
+        ("green", "tg:1", ["emperor"], Invalid),
+        ("green", "tg:1", [], Invalid),
+        ("green", "12345", ["member"], Invalid),
+    ):
+        with pytest.raises(error):
+            await members.create(dao_id, user_id, roles)
+    assert await members.all("green") == ()
+    with pytest.raises(Missing):
+        await members.all("blue")
+
+
+async def test_a_key_is_shown_once_and_stored_as_a_digest_only(green: Database, tmp_path: Path) -> None:
+    keys = Keys(green, FakeClock())
+    made = await keys.create("green", "member", label="bot", act_as=True)
+    parts = split(made.key)
+    assert parts is not None
+    await green.close()
+    assert parts[1].encode() not in (tmp_path / "data" / "dagi.sqlite").read_bytes()
+    assert [(key.id, key.role, key.label, key.act_as) for key in await keys.all("green")] == [(made.id, "member", "bot", True)]
+    assert await keys.usable() == 1
+    await keys.revoke(made.id)
+    assert await keys.usable() == 0
+    for work in (keys.revoke("none"), keys.create("blue", "member")):
+        with pytest.raises(Missing):
+            await work
+    with pytest.raises(Invalid):
+        await keys.create("green", "emperor")
+
+
+async def test_the_directory_knows_members_and_keys_and_notices_changes_when_it_refreshes(green: Database) -> None:
+    clock = FakeClock()
+    directory = Directory(green, clock, SilentObserver(), operators=frozenset({"dev:local"}))
+    members, keys = MemberAdmin(green, clock), Keys(green, clock)
+    await members.create("green", "tg:1", ["member", "contributor"])
+    made = await keys.create("green", "guest")
+    await directory.refresh()
+
+    def role(user_id: str) -> tuple[str, ...]:
+        return decide(Sender(dao_id="green", user_id=user_id), directory.standing("green", user_id), clock.now(), "").roles
+
+    assert role("tg:1") == ("contributor", "member")
+    assert role(f"key:{made.id}") == ("guest",)
+    assert role("dev:local") == ("admin",)
+    assert role("tg:2") == ()
+    assert directory.name("green") == "Green DAO"
+    record, parts = directory.find(made.id), split(made.key)
+    assert record is not None
+    assert parts is not None
+    assert proves(record, parts[1], clock.now())
+
+    await members.remove("green", "tg:1")
+    await keys.revoke(made.id)
+    await directory.refresh()
+    assert role("tg:1") == ()
+    grant = decide(Sender(dao_id="green", user_id=f"key:{made.id}"), directory.standing("green", f"key:{made.id}"), clock.now(), "")
+    assert grant.entitlements == frozenset()
+
+    await Daos(green, clock).remove("green")
+    await directory.refresh()
+    assert directory.standing("green", "tg:1").dao is None
+    assert directory.find(made.id) is None
+
+
+async def test_a_dao_founded_again_at_once_has_none_of_the_old_members(green: Database) -> None:
+    clock = FakeClock()
+    directory = Directory(green, clock, SilentObserver())
+    await MemberAdmin(green, clock).create("green", "tg:1", ["admin"])
+    await directory.refresh()
+    await Daos(green, clock).remove("green")
+    await clock.sleep(1)
+    await Daos(green, clock).create("green", "Green again")
+    await directory.refresh()
+    assert directory.standing("green", "tg:1").membership is None
+
+
+async def test_a_directory_that_could_not_be_refreshed_for_five_seconds_answers_nothing(green: Database) -> None:
+    clock = FakeClock()
+    directory = Directory(green, clock, SilentObserver())
+    with pytest.raises(AccessUnavailable):
+        directory.standing("green", "tg:1")
+    await directory.refresh()
+    await clock.sleep(STALE_S)
+    directory.standing("green", "tg:1")
+    await clock.sleep(0.001)
+    for ask in (lambda: directory.standing("green", "tg:1"), lambda: directory.find("a")):
+        with pytest.raises(AccessUnavailable):
+            ask()
+
+
+async def test_a_running_directory_notices_a_revocation_by_itself(green: Database) -> None:
+    clock = FakeClock()
+    directory = Directory(green, clock, SilentObserver())
+    members = MemberAdmin(green, clock)
+    await members.create("green", "tg:1", ["member"])
+    await directory.refresh()
+    following = asyncio.create_task(directory.follow())
+    await members.remove("green", "tg:1")
+    await until(lambda: directory.standing("green", "tg:1").membership is None)
+    following.cancel()
+
+
+def exchange(prompt: str, answer: str, *, user: str = "tg:1", session: str = "s", allowed: bool = True, ended: bool = True) -> Exchange:
+    sender = Sender(dao_id="green", user_id=user, session_id=session)
+    found = Exchange(Message(id="r-" + prompt[:10], sender=sender, prompt=prompt), at=NOW, started=0)
+    found.grant = Grant(dao_id="green", user_id=user, roles=("member",), entitlements=frozenset({"chat.use"} if allowed else ()))
+    found.hear(Delta(answer))
+    if ended:
+        found.hear(End(provider="p", model="m"))
+    return found
+
+
+async def record(store: ExchangeStore, *exchanges: Exchange) -> None:
+    for one in exchanges:
+        with store.recording(one):
+            pass
+
+
+async def stored(database: Database) -> list[tuple[str, str, str]]:
+    columns = (exchange_table.c.prompt, exchange_table.c.answer, exchange_table.c.outcome)
+    async with database.read() as connection:
+        return [tuple(row) for row in await connection.execute(select(*columns).order_by(exchange_table.c.id))]
+
+
+async def test_exchanges_are_on_disk_once_saved_returns_and_all_of_them_after_leaving(green: Database) -> None:
+    async with ExchangeStore(green, SilentObserver(), flush_s=0.001) as store:
+        await record(store, exchange("one", "1"), exchange("two", "2", ended=False))
+        await store.saved()
+        assert await stored(green) == [("one", "1", "ok"), ("two", "2", "cancelled")]
+        await record(store, exchange("three", "half \ud83d of a character"))
+    assert (await stored(green))[2] == ("three", "half ? of a character", "ok")
+
+
+async def test_what_a_stranger_asks_is_not_kept(green: Database) -> None:
+    async with ExchangeStore(green, SilentObserver()) as store:
+        await record(store, exchange("spam", "", allowed=False))
+    assert await stored(green) == []
+
+
+async def test_a_full_buffer_refuses_new_work_and_drops_nothing(green: Database) -> None:
+    async with ExchangeStore(green, SilentObserver(), flush_s=3600, places=2) as store:
+        await record(store, exchange("one", "1"))
+        with store.recording(exchange("two", "2")), pytest.raises(Overloaded), store.recording(exchange("three", "3")):
+            pass
+        with pytest.raises(Overloaded), store.recording(exchange("four", "4")):
+            pass
+    assert [prompt for prompt, _, _ in await stored(green)] == ["one", "two"]
+
+
+async def test_a_database_that_is_locked_delays_records_and_loses_none(green: Database, tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "data" / "dagi.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    async with ExchangeStore(green, SilentObserver(), flush_s=0.001) as store:
+        await record(store, exchange("one", "1"))
+        saving = asyncio.create_task(store.saved())
+        await until(lambda: store.waiting == 1)
+        assert not saving.done()
+        other.execute("ROLLBACK")
+        await asyncio.wait_for(saving, 10)
+    other.close()
+    assert await stored(green) == [("one", "1", "ok")]
+
+
+async def test_history_is_the_latest_of_the_senders_own_session_within_the_tokens(green: Database) -> None:
+    async with ExchangeStore(green, SilentObserver(), flush_s=0.001) as store:
+        await record(store, exchange("q1", "a" * 40), exchange("q2", "b" * 40), exchange("q3", "c", ended=False))
+        await record(store, exchange("other session", "x", session="t"), exchange("other person", "x", user="tg:2"))
+        asked = exchange("now", "").message
+        everything = (Turn("user", "q1"), Turn("assistant", "a" * 40), Turn("user", "q2"), Turn("assistant", "b" * 40))
+        assert await store.history(asked, 1000) == everything
+        assert await store.history(asked, 10) == everything[2:]
+        assert await store.history(asked, 9) == ()
+
+
+async def test_every_record_of_many_at_once_is_written_exactly_once(green: Database) -> None:
+    async with ExchangeStore(green, SilentObserver(), flush_s=0.0) as store:
+        for number in range(2500):
+            await record(store, exchange(f"{number:05}", "x"))
+            if number % 100 == 0:
+                await asyncio.sleep(0)
+        await store.saved()
+    async with green.read() as connection:
+        counts = (
+            await connection.execute(select(func.count(), func.count(exchange_table.c.prompt.distinct())).select_from(exchange_table))
+        ).one()
+    assert tuple(counts) == (2500, 2500)
+
+
+async def test_times_without_a_zone_are_refused(green: Database) -> None:
+    with pytest.raises(Exception, match="without a zone"):
+        await Keys(green, FakeClock()).create("green", "member", expires_at=datetime(2026, 1, 1) + timedelta())  # noqa: DTZ001

@@ -1,0 +1,335 @@
+"""A member's question through the whole stack: grant, rule, target, reply, record."""
+
+import asyncio
+import json
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from dagi.testing.upstream import Answer
+
+pytestmark = pytest.mark.anyio
+DAO = "greenfood-dao"
+
+
+def rows(database: object, query: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(str(database))) as connection:
+        return connection.execute(query).fetchall()
+
+
+async def test_a_members_question_is_answered_by_the_model_and_the_reply_says_how(stack) -> None:
+    stack.upstream.script(Answer(text="A food cooperative."))
+    answer = await stack.route("What is this DAO?")
+    body = answer.json()
+    assert answer.status_code == 200
+    assert {key: body[key] for key in ("status", "mode", "rule", "provider", "model", "response", "cached")} == {
+        "status": "success",
+        "mode": "chat",
+        "rule": "chat",
+        "provider": "model",
+        "model": "scripted",
+        "response": "A food cooperative.",
+        "cached": False,
+    }
+    assert body["request_id"] == answer.headers["x-request-id"]
+    assert [(attempt["provider"], attempt["outcome"]) for attempt in body["attempts"]] == [("model", "ok")]
+    assert set(body["timings_ms"]) == {"access", "queue", "provider", "total"}
+    assert body["usage"]["total_tokens"] == body["usage"]["prompt_tokens"] + body["usage"]["completion_tokens"] > 0
+
+
+async def test_the_model_is_told_the_daos_facts_and_the_senders_roles_as_data_beside_the_question(stack) -> None:
+    await stack.route("Хто керує міською теплицею?")
+    system, *rest = stack.upstream.heard[0].body["messages"]
+    assert system["role"] == "system"
+    assert "Тарас Мельник" in system["content"]
+    assert "projects.uk.md" in system["content"]
+    assert "member" in system["content"]
+    assert rest == [{"role": "user", "content": "Хто керує міською теплицею?"}]
+
+
+async def test_a_rule_without_context_sends_the_question_alone(stack) -> None:
+    await stack.route("Hello?", metadata={"plain": True})
+    assert stack.upstream.heard[0].body["messages"] == [{"role": "user", "content": "Hello?"}]
+
+
+async def test_the_next_question_of_a_session_carries_what_was_said_and_another_session_does_not(stack) -> None:
+    stack.upstream.script(Answer(text="I am the assistant."), Answer(text="You asked who I am."), Answer(text="Nothing yet."))
+    session = {"session_id": "tg:12345:greenfood-dao"}
+    await stack.route("Who are you?", metadata=session)
+    await stack.route("What did I ask?", metadata=session)
+    await stack.route("What did I ask?", metadata={"session_id": "another"})
+    said = [[turn["content"] for turn in heard.body["messages"][1:]] for heard in stack.upstream.heard]
+    assert said == [["Who are you?"], ["Who are you?", "I am the assistant.", "What did I ask?"], ["What did I ask?"]]
+
+
+async def test_nobody_reads_anothers_session_by_its_id(stack) -> None:
+    await stack.route("My secret is blue.", metadata={"session_id": "shared"})
+    await stack.route("What is the secret?", user="tg:admin001", metadata={"session_id": "shared"})
+    assert "blue" not in json.dumps(stack.upstream.heard[1].body)
+
+
+async def test_the_callers_own_conversation_is_passed_on_in_order(stack) -> None:
+    turns = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello"},
+        {"role": "user", "content": "Bye"},
+    ]
+    answer = await stack.http.post("/route", json={"messages": turns, "metadata": {"user_id": "tg:12345", "plain": True}})
+    assert answer.status_code == 200
+    assert stack.upstream.heard[0].body["messages"] == turns
+
+
+async def test_a_stream_gives_the_pieces_as_they_come_and_ends_with_the_account(stack) -> None:
+    stack.upstream.script(Answer(text="one two three"))
+    events = await stack.events("Count.")
+    assert "".join(event["text"] for event in events if event["type"] == "delta") == "one two three"
+    assert [event["type"] for event in events] == ["delta", "delta", "delta", "usage", "end"]
+    assert events[-1]["provider"] == "model"
+    assert events[-1]["status"] == "success"
+
+
+async def test_the_first_piece_of_a_stream_arrives_before_the_model_has_finished(stack) -> None:
+    stack.upstream.script(Answer(text="one two", hang_after=1))
+    body = {"prompt": "Count.", "stream": True, "metadata": {"user_id": "tg:12345"}}
+    async with stack.http.stream("POST", "/route", json=body) as answer:
+        chunks = answer.aiter_bytes()
+        assert b'"one"' in await asyncio.wait_for(anext(chunks), 5)
+        stack.upstream.release()
+        assert b'"type":"end"' in b"".join([chunk async for chunk in chunks])
+
+
+async def test_every_provider_that_fails_is_replaced_and_the_daos_own_facts_answer_last(stack) -> None:
+    stack.upstream.script(*[Answer(status=500)] * 4)
+    body = (await stack.route("Що таке GreenFood DAO?")).json()
+    assert body["provider"] == "dao_facts"
+    assert "продовольчий кооператив" in body["response"]
+    assert body["data"]["facts"][0]["source"] == "about.uk.md"
+    outcomes = [(attempt["provider"], attempt["outcome"]) for attempt in body["attempts"]]
+    assert outcomes == [("model", "PROVIDER_ERROR")] * 2 + [("native", "PROVIDER_ERROR")] * 2 + [("dao_facts", "ok")]
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        Answer(status=500),
+        Answer(status=429, headers={"retry-after": "0"}),
+        Answer(reset_after=0),
+        Answer(body=b"<html><body>Bad gateway</body></html>", headers={"content-type": "text/html"}),
+        Answer(body=b"{not json", headers={"content-type": "application/json"}),
+        Answer(body=b'{"choices": []}', headers={"content-type": "application/json"}),
+        Answer(body=b'data: {"choices":[{"delta":{"content":"\xff"}}]}\n\n', headers={"content-type": "text/event-stream"}),
+        Answer(status=404, code="model_not_found"),
+        Answer(status=401),
+    ],
+    ids=["500", "429", "reset", "html", "invalid json", "no choices", "invalid utf-8", "unknown model", "our key refused"],
+)
+async def test_whatever_a_provider_does_before_its_first_word_the_fallback_answers(stack, trouble: Answer) -> None:
+    stack.upstream.script(trouble, trouble, Answer(text="from the second"))
+
+    answer = await stack.route("Hello?")
+    body = answer.json()
+    assert answer.status_code == 200
+    assert body["attempts"][0]["outcome"] == "PROVIDER_ERROR"
+    assert body["attempts"][-1]["outcome"] == "ok"
+
+
+async def test_when_nobody_is_left_the_error_names_the_provider_and_how_it_failed(start) -> None:
+    def alone(settings: dict[str, object]) -> None:
+        settings["routing_rules"] = [{"name": "only", "use_provider": "model"}]
+
+    async with start(alone) as stack:
+        stack.upstream.script(Answer(status=503, error="overloaded"), Answer(status=503, error="overloaded"))
+        answer = await stack.route("Hello?")
+    assert answer.status_code == 502
+    body = answer.json()
+    assert (body["status"], body["code"], body["provider"], body["upstream_status"]) == ("error", "PROVIDER_ERROR", "model", 503)
+    assert "model" in body["message"]
+    assert answer.headers["x-should-retry"] == "false"
+
+
+async def test_a_provider_that_hangs_is_given_up_within_its_time_and_the_next_one_answers(start) -> None:
+    def impatient(settings: dict[str, object]) -> None:
+        rules = settings["routing_rules"]
+        rules[-1]["timeout_ms"] = 150
+        settings["llm_providers"][0]["config"]["retry"] = {"attempts": 1}
+
+    async with start(impatient) as stack:
+        stack.upstream.script(Answer(hang_after=0), Answer(text="quick"))
+        body = (await stack.route("Hello?")).json()
+    assert body["response"] == "quick"
+    assert [(attempt["provider"], attempt["outcome"]) for attempt in body["attempts"]] == [("model", "PROVIDER_TIMEOUT"), ("native", "ok")]
+
+
+async def test_the_deadline_ends_the_whole_request_whoever_is_left(start) -> None:
+    def impatient(settings: dict[str, object]) -> None:
+        settings["routing_rules"] = [
+            {"name": "only", "use_provider": "model", "fallback_provider": "native", "deadline_ms": 200, "context": False}
+        ]
+
+    async with start(impatient) as stack:
+        stack.upstream.script(*[Answer(hang_after=0)] * 4)
+        answer = await stack.route("Hello?")
+    assert answer.status_code == 504
+    assert answer.json()["code"] == "PROVIDER_TIMEOUT"
+    assert answer.json()["provider"] == "model"
+
+
+async def test_an_answer_that_breaks_off_ends_its_stream_with_an_error_and_not_as_finished(stack) -> None:
+    stack.upstream.script(Answer(text="one two three", reset_after=2))
+    events = await stack.events("Count.")
+    assert [event["type"] for event in events] == ["delta", "delta", "attempt", "error"]
+    assert events[-1]["code"] == "PROVIDER_ERROR"
+    assert events[-1]["provider"] == "model"
+
+
+async def test_a_whole_answer_that_breaks_off_is_an_error_and_not_half_an_answer(stack) -> None:
+    stack.upstream.script(Answer(text="one two three", reset_after=2))
+    answer = await stack.route("Count.")
+    assert answer.status_code == 502
+    assert "response" not in answer.json()
+
+
+async def test_ten_at_once_on_a_provider_for_three_never_show_it_more_than_three_and_all_succeed(stack) -> None:
+    stack.upstream.script(*[Answer(text="done", latency_s=0.02)] * 10)
+    answers = await asyncio.gather(*(stack.route("Hello?", metadata={"plain": True}) for _ in range(10)))
+    assert [answer.status_code for answer in answers] == [200] * 10
+    assert stack.upstream.most_active <= 3
+
+
+async def test_a_full_queue_answers_503_with_retry_after(start) -> None:
+    def tiny(settings: dict[str, object]) -> None:
+        settings["llm_providers"][0]["config"] |= {"max_concurrent": 1, "max_queue": 0}
+
+    async with start(tiny) as stack:
+        stack.upstream.script(Answer(text="slow", hang_after=0))
+        first = asyncio.create_task(stack.route("Hello?", metadata={"plain": True}))
+        await stack.upstream.until(lambda: stack.upstream.active == 1)
+        refused = await stack.route("Hello?", metadata={"plain": True})
+        stack.upstream.release()
+        assert (await first).status_code == 200
+    assert (refused.status_code, refused.json()["code"]) == (503, "QUEUE_FULL")
+    assert int(refused.headers["retry-after"]) >= 1
+
+
+async def test_a_caller_who_hangs_up_stops_the_model_and_frees_its_place(start) -> None:
+    def tiny(settings: dict[str, object]) -> None:
+        settings["llm_providers"][0]["config"] |= {"max_concurrent": 1, "max_queue": 0}
+
+    async with start(tiny) as stack:
+        for stream in (False, True):
+            stack.upstream.script(Answer(text="one two", hang_after=1 if stream else 0))
+            gone = stack.upstream.disconnects
+            body = {"prompt": "Hello?", "stream": stream, "metadata": {"user_id": "tg:12345", "plain": True}}
+            asking = asyncio.create_task(stack.http.post("/route", json=body))
+            await stack.upstream.until(lambda: stack.upstream.active == 1)
+            asking.cancel()
+            await stack.upstream.until(lambda seen=gone: stack.upstream.disconnects == seen + 1)
+        stack.upstream.script(Answer(text="free"))
+        assert (await stack.route("Hello?", metadata={"plain": True})).json()["response"] == "free"
+    outcomes = [row[0] for row in rows(stack.database, "SELECT outcome FROM exchange ORDER BY id")]
+    assert outcomes == ["cancelled", "cancelled", "ok"]
+
+
+async def test_a_wish_for_a_provider_counts_where_it_is_selectable_and_is_an_error_elsewhere(stack) -> None:
+    wished = await stack.route("Hello?", metadata={"provider": "native"})
+    assert (wished.json()["rule"], wished.json()["provider"]) == ("wish", "native")
+    refused = await stack.route("Hello?", metadata={"provider": "model"})
+    assert (refused.status_code, refused.json()["code"], refused.json()["allowed"]) == (404, "UNKNOWN_MODEL", ["native"])
+
+
+async def test_a_mode_nobody_serves_is_no_route(stack) -> None:
+    answer = await stack.route("", user="tg:admin001", mode="crew", metadata={"workflow": "code_review"})
+    assert (answer.status_code, answer.json()["code"]) == (404, "NO_ROUTE")
+
+
+async def test_strangers_and_unknown_daos_get_the_same_answer_and_no_target_is_asked(stack) -> None:
+    stranger = await stack.route("Hello?", user="tg:999")
+    nowhere = await stack.route("Hello?", metadata={"dao_id": "no-such-dao"})
+    assert stranger.status_code == nowhere.status_code == 403
+    told = [
+        {key: value for key, value in answer.json().items() if key not in {"request_id", "decision_id"}} for answer in (stranger, nowhere)
+    ]
+    assert told[0] == told[1]
+    assert told[0]["code"] == "RBAC_PERMISSION_DENIED"
+    assert stack.upstream.heard == []
+
+
+async def test_a_denial_names_role_entitlement_and_reason(start) -> None:
+    def guarded(settings: dict[str, object]) -> None:
+        settings["routing_rules"] = [{"name": "only", "use_provider": "model", "requires": "devtools.write"}]
+
+    async with start(guarded) as stack:
+        denied = (await stack.route("Hello?")).json()
+        allowed = await stack.route("Hello?", user="tg:contributor001")
+    assert (denied["user_role"], denied["required_entitlement"], denied["reason"]) == ("member", "devtools.write", "role_lacks_entitlement")
+    assert denied["decision_id"] == denied["request_id"]
+    assert allowed.status_code == 200
+
+
+async def test_every_exchange_is_on_disk_with_how_it_ended_and_strangers_leave_nothing(stack) -> None:
+    stack.upstream.script(Answer(text="yes"))
+    await stack.route("Is it recorded?", metadata={"session_id": "s1"})
+    await stack.route("Is it recorded?", user="tg:999")
+    await stack.front.router.ports.dialogs.saved()
+    columns = "dao_id, user_id, session_id, source, mode, rule, provider, model, outcome, prompt, answer"
+    assert rows(stack.database, f"SELECT {columns} FROM exchange") == [  # noqa: S608 - our own columns
+        (DAO, "tg:12345", "s1", "api", "chat", "chat", "model", "scripted", "ok", "Is it recorded?", "yes")
+    ]
+
+
+async def test_with_before_reply_the_exchange_is_on_disk_when_the_answer_arrives(start) -> None:
+    async with start(dialogs={"durability": "before_reply", "flush_ms": 1}) as stack:
+        await stack.route("one")
+        assert rows(stack.database, "SELECT prompt FROM exchange") == [("one",)]
+        await stack.events("two")
+        assert rows(stack.database, "SELECT prompt FROM exchange") == [("one",), ("two",)]
+
+
+async def test_the_log_tells_each_request_in_one_line_without_its_text(stack) -> None:
+    stack.upstream.script(Answer(text="Sesame."))
+    answer = await stack.route("What is the password of the vault?")
+    (line,) = [line for line in stack.log() if line["event"] == "exchange"]
+    assert {
+        key: line[key] for key in ("level", "service", "request_id", "user_id", "dao_id", "mode", "rule", "provider", "attempts", "status")
+    } == {
+        "level": "info",
+        "service": "router",
+        "request_id": answer.headers["x-request-id"],
+        "user_id": "tg:12345",
+        "dao_id": DAO,
+        "mode": "chat",
+        "rule": "chat",
+        "provider": "model",
+        "attempts": ["model:ok"],
+        "status": "ok",
+    }
+    assert line["duration_ms"] > 0
+    text = json.dumps(stack.log())
+    assert "vault" not in text
+    assert "Sesame" not in text
+
+
+async def test_an_explanation_says_everything_and_asks_no_target(stack) -> None:
+    body = {"prompt": "Hello?", "metadata": {"dao_id": DAO, "user_id": "tg:12345"}}
+    told = (await stack.http.post("/route/explain", json=body)).json()
+    assert told["allowed"] is True
+    assert (told["rule"], told["requires"], told["targets"]) == ("chat", "chat.use", ["model", "native", "dao_facts"])
+    assert told["limits"] == {"timeout_ms": None, "deadline_ms": 10000}
+    assert told["context"] == {"facts": True, "roles": True, "history": True}
+    assert told["grant"]["roles"] == ["member"]
+    assert [(rule["rule"], rule["outcome"], rule["condition"]) for rule in told["rules"]] == [
+        ("wish", "failed", "metadata_has: provider"),
+        ("plain", "failed", "metadata.plain: True"),
+        ("chat", "chosen", "mode: chat"),
+    ]
+    assert stack.upstream.heard == []
+
+
+async def test_an_explanation_of_a_refusal_says_what_refuses(stack) -> None:
+    body = {"prompt": "Hello?", "metadata": {"dao_id": DAO, "user_id": "tg:999"}}
+    told = (await stack.http.post("/route/explain", json=body)).json()
+    assert told["allowed"] is False
+    assert told["refusal"]["code"] == "RBAC_PERMISSION_DENIED"
+    assert told["refusal"]["reason"] == "not_a_member"

@@ -16,7 +16,7 @@ from figures import Plan, Row, short
 from timing import over, paired_ratio, side_by_side, wall_us
 
 FEW, MANY = 10, 1_000
-CALLS = 200
+CALLS = 50
 PROMPT = "Доброго дня! Скажіть, будь ласка, коли наступне голосування і що там із рахунком за насіння?"
 
 
@@ -65,8 +65,8 @@ def rows(plan: Plan) -> list[Row]:
 def _row(mix: Mix, plan: Plan) -> Row:
     choosing_few, choosing_many = _choosing(mix, FEW), _choosing(mix, MANY)
     numbers = range(CALLS)
-    few, many = side_by_side((over(choosing_few, numbers), over(choosing_many, numbers)), CALLS, plan.pick(100, 5))
-    spread = wall_us(choosing_many, range(plan.pick(20_000, 500)))
+    few, many = side_by_side((over(choosing_few, numbers), over(choosing_many, numbers)), CALLS, plan.pick(40, 3))
+    spread = wall_us(choosing_many, range(plan.pick(3_000, 100)))
     ratio = paired_ratio(many, few)
     return Row(
         what=f"rule choice {mix.name}, last of {MANY:,}",

@@ -167,3 +167,16 @@ async def test_what_was_asked_before_it_opened_has_no_say_afterwards(case: Case)
         case.target.release()
         assert [event async for event in old] == [END]
     assert case.breaker.state == "open"
+
+
+async def test_failures_of_what_was_asked_before_it_opened_do_not_keep_it_open_longer(case: Case) -> None:
+    case.target.script(Delta("a"), Hang(), BROKEN)
+    async with aclosing(case.breaker.open(MESSAGE, GRANT)) as old:
+        await anext(old)
+        await case.fail(AWAY)
+        case.clock.advance(9)
+        case.target.release()
+        await anext(old)
+    case.clock.advance(1)
+    assert case.breaker.state == "half_open"
+    assert case.observer.events == ["breaker_opened"]

@@ -34,6 +34,10 @@ def test_a_crlf_cut_in_two_is_one_line_end() -> None:
     assert frames(b"data: a\r", b"\n\r", b"\ndata: b\r", b"\n\r\n") == [Frame(b"", b"a"), Frame(b"", b"b")]
 
 
+def test_a_crlf_cut_in_two_does_not_end_a_frame() -> None:
+    assert frames(b"data: a\r", b"\ndata: b\r", b"\n", b"\r", b"\n") == [Frame(b"", b"a\nb")]
+
+
 def test_lines_of_data_are_joined() -> None:
     assert frames(b"data: a\ndata:b\ndata:  c\n\n") == [Frame(b"", b"a\nb\n c")]
 

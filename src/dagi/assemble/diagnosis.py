@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -15,18 +16,22 @@ import psutil
 from dagi.assemble.installation import Installation, Running
 from dagi.assemble.providers import Built, build, read_providers, read_rules
 from dagi.errors import ConfigError, DagiError, StoreError
+from dagi.knowledge.search import Search
 from dagi.observe.clock import SystemClock
 from dagi.observe.observer import SilentObserver
 from dagi.outbound import Client
-from dagi.ports.facts import Found
+from dagi.ports.embedder import EmbedderUnavailable
 from dagi.ports.provider import Finding, ProviderTools
+from dagi.remote.embedder import RemoteEmbedder
 from dagi.stores.members import Daos
+from dagi.stores.passages import SqlPassages
 from dagi.stores.upgrade import HEAD, revision
 
 GIB = 1024**3
 LOW_DISK = 1 * GIB
 LOW_MEMORY = GIB // 2
 CHECK_S = 5.0
+CONNECT_S = 0.5
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -158,12 +163,6 @@ async def _database(installation: Installation) -> AsyncGenerator[Report]:
         await database.close()
 
 
-class _NoFacts:
-    async def search(self, dao_id: str, query: str, limit: int) -> Found:
-        del dao_id, query, limit
-        return Found(facts=(), semantic=False)
-
-
 async def _providers(installation: Installation) -> AsyncGenerator[Report]:
     try:
         configured = read_providers(installation.loaded)
@@ -175,11 +174,21 @@ async def _providers(installation: Installation) -> AsyncGenerator[Report]:
         yield _warn("rules", warning, "change it, or leave it if it is meant")
     used = {name for rule in rules.rules.rules for name in rule.providers}
     clock, observer = SystemClock(), SilentObserver()
-    async with Client() as http:
-        built = [
-            build(one, ProviderTools(http=http, facts=_NoFacts(), clock=clock, api_key=one.api_key), clock, observer) for one in configured
-        ]
-        found = await asyncio.gather(*(_asked(one) for one in built))
+    database = installation.database()
+    embedder = RemoteEmbedder(installation.embedder_socket)
+    facts = Search(SqlPassages(database), embedder, timeout_ms=CHECK_S * 1000)
+    try:
+        await _connected(embedder)
+        async with Client() as http:
+            built = [
+                build(one, ProviderTools(http=http, facts=facts, clock=clock, api_key=one.api_key), clock, observer)
+                for one in configured
+                if database.path.exists() or one.type != "facts"
+            ]
+            found = await asyncio.gather(*(_asked(one) for one in built))
+    finally:
+        await embedder.close()
+        await database.close()
     answering = any(findings and all(finding.severity != "error" for finding in findings) for findings in found)
     for one, findings in zip(built, found, strict=True):
         name = one.configured.name
@@ -187,6 +196,19 @@ async def _providers(installation: Installation) -> AsyncGenerator[Report]:
             # One provider that answers is enough to start with; the others are worth a word, not an alarm.
             mild = finding.severity == "error" and (answering or name not in used)
             yield Report(f"provider {name}", msgspec.structs.replace(finding, severity="warning") if mild else finding)
+
+
+async def _connected(embedder: RemoteEmbedder) -> None:
+    """Give a running embedder a moment to be found; one that does not run is told of by the provider that misses it."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CONNECT_S):
+            while True:
+                try:
+                    await embedder.nearest("-", "ready?", 1)
+                except EmbedderUnavailable:
+                    await asyncio.sleep(CONNECT_S / 20)
+                else:
+                    return
 
 
 async def _asked(one: Built) -> tuple[Finding, ...]:

@@ -47,6 +47,20 @@ class Front(msgspec.Struct, frozen=True, kw_only=True):
     observer: LoggingObserver
 
 
+class _World(msgspec.Struct, frozen=True, kw_only=True):
+    """What the process has opened: everything with a life of its own."""
+
+    clock: SystemClock
+    metrics: Metrics
+    observer: LoggingObserver
+    database: Database
+    directory: Directory
+    dialogs: ExchangeStore
+    embedder: RemoteEmbedder | None
+    facts: Search
+    http: Client
+
+
 @asynccontextmanager
 async def opened_front(installation: Installation, url: str) -> AsyncGenerator[Front]:
     """Put the front together; leaving writes what is unwritten and closes everything, in reverse order.
@@ -55,70 +69,98 @@ async def opened_front(installation: Installation, url: str) -> AsyncGenerator[F
         ConfigError: the configuration is wrong.
         StoreError: the database cannot be used.
     """
-    settings = installation.loaded.settings
-    clock, metrics = SystemClock(), Metrics()
-    observer = LoggingObserver(open_log(installation.log_plan(), "router"), metrics)
     configured = read_providers(installation.loaded)
     rules = read_rules(installation.loaded, configured).rules
     async with AsyncExitStack() as stack:
-        database = installation.database()
-        stack.push_async_callback(database.close)
-        keyless = settings.environment == "development"
-        directory = Directory(database, clock, observer, operators=frozenset({LOCAL_USER}) if keyless else frozenset())
-        await directory.refresh()
-        dialogs = await stack.enter_async_context(
-            ExchangeStore(database, observer, flush_s=settings.dialogs.flush_ms / 1000, places=settings.dialogs.buffer)
-        )
-        embedder = RemoteEmbedder(installation.embedder_socket) if settings.knowledge.embedder else None
-        if embedder is not None:
-            stack.push_async_callback(embedder.close)
-            await embedder.connect()
-        facts = Search(SqlPassages(database), embedder, timeout_ms=settings.knowledge.search_timeout_ms)
-        http = await stack.enter_async_context(Client())
+        world = await _opened(stack, installation)
         built = tuple(
-            build(one, ProviderTools(http=http, facts=facts, clock=clock, api_key=one.api_key), clock, observer) for one in configured
+            build(
+                one,
+                ProviderTools(http=world.http, facts=world.facts, clock=world.clock, api_key=one.api_key),
+                world.clock,
+                world.observer,
+            )
+            for one in configured
         )
-        grounding = Grounding(
-            facts,
-            dialogs,
-            observer,
-            dao_name=directory.name,
-            facts_limit=settings.knowledge.context_facts,
-            history_tokens=settings.dialogs.history_tokens,
-        )
-        router = Router(
-            Policy(rules, TargetTable(built, clock)),
-            Ports(members=directory, grounding=grounding, dialogs=dialogs, observer=observer, clock=clock),
-        )
-        callers = Callers(directory, directory, clock, keyless=keyless, default_dao=lambda: settings.dao.default)
-        _gauges(metrics, dialogs, built)
-        face = RouterFace(
-            router=router,
-            route=RouteFace(router, callers, before_reply=settings.dialogs.durability == "before_reply"),
-            operations=Operations(callers, _dependencies(database, directory, embedder), open_details=keyless),
-            info=lambda: Info(
-                name="dagi-stack",
-                version=stack_version(),
-                environment=settings.environment,
-                services=["router"],
-                providers=len(built),
-                rules=len(router.policy.rules.rules),
-            ),
-            providers=lambda: [_provider_state(one) for one in built],
-            metrics=metrics.exposition,
-            url=url,
-            version=stack_version(),
-        )
-        limits = BodyLimits(max_bytes=settings.server.max_body_bytes, timeout_s=settings.server.body_timeout_ms / 1000)
-        follower = asyncio.create_task(directory.follow(), name="directory")
+        router = _router(installation, world, Policy(rules, TargetTable(built, world.clock)))
+        follower = asyncio.create_task(world.directory.follow(), name="directory")
         stack.push_async_callback(_cancelled, follower)
         yield Front(
             router=router,
-            face=AsgiFace(face.table(), limits, observer),
-            directory=directory,
+            face=_face(installation, world, router, built, url),
+            directory=world.directory,
             built=built,
-            observer=observer,
+            observer=world.observer,
         )
+
+
+async def _opened(stack: AsyncExitStack, installation: Installation) -> _World:
+    settings = installation.loaded.settings
+    clock, metrics = SystemClock(), Metrics()
+    observer = LoggingObserver(open_log(installation.log_plan(), "router"), metrics)
+    database = installation.database()
+    stack.push_async_callback(database.close)
+    operators = frozenset({LOCAL_USER}) if settings.environment == "development" else frozenset[str]()
+    directory = Directory(database, clock, observer, operators)
+    await directory.refresh()
+    dialogs = await stack.enter_async_context(
+        ExchangeStore(database, observer, flush_s=settings.dialogs.flush_ms / 1000, places=settings.dialogs.buffer)
+    )
+    embedder = RemoteEmbedder(installation.embedder_socket) if settings.knowledge.embedder else None
+    if embedder is not None:
+        stack.push_async_callback(embedder.close)
+        await embedder.connect()
+    return _World(
+        clock=clock,
+        metrics=metrics,
+        observer=observer,
+        database=database,
+        directory=directory,
+        dialogs=dialogs,
+        embedder=embedder,
+        facts=Search(SqlPassages(database), embedder, timeout_ms=settings.knowledge.search_timeout_ms),
+        http=await stack.enter_async_context(Client()),
+    )
+
+
+def _router(installation: Installation, world: _World, policy: Policy) -> Router:
+    settings = installation.loaded.settings
+    grounding = Grounding(
+        world.facts,
+        world.dialogs,
+        world.observer,
+        dao_name=world.directory.name,
+        facts_limit=settings.knowledge.context_facts,
+        history_tokens=settings.dialogs.history_tokens,
+    )
+    ports = Ports(members=world.directory, grounding=grounding, dialogs=world.dialogs, observer=world.observer, clock=world.clock)
+    return Router(policy, ports)
+
+
+def _face(installation: Installation, world: _World, router: Router, built: tuple[Built, ...], url: str) -> AsgiFace:
+    settings = installation.loaded.settings
+    keyless = settings.environment == "development"
+    callers = Callers(world.directory, world.directory, world.clock, keyless=keyless, default_dao=lambda: settings.dao.default)
+    _gauges(world.metrics, world.dialogs, built)
+    face = RouterFace(
+        router=router,
+        route=RouteFace(router, callers, before_reply=settings.dialogs.durability == "before_reply"),
+        operations=Operations(callers, _dependencies(world.database, world.directory, world.embedder), open_details=keyless),
+        info=lambda: Info(
+            name="dagi-stack",
+            version=stack_version(),
+            environment=settings.environment,
+            services=["router"],
+            providers=len(built),
+            rules=len(router.policy.rules.rules),
+        ),
+        providers=lambda: [_provider_state(one) for one in built],
+        metrics=world.metrics.exposition,
+        url=url,
+        version=stack_version(),
+    )
+    limits = BodyLimits(max_bytes=settings.server.max_body_bytes, timeout_s=settings.server.body_timeout_ms / 1000)
+    return AsgiFace(face.table(), limits, world.observer)
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

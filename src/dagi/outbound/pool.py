@@ -144,7 +144,7 @@ class Client:
     @property
     def unused(self) -> int:
         """How many connections wait for their next request."""
-        return sum(len(waiting) for waiting in self._idle.values())
+        return sum(connection.alive for waiting in self._idle.values() for connection in waiting)
 
     # For exchanges.
 

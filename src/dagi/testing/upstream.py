@@ -185,13 +185,14 @@ class Upstream:
     async def _stream(self, out: Incoming, answer: Answer, frames: list[bytes], error: bytes, end: bytes) -> None:
         for count, frame in enumerate(frames, start=1):
             out.write(frame)
+            if count == answer.error_after:
+                out.write(error)
             if count == answer.hang_after:
                 await self._released.wait()
             if count == answer.reset_after:
                 out.reset()
                 return
             if count == answer.error_after:
-                out.write(error)
                 out.end()
                 return
             if answer.gap_s:

@@ -99,8 +99,8 @@ class FactsProvider:
             return (
                 Finding(
                     severity="warning",
-                    what="Documents are searched by words alone: the embedder does not answer in time.",
-                    fix="Look at the embedder's process in `dagi logs`; while it starts this is normal.",
+                    what="Documents are searched by words alone: the embedder does not answer.",
+                    fix="It runs with the stack (`dagi serve`); where it does not, logs/embedder.log in the data directory says why.",
                 ),
             )
         return (Finding(severity="ok", what="Documents are searched by words and by meaning."),)

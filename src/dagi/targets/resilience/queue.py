@@ -68,7 +68,7 @@ class Queue:
 
     async def _enter(self, now: float, deadline: float | None) -> bool | None:
         """Take a place: None at once, True after a wait, False where the wait was in vain."""
-        if self.active < self._places.active and not self._waiters:
+        if self.active < self._places.active:
             self.active += 1
             return None
         if len(self._waiters) >= self._places.waiting:

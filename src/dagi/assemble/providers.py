@@ -72,12 +72,13 @@ def read_providers(loaded: Loaded) -> tuple[Configured, ...]:
         own = {key: value for key, value in entry.config.items() if key not in RESILIENCE_KEYS}
         resilience = _validated(ResilienceSettings, ours, f"{path}.config", mistakes, ())
         settings = _validated(provider.Settings, own, f"{path}.config", mistakes, RESILIENCE_KEYS)
+        if resilience is None or settings is None:
+            continue
+        where = _secret_of(settings)
         try:
-            api_key = loaded.environment.secret(entry.config)
+            api_key = loaded.environment.secret({**entry.config, **where})
         except ConfigError as error:
             mistakes.append((f"{path}.config", error.message))
-            continue
-        if resilience is None or settings is None:
             continue
         found.append(
             Configured(
@@ -88,7 +89,7 @@ def read_providers(loaded: Loaded) -> tuple[Configured, ...]:
                 settings=settings,
                 resilience=resilience,
                 api_key=api_key,
-                missing=_missing(provider, api_key, entry.config),
+                missing=_missing(provider, api_key, where),
             )
         )
     if mistakes:
@@ -96,10 +97,19 @@ def read_providers(loaded: Loaded) -> tuple[Configured, ...]:
     return tuple(found)
 
 
-def _missing(provider: Provider[Any], api_key: str | None, config: Mapping[str, object]) -> str:
-    if not provider.needs_key or api_key is not None:
+def _secret_of(settings: object) -> dict[str, str]:
+    """Where the key is said to be, the defaults of the provider's own settings included."""
+    named = {key: getattr(settings, key, None) for key in ("api_key_env", "api_key_file")}
+    return {key: value for key, value in named.items() if isinstance(value, str)}
+
+
+def _missing(provider: Provider[Any], api_key: str | None, where: Mapping[str, str]) -> str:
+    # Whoever says where a key is means that there should be one.
+    if api_key is not None or not (provider.needs_key or where):
         return ""
-    variable = config.get("api_key_env")
+    variable, file = where.get("api_key_env"), where.get("api_key_file")
+    if file:
+        return f"not configured: the file {file} of api_key_file is empty"
     return f"not configured: set the variable {variable}" if variable else "not configured: set api_key_env or api_key_file"
 
 

@@ -1,0 +1,121 @@
+"""What the documentation shows is run here, as it is written; only ports and the data directory are a test's own."""
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = ("README.md", "docs/operating.md", "CONTRIBUTING.md")
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+
+
+def commands(page: str) -> list[str]:
+    """Every command of the page's console blocks; those that run the stack or all tests are run by others."""
+    joined = "\n".join(blocks(page, "console")).replace("\\\n", " ")
+    lines = [line.strip() for line in joined.splitlines() if line.strip()]
+    return [line for line in lines if not line.startswith(("make ", "dagi serve", ".venv/bin/dagi serve"))]
+
+
+async def run(line: str, directory: Path, port: int) -> tuple[int, str]:
+    own = line.replace("127.0.0.1:9102", f"127.0.0.1:{port}")
+    own = re.sub(r"^(\.venv/bin/)?dagi ", f"{sys.executable} -m dagi ", own)
+    environment = {**os.environ, "DAGI__SERVER__PORT": str(port)}
+    process = await asyncio.create_subprocess_shell(own, cwd=directory, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    out, _ = await asyncio.wait_for(process.communicate(), 60)
+    return process.returncode or 0, out.decode()
+
+
+async def start(directory: Path) -> tuple[asyncio.subprocess.Process, int]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "dagi", "serve", "--port", "0", cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        while not (line := (await process.stdout.readline()).decode()).startswith("router"):
+            assert line, "the stack did not start"
+    return process, int(line.split()[1].rpartition(":")[2])
+
+
+async def test_every_command_of_the_readme_does_what_it_says(tmp_path: Path) -> None:
+    (tmp_path / "about.md").write_text("# About\n\nWe repair bicycles.\n", encoding="utf-8")
+    stack, port = await start(tmp_path)
+    try:
+        expected: dict[str, Sequence[str]] = {
+            "Привіт": ("продовольчий кооператив", "Зелений кошик"),
+            "Hi! What": ("Green Basket", "Source:"),
+            "dagi explain": ("dev_chat", "role_grants"),
+            "dagi doctor": ("the stack is running",),
+            "curl -s http": ('"status":',),
+            "curl -sN": ('"type":"end"',),
+            "access why": ("Yes.",),
+        }
+        seen: set[str] = set()
+        for line in commands("README.md"):
+            status, out = await run(line, tmp_path, port)
+            assert status == 0, f"{line}\n{out}"
+            for start_of_line, told in expected.items():
+                if start_of_line in line:
+                    seen.add(start_of_line)
+                    assert all(text in out for text in told), f"{line}\n{out}"
+        assert seen == set(expected)
+    finally:
+        stack.terminate()
+        await asyncio.wait_for(stack.communicate(), 30)
+
+
+async def test_the_steps_to_production_lead_to_a_stack_that_starts(tmp_path: Path) -> None:
+    for line in commands("docs/operating.md"):
+        status, out = await run(line, tmp_path, 0)
+        assert status == 0, f"{line}\n{out}"
+    status, out = await run("dagi doctor --profile prod", tmp_path, 0)
+    assert "nothing unsafe" in out
+
+
+def test_the_configuration_in_the_readme_is_right(tmp_path: Path) -> None:
+    (example,) = blocks("README.md", "yaml")
+    file = tmp_path / "my.yml"
+    file.write_text(example, encoding="utf-8")
+    checked = subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "dagi", "config", "check", "--profile", "dev", "--config", str(file)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stderr
+    assert "MY_MODEL_KEY" in checked.stderr + checked.stdout
+
+
+@pytest.mark.parametrize("page", [*PAGES, "SECURITY.md", "CHANGELOG.md", "docs/configuration.md", "docs/http.md", "docs/benchmarks.md"])
+def test_every_link_within_the_repository_leads_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    targets = [target for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text) if "://" not in target]
+    assert [target for target in targets if not ((ROOT / page).parent / target).exists()] == []
+
+
+def test_every_command_has_help_with_an_example() -> None:
+    from typer.main import get_command
+
+    from dagi.cli import COMMANDS, build
+
+    root = get_command(build(list(COMMANDS)))
+    lacking = []
+    queue = [("dagi", root)]
+    while queue:
+        name, command = queue.pop()
+        children = getattr(command, "commands", {})
+        queue += [(f"{name} {word}", child) for word, child in children.items()]
+        told = f"{command.help or ''} {command.epilog or ''}"
+        if not children and "Example: dagi" not in told:
+            lacking.append(name)
+    assert lacking == []

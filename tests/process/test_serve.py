@@ -190,6 +190,14 @@ async def test_a_port_that_is_taken_is_said_at_once(tmp_path: Path) -> None:
     assert "--port" in err
 
 
+async def test_a_second_stack_on_the_same_data_directory_is_refused(tmp_path: Path) -> None:
+    options = ("--config", config(tmp_path), "--profile", "dev")
+    async with served(*options):
+        status, _, err = await command("serve", "--port", "0", *options)
+    assert status == 78
+    assert "another stack runs" in err
+
+
 async def test_production_does_not_start_without_a_key_and_says_how_to_make_one(tmp_path: Path) -> None:
     options = ("--config", config(tmp_path), "--profile", "prod")
     status, _, err = await command("serve", "--port", "0", *options)

@@ -1,12 +1,13 @@
 """One installation: its configuration, its data directory, its database."""
 
+import fcntl
 import os
 from collections.abc import Mapping
 from hashlib import sha256
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from tempfile import gettempdir
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import msgspec
 
@@ -90,6 +91,23 @@ class Installation(msgspec.Struct, frozen=True):
     def demo_key_file(self) -> Path:
         """The demo key, made at the first start of a development installation."""
         return self.data_dir / "keys" / "demo.key"
+
+    def lock(self) -> IO[bytes]:
+        """Take the data directory for one running stack; closing the file, or the end of the process, gives it back.
+
+        Raises:
+            ConfigError: another stack runs on it.
+        """
+        path = self.data_dir / "run" / "lock"
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        held = path.open("ab")
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            held.close()
+            message = "another stack runs on it already; stop that one, or set another data_dir"
+            raise self.loaded.origins.error([("data_dir", message)]) from error
+        return held
 
     def log_plan(self) -> LogPlan:
         """How processes of this installation log."""

@@ -49,7 +49,11 @@ def serve(
 
 async def _serve(choice: Choice) -> None:
     installation = Installation.of(choice)
-    listener = _listen(installation)
+    with installation.lock():
+        await _supervise(installation, choice, _listen(installation))
+
+
+async def _supervise(installation: Installation, choice: Choice, listener: socket.socket) -> None:
     prepared = await prepare(installation)
     url = _url(listener)
     observer = LoggingObserver(open_log(installation.log_plan(), "supervisor"), Metrics())

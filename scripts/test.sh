@@ -2,6 +2,7 @@
 # All tests: those of rooms side by side, those that start processes one after the other, then coverage of both.
 set -euo pipefail
 bin=.venv/bin
+scripts/packages.sh curl
 if [ $# -gt 0 ]; then
   exec "$bin/python" -m pytest "$@"
 fi

@@ -182,18 +182,19 @@ async def test_a_4xx_is_neither_retried_nor_held_against_the_server(case: Case, 
     assert (error.facts["upstream_status"], error.retryable, error.unhealthy) == (status, False, False)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+BY_SENTENCE = (
+    Answer(status=400, error="the request exceeds the available context size (4096)"),
+    Answer(status=400, error="This model's maximum context length is 8192 tokens"),
+)
+BY_CODE = Answer(status=400, code="context_length_exceeded", error="too many")
+
+
 @pytest.mark.parametrize(
-    "answer",
-    [
-        Answer(status=400, code="context_length_exceeded", error="too many"),
-        Answer(status=400, error="the request exceeds the available context size (4096)"),
-        Answer(status=400, error="This model's maximum context length is 8192 tokens"),
-    ],
+    ("kind", "answer"),
+    # Ollama sends no codes.
+    [(kind, answer) for kind in KINDS for answer in BY_SENTENCE] + [(kind, BY_CODE) for kind in KINDS if kind != "ollama"],
 )
 async def test_a_conversation_that_does_not_fit_is_said_so(case: Case, kind: str, answer: Answer) -> None:
-    if kind == "ollama" and answer.code == "context_length_exceeded":
-        pytest.skip("Ollama sends no codes")
     error = await case.refused(kind, answer)
     assert "longer than llm can read" in error.message
     assert error.facts["context_too_long"] is True

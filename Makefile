@@ -26,8 +26,8 @@ format: $(VENV)/.dev ## Put the code into the project's format
 bench: $(VENV)/.dev ## Measure beside nginx in the same run (installs nginx and wrk where it may)
 	@scripts/bench.sh $(ARGS)
 
-lock: $(VENV)/.base ## Resolve the dependencies anew into locks/
-	@scripts/lock.sh
+lock: $(VENV)/.base ## Resolve the dependencies anew into locks/ (newest: ARGS=--upgrade)
+	@scripts/lock.sh $(ARGS)
 
 clean: ## Remove the environment and everything that was generated (not your data in .dagi)
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .coverage* htmlcov dist build .import_linter_cache
@@ -35,7 +35,7 @@ clean: ## Remove the environment and everything that was generated (not your dat
 
 # uv installs from the lock, with hashes; pip is only asked for uv itself.
 $(VENV)/bin/uv: scripts/environment.sh
-	@PYTHON=$(PYTHON) scripts/environment.sh $(VENV)
+	@PYTHON=$(PYTHON) scripts/environment.sh $(VENV) && touch $@
 
 $(VENV)/.base: $(VENV)/bin/uv locks/base.txt pyproject.toml
 	@scripts/install.sh $(VENV) locks/base.txt && touch $@

@@ -33,7 +33,7 @@ class Searched(msgspec.Struct, frozen=True):
 
 def rows(plan: Plan) -> list[Row]:
     """Words alone, meaning with new questions, meaning with questions asked before."""
-    count = plan.pick(FACTS, FACTS // 20)
+    count = plan.pick(FACTS, FACTS // 50)
     installation = install(
         plan.work / "facts", upstream="http://127.0.0.1:9", rules=twenty_rules(), embedder=True, documents=documents(count)
     )

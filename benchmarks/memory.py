@@ -36,9 +36,9 @@ def rows(plan: Plan) -> list[Row]:
         + "\n"
     )
     with scripted_upstream(work, cores()[1]) as upstream:
-        installation = install(
-            work / "stack", upstream=upstream.url, rules=[grounded, *twenty_rules()], embedder=True, documents=documents(FACTS)
-        )
+        rules = [grounded, *twenty_rules()]
+        facts = documents(plan.pick(FACTS, FACTS // 5))
+        installation = install(work / "stack", upstream=upstream.url, rules=rules, embedder=True, documents=facts)
         with serving(installation) as stack:
             index_of(installation.data_dir / FILE_NAME)
             processes = {name: stack.process(name) for name in ("front", "embedder")}

@@ -18,7 +18,7 @@ COMMANDS = (("import dagi", ("-c", "import dagi")), ("dagi --help", ("-m", "dagi
 
 def rows(plan: Plan) -> list[Row]:
     """One row for each command, and two for the stack."""
-    turns = plan.pick(15, 2)
+    turns = plan.pick(9, 1)
     commands = [lambda arguments=arguments: _run(arguments) for arguments in (EMPTY, *(command for _, command in COMMANDS))]
     commands += [_serving_with(plan, embedder=False), _serving_with(plan, embedder=True)]
     names = ("python -c pass", *(name for name, _ in COMMANDS), "dagi serve to ready, embedder off", "dagi serve to ready, embedder on")
@@ -54,7 +54,7 @@ def _run(arguments: Sequence[str]) -> float:
 def _serving_with(plan: Plan, *, embedder: bool) -> Callable[[], float]:
     """Starts an installation that has its database, to the first answer of /ready after all of its processes said so."""
     directory = plan.work / f"start-{'with' if embedder else 'without'}-embedder"
-    installation = install(directory, upstream="http://127.0.0.1:9", rules=twenty_rules(), embedder=embedder, documents=documents(50))
+    installation = install(directory, upstream="http://127.0.0.1:9", rules=twenty_rules(), embedder=embedder, documents=documents(20))
 
     def start() -> float:
         began = time.perf_counter()

@@ -9,15 +9,15 @@ for tool in nginx wrk; do
 done
 
 # Installs the Debian packages $@ without starting the services that come with them.
-install_packages() {
-  local policy=/usr/sbin/policy-rc.d
+install_packages() (
+  policy=/usr/sbin/policy-rc.d
   if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
     printf '#!/bin/sh\nexit 101\n' >"$policy"
     chmod 755 "$policy"
-    trap 'rm -f "$policy"' RETURN
   fi
   apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
-}
+)
 
 if [ ${#missing[@]} -gt 0 ]; then
   packages=("${missing[@]/#nginx/nginx-light}")
@@ -31,5 +31,8 @@ if [ ${#missing[@]} -gt 0 ]; then
     install_packages "${packages[@]}" || echo "That failed; try by hand: $by_hand. The rows that need them are skipped." >&2
   fi
 fi
+
+# Where this is set, Python compiles every module at every start; no installation runs like that.
+unset PYTHONDONTWRITEBYTECODE
 
 PATH="$PATH:/usr/sbin" exec "$python" benchmarks/run.py "$@"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All tests: those of rooms side by side, those that start processes one after the other, then coverage of both.
+# All tests, two at a time, and their coverage. With arguments: pytest with these, without coverage.
 set -euo pipefail
 bin=.venv/bin
 scripts/packages.sh curl

@@ -48,6 +48,8 @@ class DagiError(Exception):
         super().__init__(message)
         self.message = message
         self.facts = facts
+        # An exchange's log line tells of it already.
+        self.accounted = False
 
     @property
     def retry_after_s(self) -> float | None:
@@ -148,6 +150,7 @@ class TargetFailure(DagiError):
 
     Attributes:
         provider: the target's name in the configuration.
+        detail: the same for operators, with addresses, settings and what the target itself said; never shown to a caller.
         retryable: the same target may answer when asked again.
         unhealthy: it says something about the target's health, so a breaker counts it.
     """
@@ -155,9 +158,10 @@ class TargetFailure(DagiError):
     retryable: bool = False
     unhealthy: bool = False
 
-    def __init__(self, message: str, *, provider: str, **facts: object) -> None:
+    def __init__(self, message: str, *, provider: str, detail: str = "", **facts: object) -> None:
         super().__init__(message, provider=provider, **facts)
         self.provider = provider
+        self.detail = detail or message
 
 
 class ProviderError(TargetFailure):
@@ -170,10 +174,10 @@ class ProviderError(TargetFailure):
 
     code = "PROVIDER_ERROR"
 
-    def __init__(self, message: str, *, provider: str, upstream_status: int | None = None, **facts: object) -> None:
+    def __init__(self, message: str, *, provider: str, detail: str = "", upstream_status: int | None = None, **facts: object) -> None:
         if upstream_status is not None:
             facts["upstream_status"] = upstream_status
-        super().__init__(message, provider=provider, **facts)
+        super().__init__(message, provider=provider, detail=detail, **facts)
         ours = upstream_status is not None and 400 <= upstream_status <= 499
         self.retryable = not ours
         self.unhealthy = not ours
@@ -182,8 +186,8 @@ class ProviderError(TargetFailure):
 class ProviderBusy(ProviderError):
     """The provider asked for patience (HTTP 429); `retry_after_s` says how much, where it did."""
 
-    def __init__(self, message: str, *, provider: str, **facts: object) -> None:
-        super().__init__(message, provider=provider, upstream_status=429, **facts)
+    def __init__(self, message: str, *, provider: str, detail: str = "", **facts: object) -> None:
+        super().__init__(message, provider=provider, detail=detail, upstream_status=429, **facts)
         self.retryable = True
 
 

@@ -103,6 +103,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         provider: the provider the caller wishes for; a rule decides whether the wish counts.
         metadata: any further JSON the caller sent, for rules to match on. Never trusted as a right.
         options: the caller's model parameters as unparsed JSON, passed on as they are.
+        streamed: the caller sees pieces as they come. One who does not has seen nothing of an answer that breaks off.
     """
 
     id: str
@@ -120,6 +121,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     inputs: Mapping[str, object] = {}
     metadata: Mapping[str, object] = {}
     options: msgspec.Raw | None = None
+    streamed: bool = False
     context: Context = Context()
     limits: Limits = Limits()
 
@@ -195,7 +197,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One try at one provider. `outcome` is `ok` or the code of the error; `detail` its sentence."""
+    """One try at one provider. `outcome` is `ok` or the code of the error; `detail` its sentence for operators."""
 
     provider: str
     outcome: str

@@ -1,7 +1,9 @@
 """THE REQUEST PATH: grant, rule, admission, target, reply, record. Read `Router.open` from top to bottom."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from secrets import token_hex
 
 import msgspec
 
@@ -13,7 +15,7 @@ from dagi.ports.dialogs import Dialogs, Exchange
 from dagi.ports.grounding import Grounding
 from dagi.ports.members import Members
 from dagi.ports.observer import Observer
-from dagi.ports.target import Event, Targets
+from dagi.ports.target import Event, TargetInfo, Targets
 from dagi.rules.rule import EVERYTHING, NOTHING, Rule, Wanted
 from dagi.rules.ruleset import RuleSet, Verdict
 
@@ -59,12 +61,13 @@ class Router:
         policy, message = self.policy, exchange.message
         with _Observed(exchange, self.ports), self.ports.dialogs.recording(exchange), _Settled(exchange, self.ports.clock):
             exchange.grant = grant = self.grant(message)
+            _admit(grant, message)
             rule = policy.rules.choose(message, grant)
             exchange.rule = rule.name
             grant.require(rule.requires or needed(message))
             chain = policy.targets.chain(rule.chain(message, policy.targets.selectable()))
             exchange.timings_ms["access"] = self._ms(exchange)
-            message = await self.ports.grounding.add(self._limited(message, rule), grant, rule.wanted or wanted)
+            message = await self._grounded(self._limited(message, rule), grant, rule.wanted or wanted)
             async with aclosing(chain.open(message, grant)) as answer:
                 async for event in answer:
                     exchange.hear(event)
@@ -73,25 +76,34 @@ class Router:
     def grant(self, message: Message) -> Grant:
         """What the sender may do, decided anew."""
         standing = self.ports.members.standing(message.sender.dao_id, message.sender.user_id)
-        return decide(message.sender, standing, self.ports.clock.now(), message.id)
+        return decide(message.sender, standing, self.ports.clock.now(), token_hex(8))
 
     def explain(self, message: Message, wanted: Wanted = EVERYTHING) -> "Explanation":
         """What would happen to the message, without calling a target."""
         policy, grant = self.policy, self.grant(message)
-        verdicts = tuple(policy.rules.explain(message, grant))
-        explanation = Explanation(grant=grant, rules=verdicts)
+        explanation = Explanation(grant=grant)
         try:
+            _admit(grant, message)
+            explanation.rules = tuple(policy.rules.explain(message, grant))
             rule = policy.rules.choose(message, grant)
             explanation.rule = rule.name
             explanation.requires = rule.requires or needed(message)
-            explanation.limits = {"timeout_ms": _in_ms(rule.timeout_s), "deadline_ms": _in_ms(rule.deadline_s)}
+            explanation.timeout_ms, explanation.deadline_ms = _in_ms(rule.timeout_s), _in_ms(rule.deadline_s)
             explanation.context = rule.wanted or wanted
-            explanation.chain = rule.chain(message, policy.targets.selectable())
-            policy.targets.chain(explanation.chain)
+            explanation.targets = policy.targets.describe(rule.chain(message, policy.targets.selectable()))
             grant.require(explanation.requires)
         except DagiError as error:
             explanation.refusal = error
         return explanation
+
+    async def _grounded(self, message: Message, grant: Grant, wanted: Wanted) -> Message:
+        deadline = message.limits.deadline
+        if deadline is None or not wanted.anything:
+            return await self.ports.grounding.add(message, grant, wanted)
+        try:
+            return await asyncio.wait_for(self.ports.grounding.add(message, grant, wanted), deadline - self.ports.clock.monotonic())
+        except TimeoutError:
+            return message
 
     def _limited(self, message: Message, rule: Rule) -> Message:
         if rule.timeout_s is None and rule.deadline_s is None:
@@ -107,17 +119,26 @@ class Explanation(msgspec.Struct, kw_only=True):
     """Why a message would go where it would go.
 
     Attributes:
+        targets: who would be asked, in order, each with its state and its own limits.
+        timeout_ms: the rule's, in place of the targets' own; None leaves theirs.
         refusal: the error the request would end with before any target is asked; None when it would go through.
     """
 
     grant: Grant
-    rules: tuple[Verdict, ...]
+    rules: tuple[Verdict, ...] = ()
     rule: str | None = None
     requires: str | None = None
-    chain: tuple[str, ...] = ()
-    limits: dict[str, float | None] = msgspec.field(default_factory=dict[str, float | None])
+    targets: tuple[TargetInfo, ...] = ()
+    timeout_ms: float | None = None
+    deadline_ms: float | None = None
     context: Wanted = NOTHING
     refusal: DagiError | None = None
+
+
+def _admit(grant: Grant, message: Message) -> None:
+    """Whoever may do nothing at all learns nothing of the rules, and so not whether the DAO exists."""
+    if not grant.entitlements:
+        grant.require(needed(message))
 
 
 class _Settled:

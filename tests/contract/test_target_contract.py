@@ -26,7 +26,7 @@ from dagi.testing.waiting import eventually
 pytestmark = pytest.mark.anyio
 
 GRANT = Grant(dao_id="dao", user_id="tg:1")
-MESSAGE = Message(id="r", sender=Sender(dao_id="dao", user_id="tg:1"), prompt="one two three")
+MESSAGE = Message(id="r", sender=Sender(dao_id="dao", user_id="tg:1"), prompt="one two three", streamed=True)
 
 
 class Subject:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dagi.errors import DagiError
 from dagi.message import Sender
+from dagi.ports.target import Delta
 from dagi.services.bodies import RouteBody, read_body, to_message
 
 pytestmark = pytest.mark.anyio
@@ -98,6 +99,52 @@ async def test_a_body_that_does_not_arrive_in_time_is_refused(start) -> None:
     assert b"400" in head
 
 
+async def raw(stack, *parts: bytes) -> bytes:
+    """Bytes as they are, and all that comes back before the connection ends or five seconds are over."""
+    host, port = stack.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+        return await asyncio.wait_for(reader.read(4096), 5)
+    finally:
+        writer.close()
+
+
+async def test_a_body_of_which_nothing_arrives_is_refused_in_time_too(start) -> None:
+    async with start(server={"body_timeout_ms": 100}) as stack:
+        head = b"POST /route HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n"
+        assert b" 400 " in await raw(stack, head)
+
+
+async def test_a_head_without_end_is_refused_by_its_length(stack) -> None:
+    endless = [b"GET /health HTTP/1.1\r\n", *[b"x-filler: " + b"y" * 8000 + b"\r\n"] * 20]
+    assert b" 431 " in await raw(stack, *endless)
+
+
+async def test_a_head_that_does_not_end_in_time_is_refused(stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    import dagi.assemble.server
+
+    monkeypatch.setattr(dagi.assemble.server, "HEAD_S", 0.05)
+    assert b" 408 " in await raw(stack, b"GET /health HTTP/1.1\r\nhost: lo")
+
+
+@pytest.mark.parametrize("name", [b"host", b"authorization", b"content-type", b"origin"])
+async def test_a_header_that_decides_something_counts_once(stack, name: bytes) -> None:
+    twice = name + b": localhost\r\n" + name + b": evil.example\r\n"
+    host = b"" if name == b"host" else b"host: localhost\r\n"
+    assert b" 400 " in await raw(stack, b"GET /health HTTP/1.1\r\n" + host + twice + b"\r\n")
+
+
+async def test_whoever_is_refused_leaves_a_line_in_the_log_without_the_key(stack) -> None:
+    answer = await stack.http.get("/info", headers=bearer("dagi_abc_wrong"))
+    (line,) = [line for line in stack.log() if line["event"] == "refused"]
+    assert (line["code"], line["path"], line["request_id"]) == ("UNAUTHENTICATED", "/info", answer.headers["x-request-id"])
+    assert line["peer"] == "127.0.0.1"
+    assert "dagi_abc_wrong" not in json.dumps(stack.log())
+
+
 async def test_unknown_paths_and_methods_say_what_there_is(stack) -> None:
     lost = await stack.http.get("/nowhere")
     assert (lost.status_code, lost.json()["code"]) == (404, "NOT_FOUND")
@@ -138,6 +185,14 @@ async def test_keyless_callers_are_served_from_this_machine_alone(stack) -> None
         ({"forwarded": "for=10.0.0.1"}, False),
         ({"x-real-ip": "127.0.0.1"}, False),
         ({"via": "1.1 proxy"}, False),
+        ({"x-forwarded-port": "80"}, False),
+        ({"x_forwarded_for": "10.0.0.1"}, False),
+        ({"true-client-ip": "10.0.0.1"}, False),
+        ({"x-envoy-external-address": "10.0.0.1"}, False),
+        ({"sec-fetch-mode": "cors"}, False),
+        ({"referer": "http://localhost/"}, False),
+        ({"host": "localhost:80@evil.example"}, False),
+        ({"host": "[::1]evil.example"}, False),
     ):
         answer = await post(stack, body, {**JSON, **headers})
         assert answer.status_code == (200 if allowed else 401), headers
@@ -309,6 +364,30 @@ async def test_a_defect_of_ours_is_a_500_that_tells_the_request_id_alone_and_log
     (line,) = [line for line in stack.log() if line["event"] == "internal_error"]
     assert line["request_id"] == answer.headers["x-request-id"]
     assert "AttributeError" in json.dumps(line)
+
+
+async def test_the_traceback_of_a_defect_holds_neither_the_prompt_nor_the_key(stack) -> None:
+    key = await stack.key("admin", act_as=True)
+    stack.front.router.policy = None
+    body = {"prompt": "the password of the vault", "metadata": {"user_id": "tg:12345"}}
+    assert (await stack.http.post("/route", json=body, headers=bearer(key))).status_code == 500
+    text = json.dumps(stack.log())
+    assert "Traceback" in text or "AttributeError" in text
+    assert "vault" not in text
+    assert key.split("_")[2] not in text
+
+
+async def test_a_defect_in_the_middle_of_a_stream_is_told_within_it(stack) -> None:
+    class Broken:
+        async def open(self, _message, _grant):
+            yield Delta("one")
+            raise RuntimeError("a defect")
+
+    stack.front.router.policy.targets._chains[("model", "native", "dao_facts")] = Broken()  # noqa: SLF001
+    events = await stack.events("Count.")
+    assert [event["type"] for event in events] == ["delta", "error"]
+    assert events[-1]["code"] == "INTERNAL"
+    assert [line["event"] for line in stack.log() if line["level"] == "error"] == ["internal_error"]
 
 
 async def test_a_stale_directory_denies_with_503_and_asks_no_target(stack) -> None:

@@ -17,6 +17,8 @@ import psutil
 import pytest
 import yaml
 
+from dagi.supervisor import Plan, Supervised
+from dagi.testing.observer import CollectingObserver
 from dagi.testing.upstream import Answer, Upstream
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
@@ -179,6 +181,32 @@ async def test_when_the_supervisor_itself_is_killed_its_children_end_too(tmp_pat
         await stack.process.wait()
         assert len(children) == 2
         assert psutil.wait_procs(children, timeout=15)[1] == []
+
+
+async def test_a_stack_without_its_embedder_starts_and_searches_by_words(tmp_path: Path) -> None:
+    # A directory where the socket should be keeps the embedder from ever becoming ready.
+    (tmp_path / "data" / "run" / "embedder.sock").mkdir(parents=True)
+    async with served("--config", config(tmp_path), "--profile", "dev") as stack:
+        assert (await stack.http.get("/ready")).json()["status"] == "degraded"
+        answer = await stack.http.post("/route", json={"prompt": "Хто керує міською теплицею?", "metadata": {"user_id": "tg:12345"}})
+        assert "Тарас Мельник" in answer.json()["response"]
+
+
+async def test_a_process_the_system_could_not_start_is_tried_again(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    observer = CollectingObserver()
+    child = Supervised(Plan(name="it", command=(str(program), "{ready}"), needed=False), observer)
+    living = asyncio.create_task(child.live())
+    await asyncio.wait_for(child.settled.wait(), 5)
+    body = "import os, signal, sys\nos.write(int(sys.argv[1]), b'+')\nsignal.pause()\n"
+    program.write_text(f"#!{sys.executable}\n{body}", encoding="utf-8")
+    program.chmod(0o700)
+    async with asyncio.timeout(10):
+        while not child.ready:
+            await asyncio.sleep(0.01)
+    await child.stop(5)
+    await asyncio.wait_for(living, 5)
+    assert [event for event, _ in observer.notes][:2] == ["process_not_started", "process_died"]
 
 
 async def test_a_port_that_is_taken_is_said_at_once(tmp_path: Path) -> None:

@@ -35,7 +35,8 @@ def test_a_variable_changes_a_provider_by_name(tmp_path: Path) -> None:
     found = load("prod", environ=environ, cwd=tmp_path)
 
     provider = found.settings.llm_providers[0]
-    assert provider.config == {"base_url": "http://127.0.0.1:11434", "model": "qwen3:4b", "retry": {"attempts": 3}}
+    limits = {"max_tokens": 400, "timeout_ms": 120_000, "first_token_timeout_ms": 15_000, "idle_timeout_ms": 15_000}
+    assert provider.config == {"base_url": "http://127.0.0.1:11434", "model": "qwen3:4b", **limits, "retry": {"attempts": 3}}
     assert str(found.origins.source("llm_providers[0].config.model")) == "env DAGI__LLM_PROVIDERS__LLM_LOCAL_QWEN3_8B__CONFIG__MODEL"
     assert found.origins.source("llm_providers[0].name").file == "dagi/config/defaults.yml"
 

@@ -109,7 +109,7 @@ def test_a_provider_is_changed_by_repeating_its_name(tmp_path: Path) -> None:
     assert names(found) == ["llm_local_qwen3_8b", "llm_remote_deepseek", "llm_remote_openai", "dao_facts"]
     provider = found.settings.llm_providers[0]
     assert provider.type == "ollama"
-    assert provider.config == {"base_url": "http://127.0.0.1:11434", "model": "qwen3:4b"}
+    assert provider.config.items() >= {"base_url": "http://127.0.0.1:11434", "model": "qwen3:4b"}.items()
     assert str(found.origins.source("llm_providers[0].config.model")) == "my.yml:3"
     assert found.origins.source("llm_providers[0].config.base_url").file == "dagi/config/defaults.yml"
 
@@ -195,3 +195,19 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match=r"^folder\.yml: cannot be read: Is a directory$"):
         load(None, Path("folder.yml"), environ={}, cwd=tmp_path)
+
+
+@pytest.mark.parametrize(("profile", "deadline_ms"), [("dev", 120_000), ("staging", 60_000), ("prod", 60_000)])
+def test_a_packaged_rule_leaves_a_slow_model_the_time_it_needs(tmp_path: Path, profile: str, deadline_ms: int) -> None:
+    settings = loaded(tmp_path, "debug: false", profile).settings
+    assert [(rule.get("timeout_ms"), rule["deadline_ms"]) for rule in settings.routing_rules] == [(None, deadline_ms)]
+    limits = {
+        provider.name: (provider.config.get("timeout_ms"), provider.config.get("idle_timeout_ms")) for provider in settings.llm_providers
+    }
+    remote = (60_000, 15_000)
+    assert limits == {
+        "llm_local_qwen3_8b": (120_000, 15_000),
+        "llm_remote_deepseek": remote,
+        "llm_remote_openai": remote,
+        "dao_facts": (None, None),
+    }

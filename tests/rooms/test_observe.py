@@ -73,6 +73,7 @@ def test_an_exchange_is_one_json_line_without_its_text(tmp_path: Path, capsys: p
         "rule": "chat",
         "provider": "b",
         "attempts": ["a:PROVIDER_ERROR", "b:ok"],
+        "details": ["a failed"],
         "reason": "role_grants",
         "duration_ms": 20.0,
         "status": "ok",
@@ -96,6 +97,24 @@ def test_logs_rotate_by_size_and_only_so_many_files_are_kept(tmp_path: Path) -> 
     assert all(path.stat().st_size <= 2_000 for path in tmp_path.iterdir())
     newest = (tmp_path / "router.log").read_text(encoding="utf-8").splitlines()
     assert json.loads(newest[-1])["number"] == 99
+
+
+def test_a_single_log_file_keeps_its_size_too(tmp_path: Path) -> None:
+    log = open_log(plan(tmp_path, max_bytes=2_000, max_files=1), "router")
+    for number in range(100):
+        log.info("line", number=number)
+    (file,) = tmp_path.iterdir()
+    assert file.stat().st_size <= 2_000
+    assert json.loads(file.read_text(encoding="utf-8").splitlines()[-1])["number"] == 99
+
+
+def test_an_account_that_cannot_be_right_is_logged_and_counted_all_the_same(tmp_path: Path) -> None:
+    metrics, odd = Metrics(), exchange()
+    odd.usage = Usage(prompt_tokens=-1, completion_tokens=10**400, total_tokens=1)
+    odd.timings_ms["total"] = -1.0
+    LoggingObserver(open_log(plan(tmp_path), "router"), metrics).finished(odd)
+    assert json.loads((tmp_path / "router.log").read_text(encoding="utf-8"))["status"] == "ok"
+    assert 'dagi_tokens_total{kind="prompt",provider="b"} 0.0' in metrics.exposition().decode()
 
 
 def test_the_form_for_people_is_no_json_and_the_level_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,8 +51,9 @@ class Case:
     async def refused(self, kind: str, answer: Answer) -> ProviderError:
         with pytest.raises(ProviderError) as caught:
             await self.ask(kind, answer)
-        assert KEY not in caught.value.message
+        assert KEY not in caught.value.message + caught.value.detail
         assert caught.value.message.startswith(("llm ", "The conversation"))
+        assert "127.0.0.1" not in caught.value.message
         return caught.value
 
 
@@ -144,7 +145,7 @@ async def test_context_goes_before_the_conversation(case: Case, kind: str) -> No
 )
 async def test_a_failure_before_content_is_raised_and_speaks_of_health(case: Case, kind: str, answer: Answer, part: str) -> None:
     error = await case.refused(kind, answer)
-    assert part in error.message
+    assert part in error.detail
     assert (error.retryable, error.unhealthy, error.facts.get("unreachable")) == (True, True, None)
 
 
@@ -202,23 +203,50 @@ async def test_a_conversation_that_does_not_fit_is_said_so(case: Case, kind: str
 
 async def test_a_model_that_was_not_pulled_is_said_with_the_command(case: Case) -> None:
     error = await case.refused("ollama", Answer(status=404, error="model 'qwen3:8b' not found"))
-    assert error.message == "llm answered with HTTP 404: model 'qwen3:8b' not found. Run `ollama pull qwen3:8b`."
+    assert error.message == "llm answered with HTTP 404."
+    assert error.detail == "llm answered with HTTP 404: model 'qwen3:8b' not found. Run `ollama pull qwen3:8b`."
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (Answer(status=401, error="look at 10.0.0.5"), "llm refused our key (HTTP 401)."),
+        (Answer(status=500, error="look at 10.0.0.5"), "llm answered with HTTP 500."),
+        (Answer(status=302), "llm answered with a redirect (HTTP 302)."),
+        (Answer(body=b"{nope"), "llm did not give a usable answer."),
+        (Answer(reset_after=0), "llm could not be reached: the connection broke off."),
+    ],
+)
+async def test_a_caller_is_told_who_failed_and_how_and_nothing_of_the_installation(
+    case: Case, kind: str, answer: Answer, sentence: str
+) -> None:
+    assert (await case.refused(kind, answer)).message == sentence
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("echo", ['{"content": "my secret"}', "['my secret']", f"invalid value 'my secret {'x' * 40}'"])
+async def test_what_a_server_echoes_of_the_request_is_not_repeated(case: Case, kind: str, echo: str) -> None:
+    error = await case.refused(kind, Answer(status=400, error=f"cannot parse {echo}"))
+    assert "cannot parse" in error.detail or "invalid value" in error.detail
+    assert "my secret" not in error.detail
 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_what_the_server_says_is_cut_cleaned_and_never_shows_a_key(case: Case, kind: str) -> None:
     error = await case.refused(kind, Answer(status=401, error=f"Incorrect key {KEY} or sk-proj-abcdefgh\x1b[31m\n" + "x" * 500))
-    assert "[key]" in error.message
-    assert "abcdefgh" not in error.message
-    assert error.message.isprintable()
-    assert len(error.message) < 300
+    assert "[key]" in error.detail
+    assert "abcdefgh" not in error.detail
+    assert error.detail.isprintable()
+    assert len(error.detail) < 300
 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_server_that_is_not_there_is_unreachable(case: Case, kind: str) -> None:
     await case.upstream.stop()
-    with pytest.raises(ProviderError, match=r"^llm could not be reached: 127.0.0.1:\d+ refused the connection.$") as caught:
+    with pytest.raises(ProviderError, match=r"^llm could not be reached: it refused the connection.$") as caught:
         await case.ask(kind)
+    assert caught.value.detail == f"llm could not be reached: 127.0.0.1:{case.upstream.port} refused the connection."
     assert caught.value.facts["unreachable"] is True
 
 
@@ -240,7 +268,8 @@ async def test_leaving_stops_the_server_at_once(case: Case, kind: str) -> None:
 async def test_an_error_in_the_stream_is_told_at_once_even_if_the_server_then_hangs(case: Case, kind: str) -> None:
     events = await case.ask(kind, Answer(error_after=1, hang_after=1, error="out of memory"))
     assert isinstance(events[-1], Failure)
-    assert "out of memory" in events[-1].error.message
+    assert isinstance(events[-1].error, ProviderError)
+    assert "out of memory" in events[-1].error.detail
 
 
 async def test_streams_share_one_connection_one_after_the_other(case: Case) -> None:

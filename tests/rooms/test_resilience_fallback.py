@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import aclosing
 
+import msgspec
 import pytest
 
 from dagi.errors import (
@@ -15,8 +16,8 @@ from dagi.errors import (
     QueueFull,
     TargetFailure,
 )
-from dagi.message import Grant, Limits, Message, Sender
-from dagi.ports.target import Delta, End, Event, Failure, Tried
+from dagi.message import Attempt, Grant, Limits, Message, Sender, Turn, Usage
+from dagi.ports.target import Delta, End, Event, Failure, Tried, Used
 from dagi.targets.resilience import RESILIENCE_KEYS, Fallback, ResilienceSettings, resilient
 from dagi.testing.clock import FakeClock
 from dagi.testing.observer import CollectingObserver
@@ -29,8 +30,12 @@ GRANT = Grant(dao_id="dao", user_id="tg:1")
 END = End(provider="b", model="m")
 
 
-def a_message(**limits: float) -> Message:
-    return Message(id="r", sender=Sender(dao_id="dao", user_id="tg:1"), prompt="hi", limits=Limits(**limits))
+def a_message(*, streamed: bool = True, **limits: float) -> Message:
+    return Message(id="r", sender=Sender(dao_id="dao", user_id="tg:1"), prompt="hi", streamed=streamed, limits=Limits(**limits))
+
+
+def too_long(name: str) -> ProviderError:
+    return ProviderError(f"Longer than {name} can read.", provider=name, upstream_status=400, context_too_long=True)
 
 
 def failed(kind: type[TargetFailure], name: str) -> TargetFailure:
@@ -45,8 +50,8 @@ class Chain:
         self.targets = {name: ScriptedTarget(script, name=name, clock=self.clock) for name, script in scripts.items()}
         self.fallback = Fallback(list(self.targets.items()), self.clock)
 
-    async def ask(self, **limits: float) -> list[Event]:
-        return [event async for event in self.fallback.open(a_message(**limits), GRANT)]
+    async def ask(self, message: Message | None = None, **limits: float) -> list[Event]:
+        return [event async for event in self.fallback.open(message or a_message(**limits), GRANT)]
 
     def asked(self) -> str:
         return "".join(name for name, target in self.targets.items() if target.heard)
@@ -64,6 +69,40 @@ async def test_an_answer_that_has_begun_is_the_last_one() -> None:
     chain = Chain(a=[Delta("x"), error], b=[Delta("b"), END])
     assert await chain.ask() == [Delta("x"), Failure(error)]
     assert chain.asked() == "a"
+
+
+@pytest.mark.parametrize("broken", [failed(ProviderError, "a"), Failure(failed(ProviderTimeout, "a"))])
+async def test_an_answer_nobody_has_seen_is_replaced_where_it_breaks_off(broken: Step) -> None:
+    note = Tried(Attempt(provider="a", outcome="PROVIDER_ERROR", ms=0.0))
+    chain = Chain(a=[Delta("x"), Used(Usage(total_tokens=9)), note, broken], b=[Delta("b"), END])
+    assert await chain.ask(a_message(streamed=False)) == [note, Delta("b"), END]
+
+
+async def test_half_an_answer_nobody_has_seen_is_an_error_where_no_other_target_is_left() -> None:
+    seen: list[Event] = []
+    chain = Chain(a=[Delta("x"), failed(ProviderError, "a")], b=[Delta("y"), failed(ProviderTimeout, "b")])
+    with pytest.raises(ProviderTimeout):
+        async for event in chain.fallback.open(a_message(streamed=False), GRANT):
+            seen.append(event)  # noqa: PERF401 (what was seen before an error counts)
+    assert seen == []
+
+
+async def test_a_conversation_that_fits_no_model_is_the_callers_to_mend() -> None:
+    with pytest.raises(ContextTooLong, match=r"^Longer than a can read.$") as alone:
+        await Chain(a=[too_long("a")], b=[failed(NotConfigured, "b")]).ask()
+    assert alone.value.facts == {"field": "prompt", "provider": "a"}
+    conversation = msgspec.structs.replace(a_message(), earlier=(Turn("user", "hello"),))
+    with pytest.raises(ContextTooLong) as both:
+        await Chain(a=[failed(ProviderTimeout, "a")], b=[too_long("b")]).ask(conversation)
+    assert both.value.facts["field"] == "messages"
+    assert both.value.facts["failures"] == [
+        {"provider": "a", "code": "PROVIDER_TIMEOUT", "message": "a failed."},
+        {"provider": "b", "code": "PROVIDER_ERROR", "message": "Longer than b can read."},
+    ]
+
+
+async def test_a_conversation_too_long_for_one_model_is_answered_by_the_next() -> None:
+    assert await Chain(a=[too_long("a")], b=[Delta("b"), END]).ask() == [Delta("b"), END]
 
 
 async def test_a_mistake_of_the_caller_is_not_asked_elsewhere() -> None:

@@ -20,8 +20,8 @@ OK = Tried(Attempt(provider="llm", outcome="ok", ms=0.0))
 BAD = Tried(Attempt(provider="llm", outcome="PROVIDER_ERROR", ms=0.0, detail=BROKEN.message))
 
 
-def a_message(**limits: float) -> Message:
-    return Message(id="r", sender=Sender(dao_id="dao", user_id="tg:1"), prompt="hi", limits=Limits(**limits))
+def a_message(*, streamed: bool = True, **limits: float) -> Message:
+    return Message(id="r", sender=Sender(dao_id="dao", user_id="tg:1"), prompt="hi", streamed=streamed, limits=Limits(**limits))
 
 
 class Case:
@@ -64,6 +64,17 @@ async def test_nothing_is_tried_again_after_the_first_piece_of_an_answer() -> No
     case = await Case([Delta("a"), BROKEN], [Delta("b"), END]).ask()
     assert case.events == [Delta("a"), BAD, Failure(BROKEN)]
     assert len(case.target.heard) == 1
+
+
+async def test_an_answer_nobody_has_seen_is_tried_again_where_it_breaks_off() -> None:
+    case = await Case([Delta("a"), BROKEN], [Delta("b"), END]).ask(a_message(streamed=False))
+    assert case.events == [BAD, Delta("b"), OK, END]
+
+
+async def test_an_attempt_tells_operators_what_the_caller_is_not_told() -> None:
+    refused = ProviderError("llm refused our key.", provider="llm", upstream_status=401, detail="llm: check OPENAI_API_KEY.")
+    case = await Case([refused]).ask()
+    assert case.events == [Tried(Attempt(provider="llm", outcome="PROVIDER_ERROR", ms=0.0, detail="llm: check OPENAI_API_KEY."))]
 
 
 @pytest.mark.parametrize(

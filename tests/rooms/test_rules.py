@@ -1,6 +1,7 @@
 """Routing rules: choosing, explaining, and complaints about mistakes."""
 
 import contextlib
+import time
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -151,6 +152,13 @@ def test_limits_requirement_and_context_are_read_in_their_units() -> None:
         (rule("a", use_metadata="provider"), (0, "use_provider"), "cannot stand beside use_metadata"),
         (rule("a", conditions={"prompt_tokens_over": 5, "prompt_tokens_under": 6}), (0, "conditions"), "can never match"),
         (rule("a", conditions={"mode": "chat", "all": [{"mode": "crew"}]}), (0, "conditions"), "can never match"),
+        (rule("a", conditions={"metadata": {"n": 1}, "all": [{"metadata": {"n": True}}]}), (0, "conditions"), "can never match"),
+        (rule("a", conditions={"mode": "chat", "not": {"mode": ["chat", "crew"]}}), (0, "conditions"), "can never match"),
+        (rule("a", conditions={"mode": "chat", "not": {"any": [{"mode": "chat"}, {"agent": "x"}]}}), (0, "conditions"), "can never match"),
+        (rule("a", conditions={"not": {}}), (0, "conditions", "not"), "can never match"),
+        (rule("a", conditions={"not": {"all": [{}]}}), (0, "conditions", "not"), "can never match"),
+        (rule("a", conditions={"metadata": {"source": "telegram"}}), (0, "conditions", "metadata", "source"), "use the condition source"),
+        (rule("a", conditions={"metadata_has": ["dao_id", "x"]}), (0, "conditions", "metadata_has"), "use the condition dao_id"),
     ],
 )
 def test_a_mistake_in_a_rule_is_told_with_its_place_and_what_to_write(
@@ -170,6 +178,34 @@ def test_a_narrower_rule_behind_a_wider_one_is_a_mistake_and_a_wider_one_behind_
     narrow = {"mode": "chat", "agent": "x"}
     assert [c.path for c in complaints(rule("w", 1, conditions=wide), rule("n", 2, conditions=narrow))] == [(1, "conditions")]
     assert complaints(rule("n", 1, conditions=narrow), rule("w", 2, conditions=wide)) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"metadata": {"plain": True}}, {"metadata": {"plain": "True"}}),
+        ({"metadata": {"depth": 1}}, {"metadata": {"depth": True}}),
+        ({"metadata": {"depth": 1}}, {"metadata": {"depth": "1"}}),
+        ({"prompt_matches": "a | b"}, {"prompt_matches": ["a", "b"]}),
+        ({"role": "a | b"}, {"role": ["a", "b"]}),
+        ({"not": {"agent": "a | b"}}, {"not": {"agent": ["a", "b"]}}),
+        ({"any": [{"agent": "a, task_type: b"}]}, {"any": [{"agent": "a", "task_type": "b"}]}),
+        ({"metadata": {"lang": {"a": 1}}}, {"metadata": {"lang": "{'a': 1}"}}),
+    ],
+)
+def test_conditions_that_only_look_alike_are_told_apart(first: Mapping[str, object], second: Mapping[str, object]) -> None:
+    assert complaints(rule("a", 1, conditions=first), rule("b", 2, conditions=second)) == []
+    assert [c.path for c in complaints(rule("a", 1, conditions=first), rule("b", 2, conditions=first))] == [(1, "conditions")]
+
+
+def test_a_thousand_rules_are_compared_in_a_moment_and_the_covered_one_is_found() -> None:
+    many = [rule(f"r{n}", conditions={"mode": "chat", "dao_id": f"d{n}", "metadata": {"level": n}}) for n in range(1000)]
+    started = time.perf_counter()
+    assert complaints(*many) == []
+    # Comparing each with each took more than a second.
+    assert time.perf_counter() - started < 0.5
+    covered = rule("late", conditions={"dao_id": "d700", "metadata": {"level": 700}, "mode": "chat", "agent": "x"})
+    assert ["'r700' comes first" in c.text for c in complaints(*many, covered)] == [True]
 
 
 def test_following_a_wish_without_selectable_providers_is_a_mistake() -> None:
@@ -198,15 +234,17 @@ def test_an_explanation_names_for_every_rule_the_condition_that_decided() -> Non
 
 
 _values = st.sampled_from(["x", "y", "z"])
+_scalars = st.sampled_from(["x", "1", 1, True, 1.0, "True"])
 _conditions = st.fixed_dictionaries(
     {},
     optional={
         "mode": st.sampled_from(["chat", "crew", ["chat", "devtools"]]),
         "agent": _values,
         "dao_id": st.sampled_from(["green", "blue"]),
-        "metadata": st.dictionaries(st.sampled_from(["p", "q"]), _values, min_size=1),
+        "metadata": st.dictionaries(st.sampled_from(["p", "q"]), _scalars, min_size=1),
         "role": st.sampled_from(["member", "admin"]),
-        "not": st.fixed_dictionaries({"agent": _values}),
+        "not": st.fixed_dictionaries({}, optional={"agent": _values, "mode": st.just("chat"), "metadata": st.just({"p": "x"})}),
+        "any": st.lists(st.fixed_dictionaries({}, optional={"agent": _values, "mode": st.just("chat")}), min_size=1, max_size=2),
     },
 )
 _messages = st.builds(
@@ -214,7 +252,7 @@ _messages = st.builds(
     mode=st.sampled_from(["chat", "crew", "devtools"]),
     agent=st.none() | _values,
     dao_id=st.sampled_from(["green", "blue"]),
-    metadata=st.dictionaries(st.sampled_from(["p", "q"]), _values),
+    metadata=st.dictionaries(st.sampled_from(["p", "q"]), _scalars),
 )
 
 

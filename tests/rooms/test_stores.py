@@ -14,7 +14,7 @@ from sqlalchemy import Connection, func, select, text
 from dagi.access.decide import decide
 from dagi.access.keys import proves, split
 from dagi.errors import AccessUnavailable, Conflict, Invalid, Missing, Overloaded, StoreError
-from dagi.message import Grant, Message, Sender, Turn
+from dagi.message import Grant, Message, Sender, Turn, Usage
 from dagi.observe.observer import SilentObserver
 from dagi.ports.dialogs import Exchange
 from dagi.ports.target import Delta, End
@@ -27,6 +27,7 @@ from dagi.stores.tables import exchange as exchange_table
 from dagi.stores.tables import metadata
 from dagi.stores.upgrade import HEAD, revision, upgrade
 from dagi.testing.clock import FakeClock
+from dagi.testing.observer import CollectingObserver
 
 pytestmark = pytest.mark.anyio
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -123,6 +124,42 @@ async def test_a_member_is_taken_in_changed_and_let_go(green: Database) -> None:
     await members.remove("green", "tg:1")
     with pytest.raises(Missing):
         await members.show("green", "tg:1")
+
+
+async def test_two_changes_of_a_membership_at_once_lose_neither(green: Database) -> None:
+    members = MemberAdmin(green, FakeClock())
+    await members.create("green", "tg:1", ["member"])
+    for _ in range(10):
+        await members.update("green", "tg:1", roles=["member"], suspended=False)
+        await asyncio.gather(members.update("green", "tg:1", roles=["admin"]), members.update("green", "tg:1", suspended=True))
+        found = await members.show("green", "tg:1")
+        assert (found.roles, found.suspended) == (("admin",), True)
+
+
+async def test_a_changed_membership_keeps_its_beginning_and_its_expiry_can_be_removed(green: Database) -> None:
+    clock = FakeClock()
+    members = MemberAdmin(green, clock)
+
+    async def since() -> list[datetime]:
+        async with green.read() as connection:
+            return list(await connection.scalars(select(metadata.tables["membership"].c.created_at)))
+
+    await members.create("green", "tg:1", ["member"], expires_at=NOW)
+    begun = await since()
+    await clock.sleep(60)
+    assert (await members.update("green", "tg:1", roles=["admin"])).expires_at == NOW
+    assert (await members.update("green", "tg:1", expires_at=None)).expires_at is None
+    assert await since() == begun
+
+
+async def test_a_label_of_a_key_is_one_printable_line_or_nothing(green: Database) -> None:
+    keys = Keys(green, FakeClock())
+    for label in ("x" * 201, "a\x1b[31mb", "   "):
+        with pytest.raises(Invalid, match="label"):
+            await keys.create("green", "member", label=label)
+    await keys.create("green", "member")
+    await keys.create("green", "member", label=" the\nbot ")
+    assert {key.label for key in await keys.all("green")} == {"", "the bot"}
 
 
 async def test_unknown_daos_roles_and_accounts_are_refused_and_nothing_is_kept(green: Database) -> None:
@@ -289,6 +326,44 @@ async def test_a_database_that_is_locked_delays_records_and_loses_none(green: Da
         await asyncio.wait_for(saving, 10)
     other.close()
     assert await stored(green) == [("one", "1", "ok")]
+
+
+async def test_one_record_that_cannot_be_stored_is_told_and_keeps_none_of_the_others_away(green: Database) -> None:
+    observer = CollectingObserver()
+    async with ExchangeStore(green, observer, flush_s=0.001) as store:
+        poison = exchange("poison", "x")
+        poison.usage = Usage(prompt_tokens=2**70)
+        await record(store, exchange("one", "1"), poison, exchange("two", "2"))
+        await store.saved()
+        await record(store, exchange("three", "3"))
+    assert [prompt for prompt, _, _ in await stored(green)] == ["one", "two", "three"]
+    assert [(event, facts["request_id"]) for event, facts in observer.notes] == [("exchange_unstorable", "r-poison")]
+
+
+async def test_leaving_while_a_batch_is_being_written_writes_it_once(green: Database, tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "data" / "dagi.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    async def come_and_go() -> None:
+        async with ExchangeStore(green, SilentObserver(), flush_s=0.0) as store:
+            await record(store, *[exchange(f"q{number}", "x") for number in range(20)])
+
+    leaving = asyncio.create_task(come_and_go())
+    with pytest.raises(TimeoutError):
+        # Until then the writer waits for the lock, and it has been asked to stop.
+        await asyncio.wait_for(asyncio.shield(leaving), 0.2)
+    other.execute("ROLLBACK")
+    other.close()
+    await asyncio.wait_for(leaving, 20)
+    assert [prompt for prompt, _, _ in await stored(green)] == [f"q{number}" for number in range(20)]
+
+
+async def test_a_path_with_letters_that_mean_something_in_a_url_is_just_a_path(tmp_path: Path) -> None:
+    for name in ("a?b=c", "per%41cent%2f", "#hash", "дао"):
+        found = Database.in_directory(tmp_path / name)
+        await upgrade(found)
+        await found.close()
+        assert (tmp_path / name / "dagi.sqlite").stat().st_mode & 0o077 == 0
 
 
 async def test_history_is_the_latest_of_the_senders_own_session_within_the_tokens(green: Database) -> None:

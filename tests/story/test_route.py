@@ -111,28 +111,32 @@ async def test_every_provider_that_fails_is_replaced_and_the_daos_own_facts_answ
 
 
 @pytest.mark.parametrize(
-    "trouble",
+    ("trouble", "how"),
     [
-        Answer(status=500),
-        Answer(status=429, headers={"retry-after": "0"}),
-        Answer(reset_after=0),
-        Answer(body=b"<html><body>Bad gateway</body></html>", headers={"content-type": "text/html"}),
-        Answer(body=b"{not json", headers={"content-type": "application/json"}),
-        Answer(body=b'{"choices": []}', headers={"content-type": "application/json"}),
-        Answer(body=b'data: {"choices":[{"delta":{"content":"\xff"}}]}\n\n', headers={"content-type": "text/event-stream"}),
-        Answer(status=404, code="model_not_found"),
-        Answer(status=401),
+        (Answer(status=500), "HTTP 500"),
+        (Answer(status=429, headers={"retry-after": "0"}), "HTTP 429"),
+        (Answer(reset_after=0), "broke the connection off"),
+        (Answer(body=b"<html><body>Bad gateway</body></html>", headers={"content-type": "text/html"}), "a web page"),
+        (Answer(body=b"{not json", headers={"content-type": "application/json"}), "not valid JSON"),
+        (Answer(body=b'{"choices": []}', headers={"content-type": "application/json"}), "no choices"),
+        (
+            Answer(body=b'data: {"choices":[{"delta":{"content":"\xff"}}]}\n\n', headers={"content-type": "text/event-stream"}),
+            "not valid JSON",
+        ),
+        (Answer(status=404, code="model_not_found"), "HTTP 404"),
+        (Answer(status=401), "HTTP 401"),
     ],
     ids=["500", "429", "reset", "html", "invalid json", "no choices", "invalid utf-8", "unknown model", "our key refused"],
 )
-async def test_whatever_a_provider_does_before_its_first_word_the_fallback_answers(stack, trouble: Answer) -> None:
+async def test_whatever_a_provider_does_before_its_first_word_the_fallback_answers(stack, trouble: Answer, how: str) -> None:
     stack.upstream.script(trouble, trouble, Answer(text="from the second"))
-
     answer = await stack.route("Hello?")
     body = answer.json()
     assert answer.status_code == 200
     assert body["attempts"][0]["outcome"] == "PROVIDER_ERROR"
     assert body["attempts"][-1]["outcome"] == "ok"
+    (line,) = [line for line in stack.log() if line["event"] == "exchange"]
+    assert how in line["details"][0]
 
 
 async def test_when_nobody_is_left_the_error_names_the_provider_and_how_it_failed(start) -> None:
@@ -145,7 +149,7 @@ async def test_when_nobody_is_left_the_error_names_the_provider_and_how_it_faile
     assert answer.status_code == 502
     body = answer.json()
     assert (body["status"], body["code"], body["provider"], body["upstream_status"]) == ("error", "PROVIDER_ERROR", "model", 503)
-    assert "model" in body["message"]
+    assert body["message"] == "model answered with HTTP 503."
     assert answer.headers["x-should-retry"] == "false"
 
 
@@ -184,11 +188,48 @@ async def test_an_answer_that_breaks_off_ends_its_stream_with_an_error_and_not_a
     assert events[-1]["provider"] == "model"
 
 
-async def test_a_whole_answer_that_breaks_off_is_an_error_and_not_half_an_answer(stack) -> None:
-    stack.upstream.script(Answer(text="one two three", reset_after=2))
-    answer = await stack.route("Count.")
+async def test_a_whole_answer_that_breaks_off_is_replaced_by_another_one(stack) -> None:
+    stack.upstream.script(*[Answer(text="one two three", reset_after=2)] * 2, Answer(text="four"))
+    body = (await stack.route("Count.")).json()
+    assert (body["provider"], body["response"]) == ("native", "four")
+    outcomes = [(attempt["provider"], attempt["outcome"]) for attempt in body["attempts"]]
+    assert outcomes == [("model", "PROVIDER_ERROR")] * 2 + [("native", "ok")]
+
+
+async def test_a_whole_answer_that_breaks_off_where_nobody_else_is_left_is_an_error_and_not_half_an_answer(stack) -> None:
+    stack.upstream.script(*[Answer(text="one two three", reset_after=2)] * 2)
+    answer = await stack.route("Count.", metadata={"plain": True})
     assert answer.status_code == 502
     assert "response" not in answer.json()
+
+
+async def test_a_conversation_longer_than_the_model_can_read_is_the_callers_mistake(stack) -> None:
+    stack.upstream.script(Answer(status=400, code="context_length_exceeded"))
+    answer = await stack.route("Read this.", metadata={"plain": True})
+    body = answer.json()
+    assert (answer.status_code, body["code"], body["field"], body["provider"]) == (400, "CONTEXT_TOO_LONG", "prompt", "model")
+
+
+async def test_a_provider_that_is_not_there_is_named_to_the_caller_and_its_address_only_to_the_operator(start) -> None:
+    def away(settings: dict[str, object]) -> None:
+        settings["llm_providers"][0]["config"]["base_url"] = "http://127.0.0.1:1/v1"
+
+    async with start(away) as stack:
+        answer = await stack.route("Hello?", metadata={"plain": True})
+        (line,) = [line for line in stack.log() if line["event"] == "exchange"]
+    assert answer.json()["message"] == "model could not be reached: it refused the connection."
+    assert "127.0.0.1" not in answer.text
+    assert line["details"] == ["model could not be reached: 127.0.0.1:1 refused the connection."]
+
+
+@pytest.mark.parametrize("claim", [-1, 2**70])
+async def test_counts_that_cannot_be_cost_neither_the_answer_nor_its_record(stack, claim: int) -> None:
+    usage = {"prompt_tokens": claim, "completion_tokens": 2, "total_tokens": claim}
+    said = {"choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}], "usage": usage}
+    stack.upstream.script(Answer(body=json.dumps(said).encode()))
+    assert (await stack.route("Hello?")).json()["usage"] == {"prompt_tokens": 0, "completion_tokens": 2, "total_tokens": 2}
+    await stack.front.router.ports.dialogs.saved()
+    assert rows(stack.database, "SELECT outcome FROM exchange") == [("ok",)]
 
 
 async def test_ten_at_once_on_a_provider_for_three_never_show_it_more_than_three_and_all_succeed(stack) -> None:
@@ -256,6 +297,18 @@ async def test_strangers_and_unknown_daos_get_the_same_answer_and_no_target_is_a
     assert stack.upstream.heard == []
 
 
+async def test_rules_about_one_dao_do_not_tell_strangers_that_it_exists(start) -> None:
+    def guarded(settings: dict[str, object]) -> None:
+        settings["routing_rules"] = [{"name": "only", "conditions": {"dao_id": DAO}, "use_provider": "model", "requires": "devtools.write"}]
+
+    async with start(guarded) as stack:
+        stranger = await stack.route("Hello?", user="tg:999")
+        nowhere = await stack.route("Hello?", metadata={"dao_id": "no-such-dao"})
+    told = [{key: value for key, value in answer.json().items() if not key.endswith("_id")} for answer in (stranger, nowhere)]
+    assert told[0] == told[1]
+    assert told[0]["required_entitlement"] == "chat.use"
+
+
 async def test_a_denial_names_role_entitlement_and_reason(start) -> None:
     def guarded(settings: dict[str, object]) -> None:
         settings["routing_rules"] = [{"name": "only", "use_provider": "model", "requires": "devtools.write"}]
@@ -264,7 +317,7 @@ async def test_a_denial_names_role_entitlement_and_reason(start) -> None:
         denied = (await stack.route("Hello?")).json()
         allowed = await stack.route("Hello?", user="tg:contributor001")
     assert (denied["user_role"], denied["required_entitlement"], denied["reason"]) == ("member", "devtools.write", "role_lacks_entitlement")
-    assert denied["decision_id"] == denied["request_id"]
+    assert denied["decision_id"]
     assert allowed.status_code == 200
 
 
@@ -285,6 +338,31 @@ async def test_with_before_reply_the_exchange_is_on_disk_when_the_answer_arrives
         assert rows(stack.database, "SELECT prompt FROM exchange") == [("one",)]
         await stack.events("two")
         assert rows(stack.database, "SELECT prompt FROM exchange") == [("one",), ("two",)]
+
+
+async def test_with_before_reply_failures_are_on_disk_too_when_they_are_told(start) -> None:
+    def alone(settings: dict[str, object]) -> None:
+        settings["routing_rules"] = [{"name": "only", "use_provider": "model"}]
+        settings["dialogs"] = {"durability": "before_reply", "flush_ms": 1}
+
+    async with start(alone) as stack:
+        stack.upstream.script(*[Answer(status=500)] * 4)
+        assert (await stack.route("one")).status_code == 502
+        answer = await stack.http.post("/route", json={"prompt": "two", "stream": True, "metadata": {"user_id": "tg:12345"}})
+        assert answer.status_code == 502
+        assert rows(stack.database, "SELECT prompt, outcome FROM exchange") == [("one", "PROVIDER_ERROR"), ("two", "PROVIDER_ERROR")]
+
+
+async def test_a_conversation_goes_on_while_the_database_cannot_be_written(stack) -> None:
+    await stack.front.router.ports.dialogs.saved()
+    with closing(sqlite3.connect(stack.database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for question in ("one", "two", "three"):
+            answer = await asyncio.wait_for(stack.route(question, metadata={"session_id": "s"}), 5)
+            assert answer.status_code == 200
+        other.execute("ROLLBACK")
+    said = [turn["content"] for turn in stack.upstream.heard[-1].body["messages"][1:]]
+    assert said == ["one", "echo: one", "two", "echo: two", "three"]
 
 
 async def test_the_log_tells_each_request_in_one_line_without_its_text(stack) -> None:
@@ -316,7 +394,14 @@ async def test_an_explanation_says_everything_and_asks_no_target(stack) -> None:
     told = (await stack.http.post("/route/explain", json=body)).json()
     assert told["allowed"] is True
     assert (told["rule"], told["requires"], told["targets"]) == ("chat", "chat.use", ["model", "native", "dao_facts"])
-    assert told["limits"] == {"timeout_ms": None, "deadline_ms": 10000}
+    assert told["limits"]["deadline_ms"] == 10000
+    limits = {target["name"]: target for target in told["limits"]["targets"]}
+    assert {key: limits["model"][key] for key in ("state", "timeout_ms", "attempts", "max_concurrent")} == {
+        "state": "closed",
+        "timeout_ms": 5000,
+        "attempts": 2,
+        "max_concurrent": 3,
+    }
     assert told["context"] == {"facts": True, "roles": True, "history": True}
     assert told["grant"]["roles"] == ["member"]
     assert [(rule["rule"], rule["outcome"], rule["condition"]) for rule in told["rules"]] == [

@@ -51,6 +51,12 @@ def test_lines_become_thoughts_deltas_usage_and_an_end(decode: Decode) -> None:
     )
 
 
+@pytest.mark.parametrize("claim", [-1, 2**53 + 1, 2**70, None])
+def test_a_count_that_cannot_be_one_is_taken_for_none(decode: Decode, claim: int | None) -> None:
+    events, mistake = decode(decoder(), [lines(says("a"), {**DONE, "prompt_eval_count": claim})])
+    assert (events[1], mistake) == (Used(Usage(prompt_tokens=0, completion_tokens=2, total_tokens=2)), None)
+
+
 def test_an_answer_in_one_piece_needs_no_line_end(decode: Decode) -> None:
     events, mistake = decode(decoder(), [json.dumps({**DONE, "message": {"content": "Hi"}}).encode()])
     assert (events[0], mistake) == (Delta("Hi"), None)

@@ -84,6 +84,14 @@ def test_unknown_and_null_fields_do_not_matter(decode: Decode) -> None:
     assert (events, mistake) == ([Delta("a", raw=json.dumps(odd).encode()), END], None)
 
 
+@pytest.mark.parametrize("claim", [-1, 2**53 + 1, 2**70, None])
+def test_a_count_that_cannot_be_one_is_taken_for_none(decode: Decode, claim: int | None) -> None:
+    usage = {"prompt_tokens": claim, "completion_tokens": 2, "total_tokens": claim}
+    events, mistake = decode(decoder(), [sse(says("a"), STOP, {"choices": [], "usage": usage}, b"[DONE]")])
+    counts = [event.usage for event in events if isinstance(event, Used)]
+    assert (counts, mistake) == ([Usage(prompt_tokens=0, completion_tokens=2, total_tokens=2)], None)
+
+
 def test_usage_that_cannot_be_read_does_not_cost_the_answer(decode: Decode) -> None:
     events, mistake = decode(decoder(), [sse(says("a"), STOP, {"choices": [], "usage": {"prompt_tokens": "many"}}, b"[DONE]")])
     assert mistake is None

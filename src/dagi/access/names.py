@@ -64,5 +64,5 @@ def check_name(text: str, field: str = "name") -> str:
     """
     clean = " ".join(text.split())
     if not clean or len(clean) > NAME_MAX or not clean.isprintable():
-        raise Invalid("A name has 1 to 200 printable characters.", field=field)
+        raise Invalid(f"A {field} has 1 to {NAME_MAX} printable characters.", field=field)
     return clean

@@ -3,7 +3,7 @@
 import msgspec
 
 from dagi.assemble.installation import Installation, write_private
-from dagi.knowledge.demo import demo_documents
+from dagi.knowledge.demo import DAO_ID, DAO_NAME, demo_documents
 from dagi.knowledge.ingest import Ingest
 from dagi.observe.clock import SystemClock
 from dagi.stores.database import Database
@@ -11,7 +11,7 @@ from dagi.stores.documents import SqlDocuments
 from dagi.stores.keys import Keys
 from dagi.stores.members import Daos, MemberAdmin
 
-DEMO_DAO = "greenfood-dao"
+_LABEL = "demo key of the first start"
 _MEMBERS = (
     ("tg:12345", "member", "Daryna"),
     ("tg:admin001", "admin", "Olena"),
@@ -28,18 +28,32 @@ class DemoMade(msgspec.Struct, frozen=True):
 
 
 async def seed_demo(installation: Installation, database: Database) -> DemoMade | None:
-    """Make the demo DAO when there is no DAO at all; None when there is one."""
+    """Make the demo DAO when there is no DAO at all; None when there is one.
+
+    The key's file is written last. While it is missing and there is no other DAO, the seeding was interrupted: what is there stays, and
+    what is missing is made.
+    """
     clock = SystemClock()
     daos = Daos(database, clock)
-    if await daos.all():
+    there = {dao.id for dao in await daos.all()}
+    if there and (there != {DAO_ID} or installation.demo_key_file.exists()):
         return None
-    await daos.create(DEMO_DAO, "GreenFood DAO")
+    if not there:
+        await daos.create(DAO_ID, DAO_NAME)
     members = MemberAdmin(database, clock)
+    taken_in = {account for member in await members.all(DAO_ID) for account in member.identities}
     for user_id, role, name in _MEMBERS:
-        await members.create(DEMO_DAO, user_id, [role], name=name)
-    ingest = Ingest(SqlDocuments(database, clock.now))
+        if user_id not in taken_in:
+            await members.create(DAO_ID, user_id, [role], name=name)
+    documents = SqlDocuments(database, clock.now)
+    added = {document.name for document in await documents.list(DAO_ID)}
     for name, markdown in demo_documents():
-        await ingest.add(DEMO_DAO, name, markdown.encode())
-    made = await Keys(database, clock).create(DEMO_DAO, "admin", label="demo key of the first start", act_as=True)
+        if name not in added:
+            await Ingest(documents).add(DAO_ID, name, markdown.encode())
+    keys = Keys(database, clock)
+    for lost in await keys.all(DAO_ID):
+        if lost.label == _LABEL and lost.revoked_at is None:
+            await keys.revoke(lost.id)
+    made = await keys.create(DAO_ID, "admin", label=_LABEL, act_as=True)
     write_private(installation.demo_key_file, made.key.encode())
-    return DemoMade(DEMO_DAO, made.key)
+    return DemoMade(DAO_ID, made.key)

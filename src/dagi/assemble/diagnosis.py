@@ -15,6 +15,7 @@ import psutil
 
 from dagi.assemble.installation import Installation, Running
 from dagi.assemble.providers import Built, build, read_providers, read_rules
+from dagi.assemble.start import first_key, nobody_could_call
 from dagi.errors import ConfigError, DagiError, StoreError
 from dagi.knowledge.search import Search
 from dagi.observe.clock import SystemClock
@@ -23,6 +24,7 @@ from dagi.outbound import Client
 from dagi.ports.embedder import EmbedderUnavailable
 from dagi.ports.provider import Finding, ProviderTools
 from dagi.remote.embedder import RemoteEmbedder
+from dagi.stores.keys import Keys
 from dagi.stores.members import Daos
 from dagi.stores.passages import SqlPassages
 from dagi.stores.upgrade import HEAD, revision
@@ -78,11 +80,12 @@ def _machine() -> list[Report]:
 def _directory(path: Path) -> list[Report]:
     probe = path / ".doctor"
     try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
         fix = f"make it writable for this user: chown -R {os.getuid()} {path}, or set data_dir"
-        return [_bad("data directory", f"{path} cannot be written: {error.strerror}", fix)]
+        return [_bad("data directory", f"{path} cannot be made or written: {error.strerror}", fix)]
     free = psutil.disk_usage(str(path)).free
     found = [_ok("data directory", f"{path} is writable")]
     if path.stat().st_mode & 0o077:
@@ -145,22 +148,42 @@ async def _database(installation: Installation) -> AsyncGenerator[Report]:
         yield _bad("database", error.message, "see docs/configuration.md")
         return
     try:
-        if not database.path.exists():
+        at = await revision(database) if _exists(database.path) else None
+        if at is None:
             yield _ok("database", "not there yet; the first start makes it")
+            for report in _keys(installation, 0):
+                yield report
             return
-        at = await revision(database)
         if at != HEAD:
-            yield _warn("database", f"its schema is {at or 'empty'}, this version needs {HEAD}", "the next start upgrades it")
+            yield _warn("database", f"its schema is {at}, this version needs {HEAD}", "the next start upgrades it")
             return
         daos = await Daos(database, SystemClock()).all()
         yield _ok("database", f"schema {at}, {len(daos)} DAOs")
-        default = installation.loaded.settings.dao.default
+        default, same = installation.loaded.settings.dao.default, installation.choice.again()
         if daos and default is not None and default not in {dao.id for dao in daos}:
-            yield _warn("database", f"dao.default names {default}, which does not exist", f"dagi dao create {default} --name …")
+            yield _warn("database", f"dao.default names {default}, which does not exist", f"dagi dao create {default} --name …{same}")
+        for report in _keys(installation, await Keys(database, SystemClock()).usable()):
+            yield report
     except StoreError as error:
         yield _bad("database", error.message, "restore a backup, or move the file away to begin anew")
     finally:
         await database.close()
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        # In a directory that may not be looked into; that is a finding of its own.
+        return False
+
+
+def _keys(installation: Installation, usable: int) -> list[Report]:
+    if installation.loaded.settings.environment == "development":
+        return []
+    if not usable:
+        return [_bad("keys", nobody_could_call(installation), "; then ".join(first_key(installation)))]
+    return [_ok("keys", f"{usable} can be used")]
 
 
 async def _providers(installation: Installation) -> AsyncGenerator[Report]:
@@ -174,7 +197,10 @@ async def _providers(installation: Installation) -> AsyncGenerator[Report]:
         yield _warn("rules", warning, "change it, or leave it if it is meant")
     used = {name for rule in rules.rules.rules for name in rule.providers}
     clock, observer = SystemClock(), SilentObserver()
-    database = installation.database()
+    try:
+        database = installation.database()
+    except ConfigError:
+        return  # told of already; providers cannot be built without it
     embedder = RemoteEmbedder(installation.embedder_socket)
     facts = Search(SqlPassages(database), embedder, timeout_ms=CHECK_S * 1000)
     try:
@@ -183,7 +209,7 @@ async def _providers(installation: Installation) -> AsyncGenerator[Report]:
             built = [
                 build(one, ProviderTools(http=http, facts=facts, clock=clock, api_key=one.api_key), clock, observer)
                 for one in configured
-                if database.path.exists() or one.type != "facts"
+                if _exists(database.path) or one.type != "facts"
             ]
             found = await asyncio.gather(*(_asked(one) for one in built))
     finally:

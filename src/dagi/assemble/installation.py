@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shlex
 from collections.abc import Mapping
 from hashlib import sha256
 from importlib.metadata import version as installed_version
@@ -28,12 +29,22 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     config: str | None = None
     options: Mapping[str, str | int | bool | None] = {}
 
+    def again(self) -> str:
+        """The options that name the installation, to be repeated behind another command; empty, or begins with a space."""
+        named = (("--profile", self.profile), ("--config", self.config))
+        return "".join(f" {option} {shlex.quote(value)}" for option, value in named if value is not None)
+
 
 class Installation(msgspec.Struct, frozen=True):
-    """Where everything of one installation is."""
+    """Where everything of one installation is.
+
+    Attributes:
+        choice: what the command line chose, for whoever tells the operator which command comes next.
+    """
 
     loaded: Loaded
     data_dir: Path
+    choice: Choice
 
     @classmethod
     def of(cls, choice: Choice) -> "Installation":
@@ -42,14 +53,53 @@ class Installation(msgspec.Struct, frozen=True):
         Raises:
             ConfigError: the configuration is wrong, or the data directory cannot be used.
         """
-        path = Path(choice.config) if choice.config else None
-        loaded = load(choice.profile, path, options=choice.options)
-        data_dir = Path(loaded.settings.data_dir).expanduser().absolute()
+        found = cls.read(choice)
+        found.make_data_dir()
+        return found
+
+    @classmethod
+    def read(cls, choice: Choice) -> "Installation":
+        """Load the configuration and touch nothing.
+
+        Raises:
+            ConfigError: the configuration is wrong.
+        """
+        loaded = load(choice.profile, Path(choice.config) if choice.config else None, options=choice.options)
         try:
-            data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            data_dir = Path(loaded.settings.data_dir).expanduser().absolute()
+        except RuntimeError as error:
+            raise loaded.origins.error([("data_dir", "names the home of a user who is not there; write the whole path")]) from error
+        return cls(loaded, data_dir, choice)
+
+    def make_data_dir(self) -> None:
+        """Make sure of the data directory.
+
+        Raises:
+            ConfigError: it cannot be made.
+        """
+        try:
+            self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
-            raise loaded.origins.error([("data_dir", f"cannot be made a directory: {error.strerror}; set one you may write to")]) from error
-        return cls(loaded, data_dir)
+            message = f"cannot be made a directory: {error.strerror}; set one you may write to"
+            raise self.loaded.origins.error([("data_dir", message)]) from error
+
+    def database_path(self) -> Path:
+        """The file of the installation's database.
+
+        Raises:
+            ConfigError: `database.url` names a database this version does not speak to.
+        """
+        # A command that only asks the running stack does not wait for SQLAlchemy to load.
+        from dagi.stores.database import FILE_NAME  # noqa: PLC0415
+
+        url = self.loaded.settings.database.url
+        if url is None:
+            return self.data_dir / FILE_NAME
+        scheme, _, path = url.partition(":///")
+        if not scheme.startswith("sqlite") or not path:
+            message = "this version keeps its data in SQLite; leave the key out, or write sqlite:///path/to/dagi.sqlite"
+            raise self.loaded.origins.error([("database.url", message)])
+        return Path(path).absolute()
 
     def database(self) -> "Database":
         """The installation's database.
@@ -57,23 +107,15 @@ class Installation(msgspec.Struct, frozen=True):
         Raises:
             ConfigError: `database.url` names a database this version does not speak to.
         """
-        # A command that only asks the running stack does not wait for SQLAlchemy to load.
-        from dagi.stores.database import FILE_NAME, Database  # noqa: PLC0415
+        from dagi.stores.database import Database  # noqa: PLC0415 - see database_path
 
-        url = self.loaded.settings.database.url
-        if url is None:
-            return Database(self.data_dir / FILE_NAME)
-        scheme, _, path = url.partition(":///")
-        if not scheme.startswith("sqlite") or not path:
-            message = "this version keeps its data in SQLite; leave the key out, or write sqlite:///path/to/dagi.sqlite"
-            raise self.loaded.origins.error([("database.url", message)])
-        return Database(Path(path).absolute())
+        return Database(self.database_path())
 
     @property
     def sockets(self) -> Path:
         """Where processes of this installation meet. A unix socket's path is short (108 bytes), a data directory's may be long."""
         near = self.data_dir / "run"
-        if len(str(near)) <= LONGEST_SOCKET_DIR:
+        if len(os.fsencode(near)) <= LONGEST_SOCKET_DIR:
             return near
         return Path(gettempdir()) / f"dagi-{os.getuid()}-{sha256(str(self.data_dir).encode()).hexdigest()[:16]}"
 
@@ -100,6 +142,7 @@ class Installation(msgspec.Struct, frozen=True):
         """
         path = self.data_dir / "run" / "lock"
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.parent.chmod(0o700)
         held = path.open("ab")
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)

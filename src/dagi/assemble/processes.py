@@ -26,12 +26,14 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     """What a child is told on its command line, as JSON.
 
     Attributes:
+        parent: the supervisor's process id.
         listen_fd: the listening socket it inherits; None where it needs none.
     """
 
     name: str
     choice: Choice
     url: str
+    parent: int
     listen_fd: int | None = None
 
 
@@ -41,13 +43,15 @@ def plan(orders: Orders) -> Plan:
         name=orders.name,
         command=(sys.executable, "-m", "dagi", WORD, "{ready}", msgspec.json.encode(orders).decode()),
         pass_fds=() if orders.listen_fd is None else (orders.listen_fd,),
+        # Without the embedder facts are searched by words alone, which is better than no stack.
+        needed=orders.name == FRONT,
     )
 
 
 def run(arguments: Sequence[str]) -> int:
     """Be the child the arguments name; returns the exit status."""
     ready_fd, orders = int(arguments[0]), msgspec.json.decode(arguments[1], type=Orders)
-    _end_with_parent()
+    _end_with(orders.parent)
 
     def ready() -> None:
         os.write(ready_fd, b"+")
@@ -69,9 +73,10 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _end_with_parent() -> None:
+def _end_with(parent: int) -> None:
     """Be told (SIGTERM) when the supervisor dies, even by kill -9: an orphan would hold the port and the database."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    if os.getppid() == 1:
+    if os.getppid() != parent:
+        # It died before the kernel was asked to tell.
         sys.exit(0)

@@ -4,7 +4,7 @@ A provider type is an entry point of the group `dagi.providers`; it is imported 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,7 +16,7 @@ from dagi.errors import ConfigError, UnknownModel
 from dagi.ports.clock import Clock
 from dagi.ports.observer import Observer
 from dagi.ports.provider import Finding, Provider, ProviderTools
-from dagi.ports.target import Target
+from dagi.ports.target import Target, TargetInfo
 from dagi.rules.compile import Known, compile_rules
 from dagi.rules.ruleset import RuleSet
 from dagi.targets.resilience.fallback import Fallback
@@ -67,7 +67,11 @@ def read_providers(loaded: Loaded) -> tuple[Configured, ...]:
         if entry.type not in types:
             mistakes.append((f"{path}.type", f"{entry.type!r} is no provider type; {choice(entry.type, types)}"))
             continue
-        provider: Provider[Any] = types[entry.type].load()
+        try:
+            provider: Provider[Any] = types[entry.type].load()
+        except Exception as error:  # noqa: BLE001 - whatever a plugin does while it is imported
+            mistakes.append((f"{path}.type", _broken(types[entry.type], error)))
+            continue
         ours = {key: value for key, value in entry.config.items() if key in RESILIENCE_KEYS}
         own = {key: value for key, value in entry.config.items() if key not in RESILIENCE_KEYS}
         resilience = _validated(ResilienceSettings, ours, f"{path}.config", mistakes, ())
@@ -95,6 +99,12 @@ def read_providers(loaded: Loaded) -> tuple[Configured, ...]:
     if mistakes:
         raise loaded.origins.error(mistakes)
     return tuple(found)
+
+
+def _broken(entry: EntryPoint, error: Exception) -> str:
+    package = f" of the package {entry.dist.name}" if entry.dist is not None else ""
+    why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return f"{entry.value}{package} cannot be imported ({why}); repair or reinstall it, or leave the provider out"
 
 
 def _secret_of(settings: object) -> dict[str, str]:
@@ -152,6 +162,21 @@ class Built(msgspec.Struct, frozen=True, kw_only=True):
     resilient: ResilientTarget | None
     tools: ProviderTools
 
+    def info(self) -> TargetInfo:
+        """Its state and limits."""
+        limits = self.configured.resilience
+        return TargetInfo(
+            name=self.configured.name,
+            state="not_configured" if self.resilient is None else self.resilient.breaker_state,
+            timeout_ms=limits.timeout_ms,
+            first_token_timeout_ms=limits.first_token_timeout_ms,
+            idle_timeout_ms=limits.idle_timeout_ms,
+            attempts=limits.retry.attempts,
+            max_concurrent=limits.max_concurrent,
+            max_queue=limits.max_queue,
+            queue_timeout_ms=limits.queue_timeout_ms,
+        )
+
     async def check(self) -> tuple[Finding, ...]:
         """What keeps it from answering, asked at the provider itself."""
         return await self.configured.provider.check(self.configured.name, self.configured.settings, self.tools)
@@ -186,6 +211,12 @@ class TargetTable:
                 raise UnknownModel("No provider of that name is configured.", provider=unknown[0] if unknown else "")
             known = self._chains[names] = Fallback([(name, self._by_name[name]) for name in names], self._clock)
         return known
+
+    def describe(self, names: tuple[str, ...]) -> tuple[TargetInfo, ...]:
+        """See the port Targets."""
+        self.chain(names)
+        by_name = {one.configured.name: one for one in self.built}
+        return tuple(by_name[name].info() for name in names)
 
     def selectable(self) -> frozenset[str]:
         """See the port Targets."""

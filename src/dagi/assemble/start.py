@@ -39,10 +39,8 @@ async def prepare(installation: Installation) -> Prepared:
         demo = await seed_demo(installation, database) if settings.dao.demo else None
         if settings.environment != "development" and not await Keys(database, SystemClock()).usable():
             raise ConfigError(
-                f"Not started, because nobody could call: {settings.environment} needs an API key on every request, and there is none.\n"
-                "Make a DAO and a key first:\n"
-                f"  dagi dao create my-dao --name 'My DAO'{_same(installation)}\n"
-                f"  dagi key create --dao my-dao --role admin{_same(installation)}"
+                f"Not started, because {nobody_could_call(installation)}\nMake a DAO and a key first:\n"
+                + "\n".join(f"  {command}" for command in first_key(installation))
             )
     finally:
         await database.close()
@@ -51,5 +49,12 @@ async def prepare(installation: Installation) -> Prepared:
     return Prepared(demo, tuple(notes))
 
 
-def _same(installation: Installation) -> str:
-    return f" --profile {'prod' if installation.loaded.settings.environment == 'production' else 'staging'}"
+def nobody_could_call(installation: Installation) -> str:
+    """What is wrong with an installation beyond development that has no key."""
+    return f"nobody could call: {installation.loaded.settings.environment} needs an API key on every request, and there is none."
+
+
+def first_key(installation: Installation) -> tuple[str, str]:
+    """The commands that make a DAO and a key to it, with the options the operator gave."""
+    same = installation.choice.again()
+    return (f"dagi dao create my-dao --name 'My DAO'{same}", f"dagi key create --dao my-dao --role admin{same}")

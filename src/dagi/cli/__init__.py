@@ -69,3 +69,6 @@ def main() -> None:
         sys.exit(fail(error))
     except BrokenPipeError:
         sys.exit(0)
+    except OSError as error:
+        sys.stderr.write(f"The output cannot be written: {error.strerror}.\n")
+        sys.exit(1)

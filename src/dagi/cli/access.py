@@ -8,6 +8,7 @@ import typer
 from dagi.access.decide import decide
 from dagi.access.entitlements import is_entitlement
 from dagi.access.names import check_dao, check_identity
+from dagi.assemble.installation import Installation
 from dagi.cli.options import AsJson, Config, Profile, installation
 from dagi.cli.output import as_json, say
 from dagi.errors import Denied, Invalid
@@ -29,17 +30,21 @@ def group() -> None:
 def why(
     user: Annotated[str, typer.Argument(help="An account, for example tg:12345.")],
     entitlement: Annotated[str | None, typer.Argument(help="An entitlement, for example chat.use; without it all are shown.")] = None,
-    dao: Annotated[str, typer.Option("--dao", help="The DAO's id.")] = "greenfood-dao",
+    dao: Annotated[str | None, typer.Option("--dao", help="The DAO's id; the profile's default where left out.")] = None,
     profile: Profile = None,
     config: Config = None,
     json: AsJson = False,
 ) -> None:
     """Say whether somebody may do something in a DAO, and for which reason. Exit status 0: yes, 3: no."""
     check_identity(user)
+    of = installation(profile, config)
+    dao = dao or of.loaded.settings.dao.default
+    if dao is None:
+        raise Invalid("Which DAO? Name it with --dao: this profile has no default.", field="dao")
     check_dao(dao)
     if entitlement is not None and not is_entitlement(entitlement):
         raise Invalid(f"{entitlement!r} is not an entitlement; `dagi access why {user}` lists what somebody has.", field="entitlement")
-    grant = asyncio.run(_grant(profile, config, dao, user))
+    grant = asyncio.run(_grant(of, dao, user))
     if json:
         allowed = None if entitlement is None else grant.allows(entitlement)
         body: dict[str, object] = {"dao_id": dao, "user_id": user, "roles": grant.roles, "reason": grant.reason}
@@ -50,8 +55,8 @@ def why(
         raise typer.Exit(3)
 
 
-async def _grant(profile: str | None, config: str | None, dao: str, user: str) -> Grant:
-    database = installation(profile, config).database()
+async def _grant(of: Installation, dao: str, user: str) -> Grant:
+    database = of.database()
     try:
         await upgrade(database)
         directory = Directory(database, SystemClock(), SilentObserver())

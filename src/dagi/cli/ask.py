@@ -1,18 +1,19 @@
 """`dagi ask` and `dagi explain`: one question to the running stack."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Mapping
 from typing import Annotated, Literal, cast
 
 import typer
-from rich.table import Table
 
 from dagi.cli.options import AsJson, Config, Profile, installation
-from dagi.cli.output import as_json, console, say
+from dagi.cli.output import as_json, say, standard_input, table, write
 from dagi.cli.stack import Stack
 from dagi.errors import Invalid
 
+MOST_BYTES = 16 * 1024 * 1024
 Question = Annotated[str, typer.Argument(help="What to ask; - reads it from standard input.")]
 InDao = Annotated[str | None, typer.Option("--dao", help="The DAO to ask in; the profile's default where left out.")]
 As = Annotated[str | None, typer.Option("--as", help="Ask as this person, for example tg:12345.")]
@@ -49,14 +50,12 @@ async def _tell(stack: Stack, body: Mapping[str, object]) -> None:
     async for event in stack.stream("/route", body):
         match event:
             case {"type": "delta", "text": str(text)}:
-                sys.stdout.write(text)
-                sys.stdout.flush()
+                write(text, sys.stdout)
             case {"type": "attempt", "provider": str(provider), "outcome": str(outcome)}:
-                sys.stderr.write(f"({provider}: {outcome})\n")
+                write(f"({provider}: {outcome})\n", sys.stderr)
             case {"type": "end", "provider": str(provider), "model": str(model), "timings_ms": {"total": float() | int() as total}}:
-                sys.stdout.write("\n")
-                sys.stdout.flush()
-                sys.stderr.write(f"— {provider} ({model}), {total / 1000:.1f} s\n")
+                write("\n", sys.stdout)
+                write(f"— {provider} ({model}), {total / 1000:.1f} s\n", sys.stderr)
             case _:
                 pass
 
@@ -93,22 +92,26 @@ def _show(answer: Mapping[str, object]) -> None:
     needs = f", needs {answer['requires']}" if answer["requires"] else ""
     say(f"Rule     {answer['rule'] or 'none matches'}{needs}")
     say(f"Targets  {' → '.join(cast('list[str]', answer['targets'])) or 'none'}")
-    limits = cast("Mapping[str, float | None]", answer["limits"])
-    say("Limits   " + (", ".join(f"{name} {value:g}" for name, value in limits.items() if value is not None) or "the targets' own"))
+    limits = cast("Mapping[str, object]", answer["limits"])
+    say("Limits   " + (_values(limits) or "no deadline"))
+    for target in cast("list[Mapping[str, object]]", limits["targets"]):
+        say(f"         {target['name']}: {target['state']}, {_values(target)}")
     context = cast("Mapping[str, bool]", answer["context"])
     say("Context  " + (", ".join(name for name, on in context.items() if on) or "nothing is added"))
     refusal = cast("Mapping[str, object] | None", answer["refusal"])
     say("Allowed  yes" if refusal is None else f"Allowed  no: {refusal['code']}: {refusal['message']}")
-    rules = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("priority", "rule", "outcome", "condition that decided"):
-        rules.add_column(column)
-    for verdict in cast("list[Mapping[str, object]]", answer["rules"]):
-        rules.add_row(str(verdict["priority"]), str(verdict["rule"]), str(verdict["outcome"]), str(verdict["condition"]))
-    console().print(rules)
+    verdicts = cast("list[Mapping[str, object]]", answer["rules"])
+    rows = [(verdict["priority"], verdict["rule"], verdict["outcome"], verdict["condition"]) for verdict in verdicts]
+    table(("priority", "rule", "outcome", "condition that decided"), rows, empty="There are no rules.")
+
+
+def _values(limits: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in limits.items() if isinstance(value, int | float))
 
 
 def _body(question: str, metadata: Mapping[str, str | None]) -> dict[str, object]:
-    text = sys.stdin.read() if question == "-" else question
+    # Bytes the terminal's encoding has no letters for arrive as half characters, which nothing can send on.
+    text = (standard_input(MOST_BYTES) if question == "-" else os.fsencode(question)).decode("utf-8", "replace")
     if not text.strip():
         raise Invalid("There is no question.", field="question")
     said = {name: value for name, value in metadata.items() if value is not None}

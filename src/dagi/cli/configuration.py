@@ -19,6 +19,7 @@ def check(profile: Profile = None, config: Config = None) -> None:
     of = installation(profile, config)
     providers = read_providers(of.loaded)
     rules = read_rules(of.loaded, providers)
+    of.database_path()
     unsafe = of.loaded.unsafe()
     if unsafe:
         raise ConfigError("\n".join(unsafe))

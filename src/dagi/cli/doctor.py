@@ -7,8 +7,8 @@ import typer
 from rich.markup import escape
 
 from dagi.assemble.diagnosis import Report, diagnose
-from dagi.assemble.installation import Installation
-from dagi.cli.options import AsJson, Config, Profile, installation
+from dagi.assemble.installation import Choice, Installation
+from dagi.cli.options import AsJson, Config, Profile
 from dagi.cli.output import as_json, console
 
 _MARKS = {"ok": "[green]ok[/]      ", "warning": "[yellow]warning[/] ", "error": "[red]error[/]   "}
@@ -19,7 +19,7 @@ def doctor(profile: Profile = None, config: Config = None, json: AsJson = False)
 
     Example: dagi doctor --profile prod
     """
-    reports = asyncio.run(_collect(installation(profile, config), show=not json))
+    reports = asyncio.run(_collect(Installation.read(Choice(profile=profile, config=config)), show=not json))
     if json:
         as_json([{"about": report.about, **msgspec.to_builtins(report.finding)} for report in reports])
     if any(report.finding.severity == "error" for report in reports):

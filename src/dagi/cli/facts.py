@@ -1,46 +1,61 @@
 """`dagi dao facts`: what a DAO wrote about itself."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from dagi.assemble.installation import Installation
 from dagi.cli.options import AsJson, Config, Profile, Yes, installation
-from dagi.cli.output import as_json, say, table
+from dagi.cli.output import as_json, say, standard_input, table
 from dagi.cli.work import with_database
-from dagi.errors import Invalid
-from dagi.knowledge.ingest import Added, Ingest
+from dagi.errors import Invalid, Missing
+from dagi.knowledge.ingest import MAX_BYTES, Added, Ingest
 from dagi.observe.clock import SystemClock
+from dagi.ports.documents import Listed
 from dagi.stores.database import Database
 from dagi.stores.documents import SqlDocuments
+from dagi.stores.members import Daos
 
-app = typer.Typer(help="A DAO's own documents: add, list, remove.", no_args_is_help=True)
+app = typer.Typer(help="A DAO's own documents: add, list, replace, remove.", no_args_is_help=True)
 InDao = Annotated[str, typer.Option("--dao", help="The DAO's id.")]
-MAX_BYTES = 1024 * 1024
+Name = Annotated[str | None, typer.Option(help="The document's name; the file's own where left out.")]
+File = Annotated[str, typer.Argument(help="A Markdown file, or - for standard input.")]
 
 
 @app.command(epilog="Example: dagi dao facts add about.md --dao greenfood-dao")
-def add(
-    file: Annotated[str, typer.Argument(help="A Markdown file, or - for standard input.")],
-    dao: InDao,
-    name: Annotated[str | None, typer.Option(help="The document's name; the file's own where left out.")] = None,
-    profile: Profile = None,
-    config: Config = None,
-) -> None:
+def add(file: File, dao: InDao, name: Name = None, profile: Profile = None, config: Config = None) -> None:
     """Add a document, or replace the one of the same name."""
     content, found_name = _read(file)
+    _put(installation(profile, config), dao, name or found_name, content, must_exist=False)
 
+
+@app.command(epilog="Example: dagi dao facts replace about-2026.md --name about.md --dao greenfood-dao")
+def replace(file: File, dao: InDao, name: Name = None, profile: Profile = None, config: Config = None) -> None:
+    """Replace a document that is there already."""
+    content, found_name = _read(file)
+    _put(installation(profile, config), dao, name or found_name, content, must_exist=True)
+
+
+def _put(of: Installation, dao: str, name: str, content: bytes, *, must_exist: bool) -> None:
     async def put(database: Database) -> Added:
-        return await Ingest(SqlDocuments(database, SystemClock().now)).add(dao, name or found_name, content)
+        documents = SqlDocuments(database, SystemClock().now)
+        if must_exist and name not in {document.name for document in await _listed(database, dao)}:
+            raise Missing(f"{dao} has no document {name!r}. `dagi dao facts list` shows those it has; `add` adds one.", name=name)
+        return await Ingest(documents).add(dao, name, content)
 
-    added = with_database(installation(profile, config), put)
+    added = with_database(of, put)
     say(f"{added.name}: {f'{added.passages} facts can be found now' if added.changed else 'it has not changed'}.")
+
+
+async def _listed(database: Database, dao: str) -> tuple[Listed, ...]:
+    await Daos(database, SystemClock()).show(dao)
+    return await SqlDocuments(database, SystemClock().now).list(dao)
 
 
 def _read(file: str) -> tuple[bytes, str]:
     if file == "-":
-        return sys.stdin.buffer.read(MAX_BYTES + 1), "stdin.md"
+        return standard_input(MAX_BYTES), "stdin.md"
     path = Path(file)
     try:
         with path.open("rb") as opened:
@@ -52,7 +67,7 @@ def _read(file: str) -> tuple[bytes, str]:
 @app.command("list", epilog="Example: dagi dao facts list --dao greenfood-dao")
 def list_all(dao: InDao, profile: Profile = None, config: Config = None, json: AsJson = False) -> None:
     """List a DAO's documents."""
-    documents = with_database(installation(profile, config), lambda database: SqlDocuments(database, SystemClock().now).list(dao))
+    documents = with_database(installation(profile, config), lambda database: _listed(database, dao))
     if json:
         as_json(documents)
         return

@@ -1,8 +1,9 @@
 """`dagi member`: who belongs to a DAO, with which roles."""
 
-from datetime import timedelta
+from datetime import datetime
 from typing import Annotated
 
+import msgspec
 import typer
 
 from dagi.cli.durations import duration
@@ -16,7 +17,8 @@ app = typer.Typer(help="Members of a DAO: create, list, show, update, remove.", 
 User = Annotated[str, typer.Argument(help="An account, for example tg:12345 or dc:987.")]
 InDao = Annotated[str, typer.Option("--dao", help="The DAO's id.")]
 Roles = Annotated[list[str], typer.Option("--role", "-r", help="A role; may be given more than once.")]
-Expires = Annotated[str | None, typer.Option("--expires", help="How long the membership lasts, for example 90d or 12h.")]
+Expires = Annotated[str | None, typer.Option("--expires", help="How long the membership lasts, for example 90d or 12h; or never.")]
+NEVER = "never"
 
 
 @app.command(epilog="Example: dagi member create tg:12345 --dao greenfood-dao --role member")
@@ -31,8 +33,8 @@ def create(
     json: AsJson = False,
 ) -> None:
     """Take a person into a DAO."""
-    clock, lasts = SystemClock(), _lasts(expires)
-    until = None if lasts is None else clock.now() + lasts
+    clock = SystemClock()
+    until = _until(expires or NEVER, clock)
     made = with_database(
         installation(profile, config),
         lambda database: MemberAdmin(database, clock).create(dao, user, role, name=name, expires_at=until),
@@ -67,9 +69,9 @@ def update(
     config: Config = None,
     json: AsJson = False,
 ) -> None:
-    """Change roles, suspend or resume a member."""
-    clock, lasts = SystemClock(), _lasts(expires)
-    until = None if lasts is None else clock.now() + lasts
+    """Change roles or expiry, suspend or resume a member."""
+    clock = SystemClock()
+    until = msgspec.UNSET if expires is None else _until(expires, clock)
     found = with_database(
         installation(profile, config),
         lambda database: MemberAdmin(database, clock).update(dao, user, roles=role, suspended=suspended, expires_at=until),
@@ -86,8 +88,8 @@ def remove(user: User, dao: InDao, profile: Profile = None, config: Config = Non
     say(f"{user} is no longer a member of {dao}.")
 
 
-def _lasts(expires: str | None) -> timedelta | None:
-    return None if expires is None else duration(expires)
+def _until(expires: str, clock: SystemClock) -> datetime | None:
+    return None if expires == NEVER else clock.now() + duration(expires)
 
 
 def _print(members: list[MemberInfo] | tuple[MemberInfo, ...], *, json: bool) -> None:

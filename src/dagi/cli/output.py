@@ -1,16 +1,18 @@
 """How commands print: tables for people, JSON for programs, errors with an exit status that means something."""
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, TextIO
 
 import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from dagi.errors import DagiError
+from dagi.errors import DagiError, Invalid
 
 EXIT_STATUSES: Final[Mapping[str, int]] = {
     "VALIDATION_ERROR": 2,
@@ -24,6 +26,9 @@ EXIT_STATUSES: Final[Mapping[str, int]] = {
     "NOT_CONFIGURED": 78,
 }
 
+# Everything that steers a terminal instead of being read, except line breaks and tabs.
+_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
 
 def console() -> Console:
     """The terminal, or whatever stdout is."""
@@ -33,6 +38,12 @@ def console() -> Console:
 def say(text: str) -> None:
     """One line for people."""
     typer.echo(text)
+
+
+def write(text: str, stream: TextIO) -> None:
+    """Text of others, at once. A terminal is not given what would steer it; a file or a pipe gets every character."""
+    stream.write(_CONTROLS.sub("", text) if stream.isatty() else text)
+    stream.flush()
 
 
 def as_json(value: object) -> None:
@@ -49,7 +60,8 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: st
     for column in columns:
         shown.add_column(column)
     for row in rows:
-        shown.add_row(*(_cell(value) for value in row))
+        # As Text, because square brackets in a plain str are markup to rich.
+        shown.add_row(*(Text(_cell(value)) for value in row))
     console().print(shown)
 
 
@@ -63,9 +75,20 @@ def _cell(value: object) -> str:
     return "" if value is None else str(value)
 
 
+def standard_input(most_bytes: int) -> bytes:
+    """What stands on standard input, up to one byte more than may be.
+
+    Raises:
+        Invalid: standard input is closed.
+    """
+    if sys.stdin is None:
+        raise Invalid("There is nothing on standard input.", field="-")
+    return sys.stdin.buffer.read(most_bytes + 1)
+
+
 def fail(error: DagiError) -> int:
     """Tell the error on stderr and return the exit status."""
     allowed = error.facts.get("allowed")
     hint = f"\nKnown: {', '.join(str(item) for item in allowed)}" if isinstance(allowed, list) and allowed else ""
-    sys.stderr.write(f"{error.message}{hint}\n")
+    write(f"{error.message}{hint}\n", sys.stderr)
     return EXIT_STATUSES.get(error.code, 1)

@@ -23,6 +23,8 @@ from dagi.supervisor import Supervisor
 
 SERVICES = ("router",)
 BACKLOG = 2048
+# What a process may take beyond the requests under way: writing down what is unwritten.
+WRITE_S = 10
 
 
 def serve(
@@ -57,9 +59,9 @@ async def _supervise(installation: Installation, choice: Choice, listener: socke
     prepared = await prepare(installation)
     url = _url(listener)
     observer = LoggingObserver(open_log(installation.log_plan(), "supervisor"), Metrics())
-    orders = [Orders(name=FRONT, choice=choice, url=url, listen_fd=listener.fileno())]
+    orders = [Orders(name=FRONT, choice=choice, url=url, parent=os.getpid(), listen_fd=listener.fileno())]
     if installation.loaded.settings.knowledge.embedder:
-        orders.insert(0, Orders(name=EMBEDDER, choice=choice, url=url))
+        orders.insert(0, Orders(name=EMBEDDER, choice=choice, url=url, parent=os.getpid()))
     supervisor = Supervisor([plan(order) for order in orders], observer)
     stop = _stop_signal()
     try:
@@ -74,7 +76,7 @@ async def _supervise(installation: Installation, choice: Choice, listener: socke
         starting.cancel()
     finally:
         installation.running_file.unlink(missing_ok=True)
-        await supervisor.stop(installation.loaded.settings.server.shutdown_timeout_ms / 1000 + 1)
+        await supervisor.stop(installation.loaded.settings.server.shutdown_timeout_ms / 1000 + WRITE_S)
         listener.close()
         say("Stopped.")
 

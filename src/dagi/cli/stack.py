@@ -39,10 +39,17 @@ class Stack:
 
     @classmethod
     def of(cls, installation: Installation, url: str | None, key: str | None) -> "Stack":
-        """The stack that the installation runs, with the demo key where no other is given."""
-        settings = installation.loaded.settings
-        found = url or _running_url(installation.running_file) or f"http://127.0.0.1:{settings.server.port}"
-        return cls(found, key or installation.loaded.environment.get("DAGI_KEY") or _demo_key(installation.demo_key_file))
+        """The stack that the installation runs, with the demo key where no other is given; or the one at `url`.
+
+        The demo key opens this installation and is for nobody else: an address that is not its own gets only a key that was named.
+        """
+        running = _running_url(installation.running_file)
+        own = url is None or url.rstrip("/") == running
+        named = key or installation.loaded.environment.get("DAGI_KEY")
+        return cls(
+            url or running or f"http://127.0.0.1:{installation.loaded.settings.server.port}",
+            named or (_demo_key(installation.demo_key_file) if own else None),
+        )
 
     async def post(self, path: str, body: Mapping[str, object]) -> Mapping[str, object]:
         """The whole answer to a request.

@@ -17,11 +17,20 @@ _PLACEHOLDER_STARTS = ("your-", "your_", "sk-xxx", "sk-your", "sk-...", "<", "ch
 
 
 def unsafe(settings: Settings, origins: Origins, environment: Environment) -> list[str]:
-    """Why staging or production must not start like this; one line a reason, each saying what to set. Empty in development."""
+    """Why staging or production must not start like this; one line a reason, each saying what to set.
+
+    Development may not listen beyond its machine.
+    """
     if settings.environment == "development":
-        return []
+        return [origins.mistake(path, message) for path, message in _reachable_development(settings)]
     found = [*_open_doors(settings), *_default_secrets(settings, environment)]
     return [origins.mistake(path, f"{message} (environment is {settings.environment})") for path, message in found]
+
+
+def _reachable_development(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
+    if not _is_loopback(settings.server.host):
+        message = "development serves callers without a key, so it listens on this machine alone; set 127.0.0.1, or environment: staging"
+        yield ("server", "host"), message
 
 
 def warnings(settings: Settings, origins: Origins) -> list[str]:
@@ -30,8 +39,6 @@ def warnings(settings: Settings, origins: Origins) -> list[str]:
     if not settings.routing_rules:
         message = "there are no routing rules, so every request ends with NO_ROUTE; add one, or start with --profile"
         found.append((("routing_rules",), message))
-    if settings.environment == "development" and not _is_loopback(settings.server.host):
-        found.append((("server", "host"), "development listens beyond this machine; set 127.0.0.1, or another environment"))
     if settings.environment != "development" and settings.logging.level == "DEBUG":
         found.append((("logging", "level"), "DEBUG costs speed and disk and tells more than others should read; set INFO"))
     if _numbers(settings.version)[:2] > _numbers(VERSION)[:2]:
@@ -41,7 +48,7 @@ def warnings(settings: Settings, origins: Origins) -> list[str]:
 
 def _open_doors(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
     if settings.debug:
-        yield ("debug",), "shows callers what happens inside; set debug: false"
+        yield ("debug",), "is for development alone; set debug: false"
     if settings.dao.demo:
         yield ("dao", "demo"), "seeds a DAO whose members everybody knows; set dao.demo: false"
 

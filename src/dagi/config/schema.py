@@ -120,13 +120,11 @@ class Knowledge(_Section):
     Attributes:
         embedder: search by meaning as well as by words.
         search_timeout_ms: after this long a search goes on with words alone.
-        quote: facts the provider `facts` quotes.
         context_facts: facts a model is shown.
     """
 
     embedder: bool = True
     search_timeout_ms: int = Field(default=50, ge=1, le=60_000)
-    quote: int = Field(default=3, ge=1, le=20)
     context_facts: int = Field(default=5, ge=0, le=50)
 
 
@@ -135,6 +133,7 @@ class Settings(_Section):
 
     Attributes:
         version: the version of this schema the files were written for.
+        debug: kept for configurations that have it; nothing reads it but the check that refuses it outside development.
         routing_rules: kept as they were written; `rules` compiles them.
     """
 

@@ -1,7 +1,7 @@
 """Structured logs: one JSON line an event in a file of its own for each process, and a form for people on the terminal.
 
 Vocabulary of a request's line: timestamp, level, service, event, request_id, user_id, dao_id, source, mode, rule, provider, attempts,
-duration_ms, status. Message text and secrets have no place here.
+details (how each failed attempt failed), reason, duration_ms, status. Message text and secrets have no place here.
 """
 
 import logging
@@ -14,8 +14,11 @@ from typing import Literal
 import msgspec
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+from typing_extensions import override
 
 MEGABYTE = 1024 * 1024
+# Without the values of local variables: those are requests, with their text and their keys.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 
 
 class LogPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +29,10 @@ class LogPlan(msgspec.Struct, frozen=True, kw_only=True):
     max_bytes: int
     max_files: int
     directory: Path | None
+
+
+# A log that cannot be written (a full disk) is no reason to flood the terminal with tracebacks.
+logging.raiseExceptions = False
 
 
 def open_log(plan: LogPlan, service: str) -> FilteringBoundLogger:
@@ -77,16 +84,24 @@ def _terminal(form: str) -> logging.Handler:
 
 def _file(plan: LogPlan, path: Path) -> logging.Handler:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handler = RotatingFileHandler(path, maxBytes=plan.max_bytes, backupCount=max(plan.max_files - 1, 0), encoding="utf-8", delay=True)
+    handler = _Rotating(path, maxBytes=plan.max_bytes, backupCount=max(plan.max_files - 1, 0), encoding="utf-8", delay=True)
     handler.setFormatter(_json_formatter())
     return handler
 
 
+class _Rotating(RotatingFileHandler):
+    """Holds its size with a single file too: the standard one goes on writing into it."""
+
+    @override
+    def doRollover(self) -> None:
+        super().doRollover()
+        if self.backupCount == 0:
+            Path(self.baseFilename).write_bytes(b"")
+
+
 def _json_formatter() -> logging.Formatter:
     renderer = structlog.processors.JSONRenderer(serializer=_serialise)
-    return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=_foreign(), processors=_finish(structlog.processors.dict_tracebacks, renderer)
-    )
+    return structlog.stdlib.ProcessorFormatter(foreign_pre_chain=_foreign(), processors=_finish(_TRACEBACKS, renderer))
 
 
 def _finish(*renderers: Processor) -> Sequence[Processor]:

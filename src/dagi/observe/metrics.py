@@ -9,6 +9,7 @@ from prometheus_client.process_collector import ProcessCollector
 from dagi.ports.dialogs import Exchange
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_GREATEST = 2**53
 
 
 class Metrics:
@@ -33,15 +34,15 @@ class Metrics:
         self._events = Counter("dagi_events_total", "Notable events outside exchanges", ("event",), registry=self.registry)
 
     def finished(self, exchange: Exchange) -> None:
-        """Count one exchange. Labels come from the configuration, never from the caller, so their number is bounded."""
+        """Count one exchange, whatever it holds. Labels come from the configuration, never from the caller, so their number is bounded."""
         mode = exchange.message.mode
         self._requests.labels(mode, exchange.rule, exchange.provider, exchange.outcome).inc()
-        self._seconds.labels(mode).observe(exchange.timings_ms["total"] / 1000)
+        self._seconds.labels(mode).observe(_amount(exchange.timings_ms.get("total", 0.0)) / 1000)
         for attempt in exchange.attempts:
             self._attempts.labels(attempt.provider, attempt.outcome).inc()
         if exchange.usage.total_tokens:
-            self._tokens.labels(exchange.provider, "prompt").inc(exchange.usage.prompt_tokens)
-            self._tokens.labels(exchange.provider, "completion").inc(exchange.usage.completion_tokens)
+            self._tokens.labels(exchange.provider, "prompt").inc(_amount(exchange.usage.prompt_tokens))
+            self._tokens.labels(exchange.provider, "completion").inc(_amount(exchange.usage.completion_tokens))
 
     def note(self, event: str) -> None:
         """Count an event."""
@@ -54,3 +55,8 @@ class Metrics:
     def exposition(self) -> bytes:
         """The text format, version 0.0.4."""
         return generate_latest(self.registry)
+
+
+def _amount(value: float) -> float:
+    # A counter refuses to sink, and a huge integer is no float.
+    return float(min(max(0, value), _GREATEST))

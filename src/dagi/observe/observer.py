@@ -6,7 +6,9 @@ from dagi.observe.metrics import Metrics
 from dagi.ports.dialogs import Exchange
 
 # Ends that are nobody's fault but the caller's own: worth a line, not a warning.
-_QUIET = frozenset({"ok", "cancelled", "VALIDATION_ERROR", "RBAC_PERMISSION_DENIED", "DAO_SUSPENDED", "NO_ROUTE", "UNKNOWN_MODEL"})
+_QUIET = frozenset(
+    {"ok", "cancelled", "VALIDATION_ERROR", "RBAC_PERMISSION_DENIED", "DAO_SUSPENDED", "NO_ROUTE", "UNKNOWN_MODEL", "CONTEXT_TOO_LONG"}
+)
 
 
 class LoggingObserver:
@@ -18,7 +20,6 @@ class LoggingObserver:
 
     def finished(self, exchange: Exchange) -> None:
         """See the port Observer."""
-        self._metrics.finished(exchange)
         message, grant = exchange.message, exchange.grant
         say = self._log.info if exchange.outcome in _QUIET else self._log.warning
         say(
@@ -31,10 +32,12 @@ class LoggingObserver:
             rule=exchange.rule or None,
             provider=exchange.provider or None,
             attempts=[f"{attempt.provider}:{attempt.outcome}" for attempt in exchange.attempts],
+            details=[attempt.detail for attempt in exchange.attempts if attempt.outcome != "ok"],
             reason=grant.reason if grant is not None else None,
             duration_ms=round(exchange.timings_ms["total"], 1),
             status=exchange.outcome,
         )
+        self._metrics.finished(exchange)
 
     def note(self, event: str, **facts: object) -> None:
         """See the port Observer. `level` among the facts is the line's level."""

@@ -61,6 +61,7 @@ class Exchange:
         """The request ended with an error."""
         self.outcome = error.code
         self.error = error
+        error.accounted = True
         if isinstance(error, TargetFailure):
             self.provider = error.provider
 

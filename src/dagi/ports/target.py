@@ -90,11 +90,37 @@ class Target(Protocol):
         ...
 
 
+class TargetInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A configured target, as operators see it. Times are milliseconds; None is without a limit.
+
+    Attributes:
+        state: its breaker's `closed`, `open`, `half_open`; or `not_configured`.
+    """
+
+    name: str
+    state: str
+    timeout_ms: float | None = None
+    first_token_timeout_ms: float | None = None
+    idle_timeout_ms: float | None = None
+    attempts: int = 1
+    max_concurrent: int | None = None
+    max_queue: int | None = None
+    queue_timeout_ms: float | None = None
+
+
 class Targets(Protocol):
     """The configured targets by name."""
 
     def chain(self, names: tuple[str, ...]) -> Target:
         """One target that asks the named ones in order until one answers.
+
+        Raises:
+            UnknownModel: a name is not configured.
+        """
+        ...
+
+    def describe(self, names: tuple[str, ...]) -> tuple["TargetInfo", ...]:
+        """What there is to know of the named ones.
 
         Raises:
             UnknownModel: a name is not configured.

@@ -1,7 +1,7 @@
 """The conditions a rule may have: from configuration to tests that need no parsing any more."""
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -31,6 +31,15 @@ KEYS: Final = (
     "prompt_tokens_under",
     *_GROUPS,
 )
+# What a request's metadata says about the sender and the payload is taken out of it before rules see it.
+_NEVER_METADATA: Final[Mapping[str, str]] = {
+    "dao_id": "use the condition dao_id",
+    "source": "use the condition source",
+    "user_id": "use the condition role or entitlement",
+    "session_id": "no rule can ask for a session",
+    "params": "use the condition mode, or metadata.tool",
+    "inputs": "use the condition mode, or metadata.workflow",
+}
 _DEPTH = 16
 
 
@@ -63,7 +72,7 @@ class Compiler:
         if key == "any":
             return (_any(self._branches(value, path, depth)),)
         if key == "not":
-            return (_not(self.compile(value, path, depth + 1)),)
+            return self._not(value, path, depth)
         if key in {"prompt_tokens_over", "prompt_tokens_under"}:
             return self._prompt_tokens(key, value, path)
         compile_it = {
@@ -84,6 +93,13 @@ class Compiler:
             return []
         return [self.compile(branch, (*path, index), depth + 1) for index, branch in enumerate(value)]
 
+    def _not(self, value: object, path: tuple[str | int, ...], depth: int) -> tuple[Condition, ...]:
+        known = len(self.complaints)
+        parts = self.compile(value, path, depth + 1)
+        if not parts and len(self.complaints) == known:
+            self._wrong(path, "is empty, so that the rule can never match; name conditions that must not all hold")
+        return (_not(parts),)
+
     def _field(self, key: str, value: object, path: tuple[str | int, ...]) -> tuple[Condition, ...]:
         values = self._names(value, path)
         if values is None:
@@ -93,7 +109,15 @@ class Compiler:
             for unknown in sorted(values - set(choices)):
                 self._wrong(path, f"{unknown!r} is not a {key}{nearest(unknown, choices)}")
         read = FIELDS[key]
-        return (Condition(key=key, text=_shown(key, values), test=lambda message, _grant: read(message) in values, values=values),)
+        return (
+            Condition(
+                key=key,
+                text=_shown(key, values),
+                test=lambda message, _grant: read(message) in values,
+                wanted=values,
+                values=values,
+            ),
+        )
 
     def _role(self, value: object, path: tuple[str | int, ...]) -> tuple[Condition, ...]:
         values = self._names(value, path)
@@ -104,6 +128,7 @@ class Compiler:
                 key="role",
                 text=_shown("role", values),
                 test=lambda _message, grant: not values.isdisjoint(grant.roles),
+                wanted=values,
             ),
         )
 
@@ -118,6 +143,7 @@ class Compiler:
                 key="entitlement",
                 text=_shown("entitlement", values),
                 test=lambda _message, grant: any(grant.allows(name) for name in values),
+                wanted=values,
             ),
         )
 
@@ -125,13 +151,25 @@ class Compiler:
         if not isinstance(value, Mapping) or not value:
             self._wrong(path, "must be a mapping of metadata keys to the wanted value or a list of them")
             return ()
+        for name in value:
+            self._check_metadata(str(name), (*path, str(name)))
         return tuple(_metadata_is(str(name), wanted) for name, wanted in value.items())
 
     def _metadata_has(self, value: object, path: tuple[str | int, ...]) -> tuple[Condition, ...]:
         names = self._names(value, path)
         if names is None:
             return ()
-        return tuple(Condition(key="metadata_has", text=f"metadata_has: {name}", test=partial(_has, name)) for name in sorted(names))
+        for name in sorted(names):
+            self._check_metadata(name, path)
+        return tuple(
+            Condition(key="metadata_has", text=f"metadata_has: {name}", test=partial(_has, name), wanted=frozenset({name}))
+            for name in sorted(names)
+        )
+
+    def _check_metadata(self, name: str, path: tuple[str | int, ...]) -> None:
+        instead = _NEVER_METADATA.get(name)
+        if instead is not None:
+            self._wrong(path, f"can never match: {name} is not among the metadata that rules see; {instead}")
 
     def _prompt_matches(self, value: object, path: tuple[str | int, ...]) -> tuple[Condition, ...]:
         patterns = self._names(value, path)
@@ -153,6 +191,7 @@ class Compiler:
                 key="prompt_matches",
                 text=_shown("prompt_matches", patterns),
                 test=lambda message, _grant: any(pattern.search(message.prompt) is not None for pattern in compiled),
+                wanted=patterns,
             ),
         )
 
@@ -166,7 +205,7 @@ class Compiler:
             if key == "prompt_tokens_over"
             else (lambda message, _grant: message.tokens() < limit)
         )
-        return (Condition(key=key, text=f"{key}: {limit}", test=test),)
+        return (Condition(key=key, text=f"{key}: {limit}", test=test, wanted=limit),)
 
     def _names(self, value: object, path: tuple[str | int, ...]) -> frozenset[str] | None:
         values = [value] if isinstance(value, str) else value
@@ -187,14 +226,23 @@ def _any(branches: list[tuple[Condition, ...]]) -> Condition:
     def test(message: Message, grant: Grant) -> bool:
         return any(all(part.test(message, grant) for part in branch) for branch in branches)
 
-    return Condition(key="any", text="any of (" + " | ".join(_joined(branch) for branch in branches) + ")", test=test)
+    return Condition(
+        key="any",
+        text="any of (" + " | ".join(_joined(branch) for branch in branches) + ")",
+        test=test,
+        wanted=frozenset(_meanings(branch) for branch in branches),
+    )
 
 
 def _not(parts: tuple[Condition, ...]) -> Condition:
     def test(message: Message, grant: Grant) -> bool:
         return not all(part.test(message, grant) for part in parts)
 
-    return Condition(key="not", text=f"not ({_joined(parts)})", test=test)
+    return Condition(key="not", text=f"not ({_joined(parts)})", test=test, wanted=_meanings(parts))
+
+
+def _meanings(parts: tuple[Condition, ...]) -> frozenset[Hashable]:
+    return frozenset(part.meaning for part in parts)
 
 
 def _joined(parts: tuple[Condition, ...]) -> str:
@@ -214,8 +262,20 @@ def _metadata_is(name: str, wanted: object) -> Condition:
         key=f"metadata.{name}",
         text=f"metadata.{name}: {' | '.join(str(option) for option in options)}",
         test=test,
+        wanted=frozenset((isinstance(option, bool), _frozen(option)) for option in options),
         values=frozenset(texts) if texts and len(texts) == len(options) else None,
     )
+
+
+def _frozen(value: object) -> Hashable:
+    """Hashable, and equal for equal values."""
+    match value:
+        case Mapping():
+            return frozenset((key, _frozen(inner)) for key, inner in value.items())
+        case list() | tuple():
+            return tuple(_frozen(inner) for inner in value)
+        case _:
+            return value
 
 
 def _said(message: Message, name: str) -> object:

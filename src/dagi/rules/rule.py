@@ -1,6 +1,6 @@
 """What a routing rule is once it is compiled."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 import msgspec
 
@@ -8,6 +8,8 @@ from dagi.errors import Invalid, UnknownModel
 from dagi.message import Grant, Message
 
 Test = Callable[[Message, Grant], bool]
+# A condition in a form that can be compared: its key, and the values any of which satisfies it (or a number of tokens).
+Meaning = tuple[str, frozenset[Hashable] | int]
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,13 +36,21 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
         key: its name in the configuration.
         text: how it is shown in an explanation.
         test: whether it holds for a message and a grant.
-        values: for equality conditions, the values any of which satisfies it; None for the others.
+        wanted: what it asks for: values any of which satisfies it, with their types, so that `true` is not the text "True"; the
+            branches of `any`, the parts of `not`; or a number of tokens.
+        values: for equality conditions on texts, the texts any of which satisfies it; None for the others.
     """
 
     key: str
     text: str
     test: Test
+    wanted: frozenset[Hashable] | int
     values: frozenset[str] | None = None
+
+    @property
+    def meaning(self) -> Meaning:
+        """Equal for conditions that hold for the same messages, whatever they look like."""
+        return (self.key, self.wanted)
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ The ASGI specification (asgi.readthedocs.io, HTTP protocol 2.x) gives the shapes
 import asyncio
 import re
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+_ONCE: Final = frozenset({b"host", b"authorization", b"content-type", b"content-length", b"origin", b"x-request-id"})
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}\Z")
 
 
@@ -53,10 +54,16 @@ class AsgiFace:
         headers = dict(scope["headers"])
         request_id = _request_id(headers.get(b"x-request-id"))
         try:
+            if len(headers) < len(scope["headers"]):
+                _check_repeated(scope["headers"])
             answer = await self._answer(scope, headers, request_id, receive)
         except CallerGone:
             return
         except DagiError as error:
+            if not error.accounted:
+                client = scope.get("client")
+                peer = client[0] if client else None
+                self._observer.note("refused", request_id=request_id, path=scope["path"][:200], peer=peer, code=error.code)
             answer = error_answer(error, request_id)
         except Exception as error:  # noqa: BLE001 - the process edge: a defect of ours must not take the server down
             self._observer.note("internal_error", level="error", request_id=request_id, path=scope["path"], exc_info=error)
@@ -81,23 +88,19 @@ class AsgiFace:
         declared = headers.get(b"content-length", b"")
         if declared.isdigit() and int(declared) > self._limits.max_bytes:
             raise _too_large(self._limits.max_bytes)
-        event = await self._receive(receive)
-        body: bytes = event.get("body", b"")
-        if not event.get("more_body", False):
-            self._check_size(len(body))
-            return body
-        parts, size = [body], len(body)
+        parts: list[bytes] = []
+        size, more = 0, True
         try:
             async with asyncio.timeout(self._limits.timeout_s):
-                while event.get("more_body", False):
-                    self._check_size(size)
+                while more:
                     event = await self._receive(receive)
                     parts.append(event.get("body", b""))
                     size += len(parts[-1])
+                    more = event.get("more_body", False)
+                    self._check_size(size)
         except TimeoutError as error:
             raise Invalid(f"The body did not arrive within {self._limits.timeout_s:g} s.", field="body") from error
-        self._check_size(size)
-        return b"".join(parts)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def _receive(self, receive: Receive) -> MutableMapping[str, Any]:
         event = await receive()
@@ -108,6 +111,15 @@ class AsgiFace:
     def _check_size(self, size: int) -> None:
         if size > self._limits.max_bytes:
             raise _too_large(self._limits.max_bytes)
+
+
+def _check_repeated(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """A header that decides who calls or what is sent counts once: two readers could each believe another one."""
+    seen: set[bytes] = set()
+    for name, _ in headers:
+        if name in seen and name in _ONCE:
+            raise Invalid(f"The header {name.decode()} is there more than once.", field=name.decode())
+        seen.add(name)
 
 
 def _too_large(limit: int) -> PayloadTooLarge:

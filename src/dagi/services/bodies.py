@@ -103,6 +103,7 @@ def to_message(body: RouteBody, sender: Sender, request_id: str) -> Message:
         workflow=texts["workflow"],
         params=mappings["params"],
         inputs=mappings["inputs"],
+        streamed=body.stream,
     )
 
 
@@ -204,6 +205,27 @@ class VerdictBody(msgspec.Struct):
     condition: str
 
 
+class TargetLimits(msgspec.Struct):
+    """One target's state and limits in milliseconds, with the rule's timeout already in place of its own."""
+
+    name: str
+    state: str
+    timeout_ms: float | None
+    first_token_timeout_ms: float | None
+    idle_timeout_ms: float | None
+    attempts: int
+    max_concurrent: int | None
+    max_queue: int | None
+    queue_timeout_ms: float | None
+
+
+class LimitsBody(msgspec.Struct):
+    """The limits in force for the whole request and for each target."""
+
+    deadline_ms: float | None
+    targets: list[TargetLimits]
+
+
 class ExplainReply(msgspec.Struct):
     """Why a message would go where it would go."""
 
@@ -214,7 +236,7 @@ class ExplainReply(msgspec.Struct):
     rule: str | None
     requires: str | None
     targets: list[str]
-    limits: dict[str, float | None]
+    limits: LimitsBody
     context: dict[str, bool]
     refusal: dict[str, object] | None
     status: Literal["success"] = "success"

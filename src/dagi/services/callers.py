@@ -4,6 +4,7 @@ The rules are those of DESIGN 4.2; what is not clearly allowed is refused, never
 """
 
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -22,7 +23,9 @@ from dagi.services.face import Request
 LOCAL_USER: Final = "dev:local"
 # Identities that prove themselves; nobody else may speak for them.
 _OWN_KINDS: Final = ("key:", "dev:")
-_FORWARDED: Final = (b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip", b"cf-connecting-ip")
+# Whatever a proxy or a browser adds: a program on this machine sends none of them.
+_FORWARDED: Final = re.compile(rb"forwarded|via|(x-(forwarded|original|real|client|envoy|cluster)|cf-|true-client|fastly-).*")
+_HOST: Final = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9.-]+))(?::\d{1,5})?\Z")
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -80,7 +83,7 @@ class Callers:
             raise Unauthenticated("The key is unknown, revoked or expired. Send a valid one: Authorization: Bearer <key>.")
         return Caller(record)
 
-    def sender(self, caller: Caller, claimed: Mapping[str, str]) -> Sender:
+    def sender(self, caller: Caller, claimed: Mapping[str, str], decision_id: str) -> Sender:
         """For whom the caller speaks.
 
         Args:
@@ -92,17 +95,17 @@ class Callers:
         """
         key, dao_id, user_id = caller.key, claimed.get("dao_id"), claimed.get("user_id") or caller.user_id
         if user_id != caller.user_id and user_id.startswith(_OWN_KINDS):
-            raise Denied("Nobody may speak for that identity.", reason="may_not_act_as")
+            raise _denied(key, "Nobody may speak for that identity.", "may_not_act_as", decision_id)
         if key is None:
             dao_id = dao_id or self._default_dao()
             if dao_id is None:
                 raise Invalid("Name the DAO: metadata.dao_id.", field="metadata.dao_id")
         else:
             if dao_id not in {None, key.dao_id}:
-                raise Denied("The key belongs to another DAO.", reason="dao_mismatch")
+                raise _denied(key, "The key belongs to another DAO.", "dao_mismatch", decision_id)
             if user_id != caller.user_id and not key.act_as:
                 sentence = "The key may not speak for others. An admin can make one that may: `dagi key create --act-as`."
-                raise Denied(sentence, reason="may_not_act_as")
+                raise _denied(key, sentence, "may_not_act_as", decision_id)
             dao_id = key.dao_id
         return Sender(dao_id=dao_id, user_id=user_id, source=claimed.get("source", "api"), session_id=claimed.get("session_id", ""))  # pyright: ignore[reportArgumentType]
 
@@ -119,6 +122,11 @@ class Callers:
         """What a key may do by itself."""
         sender = Sender(dao_id=key.dao_id, user_id=f"key:{key.id}")
         return decide(sender, self._members.standing(sender.dao_id, sender.user_id), self._clock.now(), "")
+
+
+def _denied(key: KeyRecord | None, sentence: str, reason: str, decision_id: str) -> Denied:
+    role = None if key is None else key.role
+    return Denied(sentence, user_role=role, required_entitlement=None, reason=reason, decision_id=decision_id)
 
 
 def claims(metadata: Mapping[str, object]) -> dict[str, str]:
@@ -149,10 +157,11 @@ def _not_local(request: Request) -> str | None:
         return "this call comes from another one"
     if not _is_loopback_host(request.headers.get(b"host", b"")):
         return "the Host header does not name this machine"
-    if b"origin" in request.headers or request.headers.get(b"sec-fetch-site", b"none") != b"none":
-        return "this call comes from a web page"
-    if any(name in request.headers for name in _FORWARDED):
-        return "this call was forwarded"
+    for name, value in request.headers.items():
+        if name in {b"origin", b"referer"} or (name.startswith(b"sec-fetch-") and (name, value) != (b"sec-fetch-site", b"none")):
+            return "this call comes from a web page"
+        if _FORWARDED.fullmatch(name.replace(b"_", b"-")):
+            return "this call was forwarded"
     return None
 
 
@@ -164,8 +173,8 @@ def _is_loopback(address: str) -> bool:
 
 
 def _is_loopback_host(host: bytes) -> bool:
-    name = host.decode("latin-1").strip().lower()
-    name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
+    match = _HOST.match(host.decode("latin-1").strip().lower())
+    name = (match[1] or match[2]) if match is not None else ""
     return name == "localhost" or _is_loopback(name)
 
 

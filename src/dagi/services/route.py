@@ -8,14 +8,16 @@ import msgspec
 from dagi.errors import DagiError
 from dagi.message import Message
 from dagi.ports.dialogs import Exchange
-from dagi.ports.target import CONTENT, Data, Delta, End, Event, Tried, Used
+from dagi.ports.target import CONTENT, Data, Delta, End, Event, TargetInfo, Tried, Used
 from dagi.router import Explanation, Router
 from dagi.services.bodies import (
     AttemptBody,
     ExplainReply,
     GrantBody,
+    LimitsBody,
     RouteBody,
     RouteReply,
+    TargetLimits,
     UsageBody,
     VerdictBody,
     read_body,
@@ -45,10 +47,12 @@ class RouteFace:
         exchange = self._router.exchange(message)
         if body.stream:
             return await self._streamed(exchange)
-        async with aclosing(self._router.open(exchange)) as answer:
-            async for _ in answer:
-                pass
-        await self._settle()
+        try:
+            async with aclosing(self._router.open(exchange)) as answer:
+                async for _ in answer:
+                    pass
+        finally:
+            await self._settle()
         if exchange.error is not None:
             raise exchange.error
         return Answer(body=encode(reply_body(exchange)))
@@ -58,13 +62,13 @@ class RouteFace:
         caller = self._callers.prove(request)
         self._callers.require(caller, "explain.read")
         body = read_body(request.body)
-        message = to_message(body, self._callers.sender(caller, read_claims(body)), request.id)
+        message = to_message(body, self._callers.sender(caller, read_claims(body), request.id), request.id)
         return Answer(body=encode(explanation_body(self._router.explain(message), request.id)))
 
     def _message(self, request: Request) -> tuple[Message, RouteBody]:
         caller = self._callers.prove(request)
         body = read_body(request.body)
-        return to_message(body, self._callers.sender(caller, read_claims(body)), request.id), body
+        return to_message(body, self._callers.sender(caller, read_claims(body), request.id), request.id), body
 
     async def _settle(self) -> None:
         if self._before_reply:
@@ -81,19 +85,23 @@ class RouteFace:
                     break
         except BaseException:
             await answer.aclose()
+            await self._settle()
             raise
         return Answer(headers=EVENT_STREAM, chunks=self._frames(exchange, seen, answer))
 
     async def _frames(self, exchange: Exchange, seen: list[Event], rest: AsyncGenerator[Event]) -> AsyncGenerator[bytes]:
-        async with aclosing(rest):
-            for event in seen:
-                frame = _frame(event)
-                if frame is not None:
-                    yield frame
-            async for event in rest:
-                frame = _frame(event)
-                if frame is not None:
-                    yield frame
+        try:
+            async with aclosing(rest):
+                for event in seen:
+                    frame = _frame(event)
+                    if frame is not None:
+                        yield frame
+                async for event in rest:
+                    frame = _frame(event)
+                    if frame is not None:
+                        yield frame
+        except Exception as error:  # noqa: BLE001 - the head is sent: a defect of ours has to be told within the stream
+            self._router.ports.observer.note("internal_error", level="error", request_id=exchange.message.id, exc_info=error)
         await self._settle()
         if exchange.error is not None:
             yield _sse({"type": "error", **error_body(exchange.error, exchange.message.id)})
@@ -152,11 +160,16 @@ def explanation_body(explanation: Explanation, request_id: str) -> ExplainReply:
         ],
         rule=explanation.rule,
         requires=explanation.requires,
-        targets=list(explanation.chain),
-        limits=explanation.limits,
+        targets=[target.name for target in explanation.targets],
+        limits=LimitsBody(explanation.deadline_ms, [_limits(target, explanation.timeout_ms) for target in explanation.targets]),
         context=msgspec.to_builtins(explanation.context),
         refusal=None if refusal is None else _refusal(refusal, request_id),
     )
+
+
+def _limits(target: TargetInfo, timeout_ms: float | None) -> TargetLimits:
+    values: dict[str, object] = msgspec.to_builtins(target)
+    return msgspec.convert(values if timeout_ms is None else {**values, "timeout_ms": timeout_ms}, TargetLimits)
 
 
 def _refusal(error: DagiError, request_id: str) -> dict[str, object]:

@@ -5,8 +5,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
-from sqlalchemy import Connection, event
+from sqlalchemy import URL, Connection, event, text
 from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -67,6 +68,15 @@ class Database:
             async with self._reader.connect() as connection:
                 yield connection
 
+    async def ping(self) -> None:
+        """Make sure that it answers.
+
+        Raises:
+            StoreError: it does not.
+        """
+        async with self.read() as connection:
+            await connection.execute(text("SELECT 1 FROM dao LIMIT 1"))
+
     async def close(self) -> None:
         """Give all connections back."""
         await self._writer.dispose()
@@ -83,8 +93,8 @@ class _explained:  # noqa: N801 - reads as a clause: with _explained(path)
         return None
 
     def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, DatabaseError) and not _is_callers(error):
-            why = str(error.orig) if error.orig is not None else str(error)
+        if isinstance(error, PoolTimeout) or (isinstance(error, DatabaseError) and not _is_callers(error)):
+            why = str(error.orig) if isinstance(error, DatabaseError) and error.orig is not None else "all connections are busy"
             raise StoreError(
                 f"The database {self._path.name} cannot be used: {why}. Check that the data directory exists, is writable and has "
                 "space, and that the file is not damaged (`dagi doctor`)."
@@ -98,10 +108,11 @@ def _is_callers(error: DatabaseError) -> bool:
 
 def _engine(path: Path, *, readonly: bool) -> AsyncEngine:
     engine = create_async_engine(
-        f"sqlite+aiosqlite:///{path}",
+        # Not a text: a path may hold what means something else in a URL.
+        URL.create("sqlite+aiosqlite", database=str(path)),
         pool_size=READERS if readonly else 1,
         max_overflow=0,
-        pool_timeout=30,
+        pool_timeout=10,
         connect_args={"timeout": BUSY_TIMEOUT_MS / 1000},
     )
 
@@ -112,7 +123,8 @@ def _engine(path: Path, *, readonly: bool) -> AsyncEngine:
         cursor = connection.cursor()
         for pragma in (
             "journal_mode=WAL",
-            "synchronous=NORMAL",
+            # What is committed is on the disk. Writes come in batches, so this costs little.
+            "synchronous=FULL",
             "foreign_keys=ON",
             f"busy_timeout={BUSY_TIMEOUT_MS}",
             "recursive_triggers=ON",

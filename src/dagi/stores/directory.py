@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from dagi.access.decide import DaoStanding, Membership, Standing
 from dagi.access.entitlements import DEFAULT_ROLES
 from dagi.access.keys import KeyRecord
-from dagi.errors import AccessUnavailable, StoreError
+from dagi.errors import AccessUnavailable
 from dagi.ports.clock import Clock
 from dagi.ports.observer import Observer
 from dagi.stores.database import Database
@@ -68,10 +68,6 @@ class Directory:
         self._check_fresh()
         return self._keys.get(key_id)
 
-    def names(self) -> Mapping[str, str]:
-        """The names of all DAOs by id."""
-        return {dao_id: known.standing.name for dao_id, known in self._daos.items()}
-
     def name(self, dao_id: str) -> str:
         """A DAO's name, or its id where it is unknown."""
         known = self._daos.get(dao_id)
@@ -92,6 +88,8 @@ class Directory:
         Raises:
             StoreError: the database cannot be read.
         """
+        # What is read is as old as the beginning of the reading.
+        began = self._clock.monotonic()
         async with self._database.read() as connection:
             rows = (await connection.execute(select(dao.c.id, dao.c.version))).all()
             versions: dict[str, int] = {dao_id: version for dao_id, version in rows}  # noqa: C416 - names what the row holds
@@ -102,7 +100,7 @@ class Directory:
             kept = {dao_id: known for dao_id, known in self._daos.items() if dao_id not in gone}
             self._daos = {**kept, **loaded}
             self._keys = {key_id: record for known in self._daos.values() for key_id, record in known.keys.items()}
-        self._fresh_until = self._clock.monotonic() + STALE_S
+        self._fresh_until = began + STALE_S
 
     def _has(self, dao_id: str, version: int) -> bool:
         known = self._daos.get(dao_id)
@@ -114,7 +112,7 @@ class Directory:
             await asyncio.sleep(POLL_S)
             try:
                 await asyncio.wait_for(self.refresh(), STALE_S)
-            except (StoreError, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the watch
                 if not self._down:
                     self._down = True
                     self._observer.note("access_unreadable", level="error", why=str(error))

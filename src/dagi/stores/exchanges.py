@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import datetime
 from types import TracebackType
 from typing import Self
 
@@ -18,9 +19,13 @@ from dagi.stores.tables import exchange as table
 
 HISTORY_EXCHANGES = 20
 RETRY_S = 1.0
+SAVE_S = 10.0
 BATCH = 1000
+# Beside the number of exchanges: a few very long ones must not fill the memory while the disk takes nothing.
+MOST_BYTES = 64 * 1024 * 1024
 
 _Row = dict[str, object]
+_Session = tuple[object, object, object]
 
 
 class ExchangeStore:
@@ -39,21 +44,25 @@ class ExchangeStore:
         self._places = places
         self._taken = 0
         self._rows: list[_Row] = []
+        self._bytes = 0
+        self._pending: dict[_Session, list[_Row]] = {}
         self._arrived = asyncio.Event()
+        self._stopping = False
         self._written = asyncio.Condition()
         self._recorded_count = 0
         self._written_count = 0
         self._writer: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._writer = asyncio.create_task(self._write_for_ever(), name="exchange-writer")
+        self._writer = asyncio.create_task(self._write_until_stopped(), name="exchange-writer")
         return self
 
     async def __aexit__(self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
+        # The writer ends by itself once everything is written: cutting it off could write a batch twice.
+        self._stopping = True
+        self._arrived.set()
         if self._writer is not None:
-            self._writer.cancel()
-            await asyncio.gather(self._writer, return_exceptions=True)
-        await self._write_batches()
+            await self._writer
 
     @property
     def waiting(self) -> int:
@@ -63,7 +72,7 @@ class ExchangeStore:
     @contextmanager
     def recording(self, exchange: Exchange) -> Generator[None]:
         """See the port Dialogs."""
-        if self._taken + len(self._rows) >= self._places:
+        if self._taken + len(self._rows) >= self._places or self._bytes >= MOST_BYTES:
             raise Overloaded("The stack cannot record more just now. Try again shortly.", retry_after_s=1)
         self._taken += 1
         try:
@@ -71,24 +80,36 @@ class ExchangeStore:
         finally:
             self._taken -= 1
             if exchange.grant is not None and exchange.grant.entitlements:
-                self._rows.append(_row(exchange))
-                self._recorded_count += 1
-                self._arrived.set()
+                self._take(_row(exchange))
+
+    def _take(self, row: _Row) -> None:
+        self._rows.append(row)
+        self._bytes += _size(row)
+        self._recorded_count += 1
+        self._pending.setdefault(_session(row), []).append(row)
+        self._arrived.set()
 
     async def saved(self) -> None:
-        """See the port Dialogs."""
+        """See the port Dialogs.
+
+        Raises:
+            Overloaded: the disk took nothing for ten seconds; the exchanges are kept and written as soon as it does.
+        """
         wanted = self._recorded_count
-        async with self._written:
-            await self._written.wait_for(lambda: self._written_count >= wanted)
+        try:
+            async with asyncio.timeout(SAVE_S), self._written:
+                await self._written.wait_for(lambda: self._written_count >= wanted)
+        except TimeoutError as error:
+            raise Overloaded("The exchange could not be written down in time. Try again later.", retry_after_s=10) from error
 
     async def history(self, message: Message, tokens: int) -> tuple[Turn, ...]:
         """See the port Dialogs. A session belongs to one person in one DAO; nobody reads another's by its id."""
         sender = message.sender
         key = (sender.dao_id, sender.user_id, sender.session_id)
-        if any((row["dao_id"], row["user_id"], row["session_id"]) == key for row in self._rows):
-            await self.saved()
+        # What is not on disk yet, noted before the disk is asked: what is written meanwhile is found twice rather than not at all.
+        waiting = list(self._pending.get(key, ()))
         query = (
-            select(table.c.prompt, table.c.answer)
+            select(table.c.request_id, table.c.at, table.c.prompt, table.c.answer)
             .where(table.c.dao_id == key[0], table.c.user_id == key[1], table.c.session_id == key[2])
             .where(table.c.outcome == "ok", table.c.mode == "chat")
             .order_by(table.c.id.desc())
@@ -96,39 +117,86 @@ class ExchangeStore:
         )
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()
-        turns: list[Turn] = []
-        for prompt, answer in rows:
-            tokens -= (len(prompt.encode()) + len(answer.encode())) // 4
-            if tokens < 0:
-                break
-            turns += (Turn("assistant", answer), Turn("user", prompt))
-        return tuple(reversed(turns))
+        written = {(request_id, at) for request_id, at, _, _ in rows}
+        told = [(str(row["prompt"]), str(row["answer"])) for row in reversed(waiting) if _is_news(row, written)]
+        told += [(prompt, answer) for _, _, prompt, answer in rows]
+        return _within(told, tokens)
 
-    async def _write_for_ever(self) -> None:
+    async def _write_until_stopped(self) -> None:
         while True:
             await self._arrived.wait()
-            await asyncio.sleep(self._flush_s)
+            if not self._stopping:
+                await asyncio.sleep(self._flush_s)
             self._arrived.clear()
             try:
-                await self._write_batches()
+                while self._rows:
+                    await self._write(self._rows[:BATCH])
             except StoreError as error:
                 self._observer.note("exchanges_unwritten", level="error", waiting=len(self._rows), why=str(error))
+                if self._stopping:
+                    return
                 self._arrived.set()
                 await asyncio.sleep(RETRY_S)
-
-    async def _write_batches(self) -> None:
-        while self._rows:
-            batch = self._rows[:BATCH]
-            # Shielded: a batch that is cut off half-way by a shutdown would be written a second time.
-            await asyncio.shield(self._write(batch))
+            if self._stopping and not self._rows:
+                return
 
     async def _write(self, batch: list[_Row]) -> None:
-        async with self._database.write() as connection:
-            await connection.execute(insert(table), batch)
+        try:
+            await self._insert(batch)
+        except StoreError:
+            raise
+        except Exception:  # noqa: BLE001 - the writer must outlive whatever one record holds
+            await self._write_one_by_one(batch)
         del self._rows[: len(batch)]
+        for row in batch:
+            self._bytes -= _size(row)
+            self._forget(row)
         async with self._written:
             self._written_count += len(batch)
             self._written.notify_all()
+
+    async def _insert(self, rows: list[_Row]) -> None:
+        async with self._database.write() as connection:
+            await connection.execute(insert(table), rows)
+
+    async def _write_one_by_one(self, batch: list[_Row]) -> None:
+        """One record of the batch cannot be stored: keep all the others, and say which one it was."""
+        for row in batch:
+            try:
+                await self._insert([row])
+            except StoreError:
+                raise
+            except Exception as error:  # noqa: BLE001 - see above
+                self._observer.note("exchange_unstorable", level="error", request_id=row["request_id"], why=type(error).__name__)
+
+    def _forget(self, row: _Row) -> None:
+        session = self._pending[_session(row)]
+        session.remove(row)
+        if not session:
+            del self._pending[_session(row)]
+
+
+def _session(row: _Row) -> _Session:
+    return row["dao_id"], row["user_id"], row["session_id"]
+
+
+def _size(row: _Row) -> int:
+    return len(str(row["prompt"])) + len(str(row["answer"]))
+
+
+def _is_news(row: _Row, written: set[tuple[str, datetime]]) -> bool:
+    return row["outcome"] == "ok" and row["mode"] == "chat" and (row["request_id"], row["at"]) not in written
+
+
+def _within(told: list[tuple[str, str]], tokens: int) -> tuple[Turn, ...]:
+    """The latest exchanges that fit, oldest first; `told` is newest first."""
+    turns: list[Turn] = []
+    for prompt, answer in told[:HISTORY_EXCHANGES]:
+        tokens -= (len(prompt.encode()) + len(answer.encode())) // 4
+        if tokens < 0:
+            break
+        turns += (Turn("assistant", answer), Turn("user", prompt))
+    return tuple(reversed(turns))
 
 
 def _row(exchange: Exchange) -> _Row:

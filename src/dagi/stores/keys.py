@@ -5,9 +5,9 @@ from datetime import datetime
 
 import msgspec
 from sqlalchemy import insert, select, update
-from sqlalchemy.exc import IntegrityError
 
 from dagi.access.keys import PREFIX, digest
+from dagi.access.names import check_name
 from dagi.errors import Invalid, Missing
 from dagi.ports.clock import Clock
 from dagi.stores.database import Database
@@ -49,8 +49,9 @@ class Keys:
 
         Raises:
             Missing: no such DAO.
-            Invalid: the DAO has no such role.
+            Invalid: the DAO has no such role, or the label has not the form of a name.
         """
+        shown = check_name(label, "label") if label else ""
         key_id, secret = secrets.token_hex(6), secrets.token_hex(32)
         async with self._database.write() as connection:
             if await connection.scalar(select(dao.c.id).where(dao.c.id == dao_id)) is None:
@@ -58,21 +59,18 @@ class Keys:
             roles = (await connection.scalars(select(role_entitlement.c.role).where(role_entitlement.c.dao_id == dao_id).distinct())).all()
             if role not in roles:
                 raise Invalid(f"The DAO {dao_id} has no role {role!r}.", field="role", allowed=sorted(roles))
-            try:
-                await connection.execute(
-                    insert(api_key).values(
-                        id=key_id,
-                        dao_id=dao_id,
-                        role=role,
-                        digest=digest(secret),
-                        label=label,
-                        act_as=act_as,
-                        expires_at=expires_at,
-                        created_at=self._clock.now(),
-                    )
+            await connection.execute(
+                insert(api_key).values(
+                    id=key_id,
+                    dao_id=dao_id,
+                    role=role,
+                    digest=digest(secret),
+                    label=shown,
+                    act_as=act_as,
+                    expires_at=expires_at,
+                    created_at=self._clock.now(),
                 )
-            except IntegrityError as error:
-                raise Missing(f"There is no DAO {dao_id!r}.", dao_id=dao_id) from error
+            )
             await touch(connection, dao_id)
         return NewKey(id=key_id, key=f"{PREFIX}_{key_id}_{secret}", dao_id=dao_id, role=role)
 

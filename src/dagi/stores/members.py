@@ -1,7 +1,7 @@
 """The repository of DAOs, people and memberships. Every change bumps the DAO's version, by which other processes notice it."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -166,7 +166,8 @@ class MemberAdmin:
             person_id = await self._person(connection, user_id, name)
             if await _roles_of(connection, dao_id, person_id):
                 raise Conflict(f"{user_id} is a member of {dao_id} already; `dagi member update` changes roles.", user_id=user_id)
-            await self._write(connection, dao_id, person_id, roles, suspended=False, expires_at=expires_at)
+            row = {"dao_id": dao_id, "person_id": person_id, "expires_at": expires_at, "created_at": self._clock.now()}
+            await _insert(connection, roles, row)
             await touch(connection, dao_id)
         return await self.show(dao_id, user_id)
 
@@ -177,29 +178,31 @@ class MemberAdmin:
         *,
         roles: Sequence[str] | None = None,
         suspended: bool | None = None,
-        expires_at: datetime | None = None,
+        expires_at: datetime | msgspec.UnsetType | None = msgspec.UNSET,
     ) -> MemberInfo:
-        """Change what is not None; roles replace the ones the person has.
+        """Change what is given; roles replace the ones the person has, and `expires_at=None` lets the membership last for ever.
 
         Raises:
             Missing: not a member.
             Invalid: the DAO lacks one of the roles.
         """
-        was = await self.show(dao_id, user_id)
+        of_user = select(identity.c.person_id).where(identity.c.id == user_id).scalar_subquery()
+        theirs = (membership.c.dao_id == dao_id) & (membership.c.person_id == of_user)
         async with self._database.write() as connection:
-            wanted = was.roles if roles is None else roles
+            was = (await connection.execute(select(membership).where(theirs))).all()
+            if not was:
+                raise _no_member(dao_id, user_id)
+            wanted = [held.role for held in was] if roles is None else roles
             await _check_roles(connection, dao_id, wanted)
-            await connection.execute(
-                delete(membership).where(membership.c.dao_id == dao_id, membership.c.person_id == was.person_id),
-            )
-            await self._write(
-                connection,
-                dao_id,
-                was.person_id,
-                wanted,
-                suspended=was.suspended if suspended is None else suspended,
-                expires_at=expires_at or was.expires_at,
-            )
+            await connection.execute(delete(membership).where(theirs))
+            row = {
+                "dao_id": dao_id,
+                "person_id": was[0].person_id,
+                "suspended": was[0].suspended if suspended is None else suspended,
+                "expires_at": was[0].expires_at if expires_at is msgspec.UNSET else expires_at,
+                "created_at": min(held.created_at for held in was),
+            }
+            await _insert(connection, wanted, row)
             await touch(connection, dao_id)
         return await self.show(dao_id, user_id)
 
@@ -226,7 +229,7 @@ class MemberAdmin:
             person_id = await connection.scalar(select(identity.c.person_id).where(identity.c.id == user_id))
         found = [] if person_id is None else await self._select(dao_id, person_id)
         if not found:
-            raise Missing(f"{user_id} is not a member of {dao_id}. `dagi member list` shows the members.", user_id=user_id)
+            raise _no_member(dao_id, user_id)
         return found[0]
 
     async def all(self, dao_id: str) -> tuple[MemberInfo, ...]:
@@ -248,20 +251,6 @@ class MemberAdmin:
         await connection.execute(insert(person).values(id=person_id, name=shown, created_at=now))
         await connection.execute(insert(identity).values(id=user_id, person_id=person_id, created_at=now))
         return person_id
-
-    async def _write(
-        self,
-        connection: AsyncConnection,
-        dao_id: str,
-        person_id: str,
-        roles: Sequence[str],
-        *,
-        suspended: bool,
-        expires_at: datetime | None,
-    ) -> None:
-        shared = {"dao_id": dao_id, "person_id": person_id, "suspended": suspended, "expires_at": expires_at}
-        rows = [{**shared, "role": role, "created_at": self._clock.now()} for role in dict.fromkeys(roles)]
-        await connection.execute(insert(membership), rows)
 
     async def _select(self, dao_id: str, person_id: str | None) -> list[MemberInfo]:
         rows_query = (
@@ -297,6 +286,14 @@ class MemberAdmin:
                 expires_at=expires_at,
             )
         return list(members.values())
+
+
+def _no_member(dao_id: str, user_id: str) -> Missing:
+    return Missing(f"{user_id} is not a member of {dao_id}. `dagi member list` shows the members.", user_id=user_id)
+
+
+async def _insert(connection: AsyncConnection, roles: Sequence[str], row: Mapping[str, object]) -> None:
+    await connection.execute(insert(membership), [{**row, "role": role} for role in dict.fromkeys(roles)])
 
 
 async def _roles_of(connection: AsyncConnection, dao_id: str, person_id: str) -> Sequence[str]:

@@ -11,7 +11,7 @@ class Unconfigured:
     """A target that is skipped in every chain.
 
     Args:
-        missing: what the operator has to set, as a sentence.
+        missing: what the operator has to set, as a sentence; told to operators only.
     """
 
     def __init__(self, name: str, missing: str) -> None:
@@ -25,5 +25,6 @@ class Unconfigured:
             NotConfigured: always.
         """
         del message, grant
-        yield Tried(Attempt(provider=self._name, outcome=NotConfigured.code, ms=0.0, detail=self._missing))
-        raise NotConfigured(f"{self._name} is {self._missing}.", provider=self._name)
+        error = NotConfigured(f"{self._name} is not configured.", provider=self._name, detail=f"{self._name} is {self._missing}.")
+        yield Tried(Attempt(provider=self._name, outcome=error.code, ms=0.0, detail=error.detail))
+        raise error

@@ -143,7 +143,7 @@ class Upstream:
         if await self._spoiled(out, answer):
             return
         if answer.status != HTTPStatus.OK:
-            out.send(answer.status, {"Content-Type": "application/json", **answer.headers}, script.error_body(protocol, answer))
+            out.send(answer.status, _headers("application/json", answer), script.error_body(protocol, answer))
         else:
             out.send(200, {"Content-Type": "application/json"}, answer.body or script.model_list(protocol, self._models))
 
@@ -151,7 +151,7 @@ class Upstream:
         answer = self._scripts.popleft() if self._scripts else self._default
         if await self._spoiled(out, answer):
             return
-        headers = {"Content-Type": "application/json", **answer.headers}
+        headers = _headers("application/json", answer)
         text = _echo(heard) if answer.text is None else answer.text
         model = answer.model or str(heard.body.get("model", "scripted"))
         pieces = script.tokens(text)
@@ -164,7 +164,7 @@ class Upstream:
             out.send(200, headers, script.whole_body(protocol, model, text, answer.finish_reason, counts))
         else:
             kind = "text/event-stream" if protocol == "openai" else "application/x-ndjson"
-            out.begin(200, {"Content-Type": kind, **answer.headers})
+            out.begin(200, _headers(kind, answer))
             frames = [script.token_frame(protocol, model, piece) for piece in pieces]
             if answer.thinking:
                 frames.insert(0, script.token_frame(protocol, model, answer.thinking, thought=True))
@@ -200,6 +200,12 @@ class Upstream:
         if end:
             out.write(end)
         out.end()
+
+
+def _headers(kind: str, answer: Answer) -> dict[str, str]:
+    """The scripted headers, and the content type where they name none in any case."""
+    named = any(name.lower() == "content-type" for name in answer.headers)
+    return {**answer.headers} if named else {"Content-Type": kind, **answer.headers}
 
 
 def _echo(heard: Heard) -> str:

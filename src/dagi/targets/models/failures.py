@@ -1,9 +1,9 @@
-"""What went wrong at a model server, in sentences that may reach the caller."""
+"""What went wrong at a model server: a sentence that may reach the caller, and the whole of it for operators."""
 
 import re
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -20,6 +20,8 @@ _TOO_LONG = re.compile(
     r"context_length_exceeded|exceed_context_size|maximum context length|context (size|length|window)|prompt is too long", re.IGNORECASE
 )
 _KEY_LIKE = re.compile(r"\b(sk|pk|key|gsk|xai|hf|Bearer)[-_ ][\w*.-]{6,}", re.IGNORECASE)
+# A server that complains of a request may echo parts of it, as JSON or in quotation marks. Members' words do not belong into a log.
+_ECHO = re.compile(r"[\[{](?!key\]).*|(['\"`])(?:(?!\1).){41,}\1?", re.DOTALL)
 _MAX_QUOTE = 200
 _REDIRECTS = range(300, 400)
 _CLIENT_ERRORS = range(400, 500)
@@ -27,7 +29,8 @@ _MAX_PATIENCE_S = 3600.0
 
 
 class Failures(msgspec.Struct, frozen=True, kw_only=True):
-    """Turns what went wrong into errors that name the provider and hold no secret.
+    """Turns what went wrong into errors that hold no secret. The message names the provider and how it failed; addresses, advice and what
+    the server said are in the detail.
 
     Attributes:
         provider: the target's name in the configuration.
@@ -41,29 +44,27 @@ class Failures(msgspec.Struct, frozen=True, kw_only=True):
 
     def unreachable(self, failure: HttpFailure) -> ProviderError:
         """No usable answer came."""
-        sentence = f"{self.provider} could not be reached: {failure}."
-        return ProviderError(sentence, provider=self.provider, unreachable=True) if _never_connected(failure) else self.broken(failure)
+        return self._gone(failure, {"unreachable": True}) if _never_connected(failure) else self.broken(failure)
 
     def broken(self, failure: HttpFailure) -> ProviderError:
         """The connection gave way."""
-        return ProviderError(f"{self.provider} could not be reached: {failure}.", provider=self.provider)
+        return self._gone(failure, {})
 
     def unusable(self, error: WireError) -> ProviderError:
         """An answer came that is none, or that says half-way that it failed."""
         text = self.sanitised(str(error))
-        if _TOO_LONG.search(f"{error.code} {text}"):
+        if _TOO_LONG.search(f"{error.code} {error}"):
             return self._too_long(400, text)
-        sentence = f"{self.provider} did not give a usable answer: {text}."
-        if error.code in {"rate_limit_exceeded", "rate_limit_error"}:
-            return ProviderBusy(sentence, provider=self.provider)
-        return ProviderError(sentence, provider=self.provider)
+        kind = ProviderBusy if error.code in {"rate_limit_exceeded", "rate_limit_error"} else ProviderError
+        sentence = f"{self.provider} did not give a usable answer"
+        return kind(f"{sentence}.", provider=self.provider, detail=f"{sentence}: {text}.")
 
     def refused(self, status: int, retry_after: str | None, data: bytes, advice: Callable[[int, str], str]) -> ProviderError:
         """It answered with an HTTP error.
 
         Args:
             retry_after: the header of that name: seconds or a date.
-            data: the body; of it only a short message is quoted.
+            data: the body; of it only a short message is quoted, to operators.
             advice: gives a sentence about what to do for the status and that message, or nothing.
         """
         error = _fault(data)
@@ -71,28 +72,38 @@ class Failures(msgspec.Struct, frozen=True, kw_only=True):
         if status in _CLIENT_ERRORS and error is not None and _TOO_LONG.search(f"{error.code} {error}"):
             return self._too_long(status, said)
         reason = f": {said}" if said else ""
-        sentence = f"{self.provider} answered with HTTP {status}{reason}. {advice(status, said)}".rstrip()
+        sentence = f"{self.provider} answered with HTTP {status}."
+        detail = f"{self.provider} answered with HTTP {status}{reason}. {advice(status, said)}".rstrip()
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             patience = self._patience(retry_after)
             facts = {} if patience is None else {"retry_after_s": patience}
-            return ProviderBusy(sentence, provider=self.provider, **facts)
+            return ProviderBusy(sentence, provider=self.provider, detail=detail, **facts)
+        if status == HTTPStatus.UNAUTHORIZED:
+            sentence = f"{self.provider} refused our key (HTTP {status})."
         if status in _REDIRECTS:
             # It will be the same the next time, so it is a mistake in the configuration and not a matter of health.
-            sentence = f"{self.provider} answered with a redirect (HTTP {status}). Correct its base_url."
-        return ProviderError(sentence, provider=self.provider, upstream_status=status)
+            sentence = f"{self.provider} answered with a redirect (HTTP {status})."
+            detail = f"{sentence} Correct its base_url."
+        return ProviderError(sentence, provider=self.provider, detail=detail, upstream_status=status)
 
     def sanitised(self, text: str) -> str:
-        """At most 200 printable characters of a text from outside, on one line and without anything that looks like a key."""
+        """At most 200 printable characters of a text from outside, on one line, without what looks like a key or like the request."""
         if self.api_key:
             text = text.replace(self.api_key, "[key]")
-        text = _KEY_LIKE.sub("[key]", text)
+        text = _ECHO.sub("…", _KEY_LIKE.sub("[key]", text))
         text = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split()).rstrip(".")
         return text if len(text) <= _MAX_QUOTE else f"{text[: _MAX_QUOTE - 1]}…"
 
+    def _gone(self, failure: HttpFailure, facts: Mapping[str, bool]) -> ProviderError:
+        sentence = f"{self.provider} could not be reached"
+        return ProviderError(f"{sentence}: {_how(failure)}.", provider=self.provider, detail=f"{sentence}: {failure}.", **facts)
+
     def _too_long(self, status: int, said: str) -> ProviderError:
+        sentence = f"The conversation is longer than {self.provider} can read"
         return ProviderError(
-            f"The conversation is longer than {self.provider} can read: {said}. Shorten it or choose a model with a larger context.",
+            f"{sentence}. Shorten it or choose a model with a larger context.",
             provider=self.provider,
+            detail=f"{sentence}: {said}." if said else "",
             upstream_status=status,
             context_too_long=True,
         )
@@ -118,6 +129,23 @@ def _never_connected(failure: HttpFailure) -> bool:
     if isinstance(cause, TimeoutError | ssl.SSLError | ConnectionResetError | ConnectionAbortedError | BrokenPipeError):
         return False
     return isinstance(cause, OSError | socket.gaierror | UnicodeError)
+
+
+def _how(failure: HttpFailure) -> str:
+    """The failure without the address that its own sentence holds."""
+    match failure.__cause__:
+        case None:
+            return "the connection broke off"
+        case TimeoutError():
+            return "it did not accept a connection in time"
+        case ssl.SSLError():
+            return "no secure connection could be made"
+        case socket.gaierror() | UnicodeError():
+            return "its name could not be resolved"
+        case _ if "refused the connection" in str(failure):
+            return "it refused the connection"
+        case _:
+            return "no connection could be made"
 
 
 def _fault(data: bytes) -> WireError | None:

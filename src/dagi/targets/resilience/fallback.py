@@ -3,10 +3,11 @@
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from dagi.errors import NotConfigured, ProviderError, ProviderTimeout, ProviderUnavailable, QueueFull, TargetFailure
+from dagi.errors import ContextTooLong, NotConfigured, ProviderError, ProviderTimeout, ProviderUnavailable, QueueFull, TargetFailure
 from dagi.message import Grant, Message
 from dagi.ports.clock import Clock
 from dagi.ports.target import CONTENT, Event, Failure, Target
+from dagi.targets.resilience.holding import opened
 
 # Which failure tells most, where all have failed: what a provider said before what was said in its place.
 _TELLING: tuple[type[TargetFailure], ...] = (NotConfigured, ProviderUnavailable, QueueFull, ProviderTimeout, ProviderError)
@@ -26,10 +27,12 @@ class Fallback:
         self._clock = clock
 
     async def open(self, message: Message, grant: Grant) -> AsyncGenerator[Event]:
-        """See `dagi.ports.target.Target.open`. A target whose answer has begun is the last one; after the deadline none is begun.
+        """See `dagi.ports.target.Target.open`. A target of whose answer the caller has seen a piece is the last one; after the deadline
+        none is begun.
 
         Raises:
             TargetFailure: none answered: the most telling failure, its message naming how each one failed.
+            ContextTooLong: the same, where that failure is a conversation that does not fit.
         """
         failures: list[TargetFailure] = []
         for name, target in self._targets:
@@ -39,7 +42,7 @@ class Fallback:
                 break
             begun = False
             try:
-                async with aclosing(target.open(message, grant)) as events:
+                async with aclosing(opened(target, message, grant)) as events:
                     async for event in events:
                         begun = begun or isinstance(event, CONTENT)
                         yield event
@@ -52,7 +55,8 @@ class Fallback:
                 yield Failure(failure)
                 return
             failures.append(failure)
-        raise _telling(failures)
+        failure = _telling(failures)
+        raise _too_long(failure, message) if failure.facts.get("context_too_long") is True else failure
 
 
 def _telling(failures: list[TargetFailure]) -> TargetFailure:
@@ -65,6 +69,11 @@ def _telling(failures: list[TargetFailure]) -> TargetFailure:
     chosen.message = "No provider answered. " + " ".join(error.message for error in real)
     chosen.args = (chosen.message,)
     return chosen
+
+
+def _too_long(error: TargetFailure, message: Message) -> ContextTooLong:
+    failures = {"failures": error.facts["failures"]} if "failures" in error.facts else {}
+    return ContextTooLong(error.message, field="messages" if message.earlier else "prompt", provider=error.provider, **failures)
 
 
 def _weight(error: TargetFailure) -> int:

@@ -10,6 +10,7 @@ from dagi.errors import DagiError, ProviderError, TargetFailure
 from dagi.message import Attempt, Grant, Limits, Message
 from dagi.ports.clock import Clock
 from dagi.ports.target import CONTENT, End, Event, Failure, Target, Tried, Waited
+from dagi.targets.resilience.holding import opened
 
 
 class Tries(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +104,7 @@ class _Run:
         """The attempt's events, and what became of it."""
         error: DagiError
         try:
-            async with aclosing(target.open(message, grant)) as events:
+            async with aclosing(opened(target, message, grant)) as events:
                 async for event in events:
                     match event:
                         case End():
@@ -133,5 +134,6 @@ class _Run:
 
     def _tried(self, error: DagiError | None) -> Tried:
         self.asked_ms = max(0.0, (self._clock.monotonic() - self._began) * 1000 - self._waited_ms)
-        outcome, detail = ("ok", "") if error is None else (error.code, error.message)
+        outcome = "ok" if error is None else error.code
+        detail = "" if error is None else error.detail if isinstance(error, TargetFailure) else error.message
         return Tried(Attempt(provider=self._name, outcome=outcome, ms=round(self.asked_ms, 3), detail=detail))

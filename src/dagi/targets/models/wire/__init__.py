@@ -4,12 +4,18 @@ A decoder is fed bytes in any portions. What was decoded before a mistake in the
 `failed` and raised by the next call, so that the same bytes give the same events however they were cut.
 """
 
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+import msgspec
 
 from dagi.ports.target import Event
 
+T = TypeVar("T")
+
 FRAME_LIMIT = 1024 * 1024
 ANSWER_LIMIT = 16 * 1024 * 1024
+# The largest integer that JSON's readers agree on; no answer has as many tokens.
+_COUNT_LIMIT = 2**53
 
 
 class WireError(ValueError):
@@ -50,3 +56,22 @@ class Decoder(Protocol):
             WireError: the answer is broken off, or holds nothing.
         """
         ...
+
+
+def parsed(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
+    """Parse one JSON body, or one line of it.
+
+    Raises:
+        WireError: it is not JSON, or not of a form we know.
+    """
+    try:
+        return decoder.decode(data)
+    except msgspec.ValidationError as error:
+        raise WireError(f"the answer has an unknown form: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise WireError("the answer is not valid JSON") from None
+
+
+def counted(tokens: int | None) -> int:
+    """The number of tokens an upstream claims; 0 where that cannot be one. Counters and columns rely on it."""
+    return tokens if tokens is not None and 0 <= tokens <= _COUNT_LIMIT else 0

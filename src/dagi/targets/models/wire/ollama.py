@@ -6,7 +6,7 @@ import msgspec
 
 from dagi.message import Turn, Usage
 from dagi.ports.target import Delta, End, Event, Thought, ToolCall, Used
-from dagi.targets.models.wire import ANSWER_LIMIT, FRAME_LIMIT, WireError
+from dagi.targets.models.wire import ANSWER_LIMIT, FRAME_LIMIT, WireError, counted, parsed
 from dagi.targets.models.wire.lines import Lines
 
 _BOM = b"\xef\xbb\xbf"
@@ -170,7 +170,7 @@ class OllamaDecoder:
         if not self._said and reason != "length":
             raise WireError("the answer is empty" if reason == "stop" else f"the model gave no answer: {reason}")
         if line.prompt_eval_count is not None or line.eval_count is not None:
-            prompt, completion = line.prompt_eval_count or 0, line.eval_count or 0
+            prompt, completion = counted(line.prompt_eval_count), counted(line.eval_count)
             events.append(Used(Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)))
         finish = "tool_calls" if self._calls and reason == "stop" else reason
         events.append(End(provider=self._provider, model=self._model, finish_reason=finish))
@@ -180,9 +180,4 @@ class OllamaDecoder:
 def _parsed(line: bytes) -> _Line:
     if line.startswith(b"<"):
         raise WireError("it answered with a web page instead of JSON")
-    try:
-        return _LINE.decode(line)
-    except msgspec.ValidationError as error:
-        raise WireError(f"the answer has an unknown form: {error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise WireError("the answer is not valid JSON") from None
+    return parsed(_LINE, line)

@@ -6,7 +6,7 @@ import msgspec
 
 from dagi.message import Usage
 from dagi.ports.target import ToolCall
-from dagi.targets.models.wire import WireError
+from dagi.targets.models.wire import WireError, counted, parsed
 
 _NULL = msgspec.Raw(b"null")
 
@@ -112,12 +112,7 @@ def body(data: bytes) -> Body:
     Raises:
         WireError: it is not JSON, or not of a form we know.
     """
-    try:
-        return _BODY.decode(data)
-    except msgspec.ValidationError as error:
-        raise WireError(f"the answer has an unknown form: {error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise WireError("the answer is not valid JSON") from None
+    return parsed(_BODY, data)
 
 
 def usage(raw: msgspec.Raw) -> Usage | None:
@@ -128,8 +123,8 @@ def usage(raw: msgspec.Raw) -> Usage | None:
         counts = _COUNTS.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    prompt, completion = counts.prompt_tokens or 0, counts.completion_tokens or 0
-    return Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=counts.total_tokens or prompt + completion)
+    prompt, completion = counted(counts.prompt_tokens), counted(counts.completion_tokens)
+    return Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=counted(counts.total_tokens) or prompt + completion)
 
 
 def loose(raw: msgspec.Raw) -> object:

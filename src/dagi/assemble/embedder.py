@@ -55,3 +55,6 @@ async def serve_embedder(installation: Installation, ready: Callable[[], None]) 
                 task.result()
     finally:
         await database.close()
+        with suppress(OSError):
+            # Only where nothing else is kept there, as beside a data directory whose own path is too long.
+            installation.sockets.rmdir()

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, cast
 
 import typer
 
-from dagi.cli.options import AsJson, Config, Profile, installation
+from dagi.cli.options import AsJson, Config, Profile, looked_at
 from dagi.cli.output import as_json, say, standard_input, table, write
 from dagi.cli.stack import Stack
 from dagi.errors import Invalid
@@ -38,7 +38,7 @@ def ask(
 
     Example: dagi ask "Що це за DAO і які тут проєкти?"
     """
-    stack = Stack.of(installation(profile, config), url, key)
+    stack = Stack.of(looked_at(profile, config), url, key)
     body = _body(question, {"dao_id": dao, "user_id": as_user, "session_id": session, "provider": provider})
     if json:
         as_json(asyncio.run(stack.post("/route", body)))
@@ -76,7 +76,7 @@ def explain(
 
     Example: dagi explain "Review my proposal" --as tg:12345
     """
-    stack = Stack.of(installation(profile, config), url, key)
+    stack = Stack.of(looked_at(profile, config), url, key)
     body = {**_body(question, {"dao_id": dao, "user_id": as_user, "provider": provider}), "mode": mode}
     answer = asyncio.run(stack.post("/route/explain", body))
     if json:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from dagi.assemble.providers import read_providers, read_rules
-from dagi.cli.options import AsJson, Config, Profile, installation
+from dagi.cli.options import AsJson, Config, Profile, looked_at
 from dagi.cli.output import as_json, say
 from dagi.config import as_data, as_text, origins_data
 from dagi.errors import ConfigError
@@ -16,7 +16,7 @@ app = typer.Typer(help="The configuration: check it, show what is in force.", no
 @app.command(epilog="Example: dagi config check --config my.yml")
 def check(profile: Profile = None, config: Config = None) -> None:
     """Check the configuration. Exit status 0: it can be used; 78: it cannot."""
-    of = installation(profile, config)
+    of = looked_at(profile, config)
     providers = read_providers(of.loaded)
     rules = read_rules(of.loaded, providers)
     of.database_path()
@@ -40,7 +40,7 @@ def show(
     json: AsJson = False,
 ) -> None:
     """Show the configuration in force, without secrets."""
-    loaded = installation(profile, config).loaded
+    loaded = looked_at(profile, config).loaded
     if json:
         data = as_data(loaded)
         as_json({"settings": data, "origins": origins_data(loaded)} if origin else data)

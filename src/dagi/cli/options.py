@@ -12,6 +12,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
+def looked_at(profile: str | None, config: str | None) -> Installation:
+    """The installation that the options name, for commands that write nothing."""
+    return Installation.read(Choice(profile=profile, config=config))
+
+
 def installation(profile: str | None, config: str | None) -> Installation:
     """The installation that the options name."""
     return Installation.of(Choice(profile=profile, config=config))

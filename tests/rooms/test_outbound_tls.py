@@ -1,7 +1,6 @@
 """The HTTP client over TLS."""
 
 import asyncio
-import shutil
 import ssl
 import subprocess
 from collections.abc import AsyncGenerator
@@ -13,7 +12,7 @@ import pytest
 from dagi.outbound import Client
 from dagi.ports.http import HttpFailure, HttpRequest
 
-pytestmark = [pytest.mark.anyio, pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificate with openssl")]
+pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])

@@ -5,6 +5,7 @@ details (how each failed attempt failed), reason, duration_ms, status. Message t
 """
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from logging.handlers import RotatingFileHandler
@@ -38,9 +39,10 @@ logging.raiseExceptions = False
 def open_log(plan: LogPlan, service: str) -> FilteringBoundLogger:
     """The log of one process: JSON into `<directory>/<service>.log`, and on stderr in the form the operator chose."""
     level = logging.getLevelNamesMapping()[plan.level]
-    handlers: list[logging.Handler] = [_terminal(plan.form)]
+    formatter = _JsonOnce()
+    handlers: list[logging.Handler] = [_terminal(plan.form, formatter)]
     if plan.directory is not None:
-        handlers.append(_file(plan, plan.directory / f"{service}.log"))
+        handlers.append(_file(plan, plan.directory / f"{service}.log", formatter))
     root = logging.getLogger()
     for old in tuple(root.handlers):
         root.removeHandler(old)
@@ -72,25 +74,32 @@ def _shared(service: str) -> Sequence[Processor]:
     )
 
 
-def _terminal(form: str) -> logging.Handler:
+def _terminal(form: str, formatter: logging.Formatter) -> logging.Handler:
     handler = logging.StreamHandler(sys.stderr)
     if form == "json":
-        handler.setFormatter(_json_formatter())
+        handler.setFormatter(formatter)
     else:
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
         handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=_foreign(), processors=_finish(renderer)))
     return handler
 
 
-def _file(plan: LogPlan, path: Path) -> logging.Handler:
+def _file(plan: LogPlan, path: Path, formatter: logging.Formatter) -> logging.Handler:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     handler = _Rotating(path, maxBytes=plan.max_bytes, backupCount=max(plan.max_files - 1, 0), encoding="utf-8", delay=True)
-    handler.setFormatter(_json_formatter())
+    handler.setFormatter(formatter)
     return handler
 
 
 class _Rotating(RotatingFileHandler):
-    """Holds its size with a single file too: the standard one goes on writing into it."""
+    """Holds its size with a single file too (the standard one goes on writing into it), and asks the file system for nothing a line."""
+
+    @override
+    def shouldRollover(self, record: logging.LogRecord) -> bool:
+        if self.stream is None:  # so it is until the first line (delay)
+            self.stream = self._open()
+        self.stream.seek(0, os.SEEK_END)
+        return self.stream.tell() + len(self.format(record).encode()) + 1 > self.maxBytes
 
     @override
     def doRollover(self) -> None:
@@ -99,9 +108,22 @@ class _Rotating(RotatingFileHandler):
             Path(self.baseFilename).write_bytes(b"")
 
 
-def _json_formatter() -> logging.Formatter:
-    renderer = structlog.processors.JSONRenderer(serializer=_serialise)
-    return structlog.stdlib.ProcessorFormatter(foreign_pre_chain=_foreign(), processors=_finish(_TRACEBACKS, renderer))
+class _JsonOnce(structlog.stdlib.ProcessorFormatter):
+    """Formats a line once, however many handlers want it and however often they ask."""
+
+    def __init__(self) -> None:
+        renderer = structlog.processors.JSONRenderer(serializer=_serialise)
+        super().__init__(foreign_pre_chain=_foreign(), processors=_finish(_TRACEBACKS, renderer))
+        self._last: tuple[logging.LogRecord, str] | None = None
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        last = self._last
+        if last is not None and last[0] is record:
+            return last[1]
+        text = super().format(record)
+        self._last = (record, text)
+        return text
 
 
 def _finish(*renderers: Processor) -> Sequence[Processor]:

@@ -17,6 +17,8 @@ LONGEST_DELAY_S = 5.0
 
 
 EX_CONFIG = 78
+# How long the start of all waits for a process that is not needed.
+PATIENCE_S = 30.0
 
 
 class StartFailed(DagiError):
@@ -63,6 +65,12 @@ class Supervised:
         self.process: Process | None = None
         self._observer = observer
         self._stopping = False
+
+    async def wait_settled(self) -> None:
+        """Wait for `settled`; for one that is not needed, no longer than a start may take."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if self.plan.needed else PATIENCE_S):
+                await self.settled.wait()
 
     async def live(self) -> None:
         """Run the process again and again until `stop`.
@@ -155,7 +163,7 @@ class Supervisor:
             StartFailed: one that is needed never was.
         """
         self._lives = [asyncio.create_task(child.live(), name=child.plan.name) for child in self.children]
-        waiting = [asyncio.create_task(child.settled.wait()) for child in self.children]
+        waiting = [asyncio.create_task(child.wait_settled()) for child in self.children]
         everything = asyncio.gather(*waiting)
         try:
             await asyncio.wait([everything, *self._lives], return_when=asyncio.FIRST_COMPLETED)

@@ -68,6 +68,14 @@ async def test_a_seeding_that_was_interrupted_is_finished_by_the_next_start(tmp_
     (dao,) = await Daos(database, FakeClock()).all()
     assert (dao.id, dao.members, dao.documents) == (DAO_ID, 4, len(demo_documents()))
     assert await seed_demo(installation, database) is None
+
+    # Whoever loses the key's file gets a new key, and nothing back that was removed since.
+    await MemberAdmin(database, FakeClock()).remove(DAO_ID, "tg:admin001")
+    installation.demo_key_file.unlink()
+    again = await seed_demo(installation, database)
+    assert again is not None
+    assert again.key != made.key
+    assert len(await MemberAdmin(database, FakeClock()).all(DAO_ID)) == 3
     await database.close()
 
 

@@ -340,6 +340,25 @@ async def test_one_record_that_cannot_be_stored_is_told_and_keeps_none_of_the_ot
     assert [(event, facts["request_id"]) for event, facts in observer.notes] == [("exchange_unstorable", "r-poison")]
 
 
+async def test_a_disk_that_fails_between_the_records_of_a_batch_doubles_none(green: Database) -> None:
+    class Failing(Database):
+        def write(self):
+            writes.append(1)
+            if len(writes) == 4:
+                raise StoreError("the disk is full")
+            return super().write()
+
+    writes: list[int] = []
+    poison = exchange("poison", "x")
+    poison.usage = Usage(prompt_tokens=2**70)
+    failing = Failing(green.path)
+    async with ExchangeStore(failing, SilentObserver(), flush_s=0.001) as store:
+        await record(store, exchange("one", "1"), exchange("two", "2"), poison, exchange("three", "3"))
+        await store.saved()
+    await failing.close()
+    assert [prompt for prompt, _, _ in await stored(green)] == ["one", "two", "three"]
+
+
 async def test_leaving_while_a_batch_is_being_written_writes_it_once(green: Database, tmp_path: Path) -> None:
     other = sqlite3.connect(tmp_path / "data" / "dagi.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

@@ -353,6 +353,32 @@ async def test_with_before_reply_failures_are_on_disk_too_when_they_are_told(sta
         assert rows(stack.database, "SELECT prompt, outcome FROM exchange") == [("one", "PROVIDER_ERROR"), ("two", "PROVIDER_ERROR")]
 
 
+async def test_with_before_reply_a_disk_that_takes_nothing_is_told_and_a_refusal_stays_a_refusal(start, monkeypatch) -> None:
+    import dagi.stores.exchanges
+
+    monkeypatch.setattr(dagi.stores.exchanges, "SAVE_S", 0.2)
+    async with start(dialogs={"durability": "before_reply", "flush_ms": 1}) as stack:
+        with closing(sqlite3.connect(stack.database, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            whole = await stack.route("one")
+            streamed = await stack.events("two")
+            refused = await stack.route("three", metadata={"provider": "model"})
+            other.execute("ROLLBACK")
+    assert (whole.status_code, whole.json()["code"]) == (503, "QUEUE_FULL")
+    assert (streamed[-1]["type"], streamed[-1]["code"]) == ("error", "QUEUE_FULL")
+    assert (refused.status_code, refused.json()["code"]) == (404, "UNKNOWN_MODEL")
+
+
+async def test_what_a_provider_repeats_of_the_question_does_not_reach_the_log(stack) -> None:
+    for quoted in ("'{}'", "{}", "«{}»", "prompt contained: {}"):
+        stack.upstream.script(Answer(status=400, error=quoted.format("my secret diary")))
+        await stack.route("Read my secret diary aloud.", metadata={"plain": True})
+    assert "diary" not in json.dumps(stack.log())
+    stack.upstream.script(Answer(status=400, error="temperature is too high"))
+    await stack.route("Read it.", metadata={"plain": True})
+    assert "temperature is too high" in json.dumps(stack.log())
+
+
 async def test_a_conversation_goes_on_while_the_database_cannot_be_written(stack) -> None:
     await stack.front.router.ports.dialogs.saved()
     with closing(sqlite3.connect(stack.database, isolation_level=None)) as other:

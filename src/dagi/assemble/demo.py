@@ -30,16 +30,29 @@ class DemoMade(msgspec.Struct, frozen=True):
 async def seed_demo(installation: Installation, database: Database) -> DemoMade | None:
     """Make the demo DAO when there is no DAO at all; None when there is one.
 
-    The key's file is written last. While it is missing and there is no other DAO, the seeding was interrupted: what is there stays, and
-    what is missing is made.
+    The key is the last step in the database, and its file the last of all. Where the demo DAO is alone and has never had that key, the
+    seeding was interrupted, and what is missing is made; where only the file is missing, a new key takes the lost one's place.
     """
     clock = SystemClock()
     daos = Daos(database, clock)
     there = {dao.id for dao in await daos.all()}
     if there and (there != {DAO_ID} or installation.demo_key_file.exists()):
         return None
-    if not there:
-        await daos.create(DAO_ID, DAO_NAME)
+    keys = Keys(database, clock)
+    made_before = [key for key in await keys.all(DAO_ID) if key.label == _LABEL] if there else []
+    if not made_before:
+        await _seed(database, clock, is_founded=bool(there))
+    for lost in made_before:
+        if lost.revoked_at is None:
+            await keys.revoke(lost.id)
+    made = await keys.create(DAO_ID, "admin", label=_LABEL, act_as=True)
+    write_private(installation.demo_key_file, made.key.encode())
+    return DemoMade(DAO_ID, made.key)
+
+
+async def _seed(database: Database, clock: SystemClock, *, is_founded: bool) -> None:
+    if not is_founded:
+        await Daos(database, clock).create(DAO_ID, DAO_NAME)
     members = MemberAdmin(database, clock)
     taken_in = {account for member in await members.all(DAO_ID) for account in member.identities}
     for user_id, role, name in _MEMBERS:
@@ -50,10 +63,3 @@ async def seed_demo(installation: Installation, database: Database) -> DemoMade 
     for name, markdown in demo_documents():
         if name not in added:
             await Ingest(documents).add(DAO_ID, name, markdown.encode())
-    keys = Keys(database, clock)
-    for lost in await keys.all(DAO_ID):
-        if lost.label == _LABEL and lost.revoked_at is None:
-            await keys.revoke(lost.id)
-    made = await keys.create(DAO_ID, "admin", label=_LABEL, act_as=True)
-    write_private(installation.demo_key_file, made.key.encode())
-    return DemoMade(DAO_ID, made.key)

@@ -141,9 +141,13 @@ class Installation(msgspec.Struct, frozen=True):
             ConfigError: another stack runs on it.
         """
         path = self.data_dir / "run" / "lock"
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path.parent.chmod(0o700)
-        held = path.open("ab")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path.parent.chmod(0o700)
+            held = path.open("ab")
+        except OSError as error:
+            message = f"cannot hold the directory run: {error.strerror}; remove what stands there, or set another data_dir"
+            raise self.loaded.origins.error([("data_dir", message)]) from error
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

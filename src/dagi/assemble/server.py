@@ -19,24 +19,51 @@ _TOO_SLOW: Final = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnec
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """HTTP/1.1 with bounds on a request's head, which uvicorn leaves open: 64 KiB (and what one read brings) and ten seconds."""
+    """HTTP/1.1 with bounds that uvicorn leaves open: a head (and what follows a chunked body) has 64 KiB and what one read brings, a head
+    ten seconds from its first byte, a new connection as long to begin one as an idle one.
+    """
 
+    _in_head = False
+    _heads = 0
     _head_bytes = 0
-    _in_head = True
-    _head_timer: asyncio.TimerHandle | None = None
+    _tail_bytes = 0
+    _timer: asyncio.TimerHandle | None = None
+
+    @override
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        self._timer = self.loop.call_later(KEEP_ALIVE_S, self._too_slow)
+
+    @override
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        self._heads += 1
+        self._head_bytes = self._tail_bytes = 0
+        super().on_message_begin()
 
     @override
     def data_received(self, data: bytes) -> None:
-        began_in_head = self._in_head
+        head = self._heads if self._in_head else None
         super().data_received(data)
-        if not began_in_head or not self._in_head or self.transport.is_closing():
+        if not self._in_head or self.transport.is_closing():
             return
-        # All of it belongs to a head that has not ended yet.
+        if head != self._heads:
+            # The head began within this read; how much of it is the head's cannot be told.
+            self._arm()
+            return
         self._head_bytes += len(data)
         if self._head_bytes > HEAD_BYTES:
             self._refuse(_TOO_LARGE)
-        elif self._head_timer is None:
-            self._head_timer = self.loop.call_later(HEAD_S, self._refuse, _TOO_SLOW)
+
+    @override
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:
+            super().on_header(name, value)
+            return
+        # A trailer: nothing reads it, so nothing keeps it.
+        self._tail_bytes += len(name) + len(value)
+        if self._tail_bytes > HEAD_BYTES:
+            self._refuse(_TOO_LARGE)
 
     @override
     def on_headers_complete(self) -> None:
@@ -44,27 +71,38 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     @override
-    def on_message_complete(self) -> None:
-        self._in_head = True
-        super().on_message_complete()
-
-    @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_over()
         super().connection_lost(exc)
 
+    def _arm(self) -> None:
+        self._disarm()
+        self._timer = self.loop.call_later(HEAD_S, self._too_slow)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _head_over(self) -> None:
         self._in_head = False
-        self._head_bytes = 0
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+        self._disarm()
+
+    def _too_slow(self) -> None:
+        if self._answering():
+            # Reading may rest until the answer before it is over; the next head's time begins then.
+            self._arm()
+        else:
+            self._refuse(_TOO_SLOW)
+
+    def _answering(self) -> bool:
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        return cycle is not None and not cycle.response_complete
 
     def _refuse(self, answer: bytes) -> None:
         self._head_over()
         # No answer to an earlier request may be cut by ours; where one is under way the connection just ends.
-        cycle = cast("RequestResponseCycle | None", self.cycle)
-        if cycle is None or cycle.response_complete:
+        if not self._answering():
             self.transport.write(answer)
         self.transport.close()
 

@@ -63,10 +63,10 @@ class AsgiFace:
             if not error.accounted:
                 client = scope.get("client")
                 peer = client[0] if client else None
-                self._observer.note("refused", request_id=request_id, path=scope["path"][:200], peer=peer, code=error.code)
+                self._observer.note("refused", request_id=request_id, path=_shown_path(scope), peer=peer, code=error.code)
             answer = error_answer(error, request_id)
         except Exception as error:  # noqa: BLE001 - the process edge: a defect of ours must not take the server down
-            self._observer.note("internal_error", level="error", request_id=request_id, path=scope["path"], exc_info=error)
+            self._observer.note("internal_error", level="error", request_id=request_id, path=_shown_path(scope), exc_info=error)
             answer = error_answer(Internal("An internal error occurred."), request_id)
         await _send(answer, request_id, scope["method"] == "HEAD", receive, send)
 
@@ -111,6 +111,11 @@ class AsgiFace:
     def _check_size(self, size: int) -> None:
         if size > self._limits.max_bytes:
             raise _too_large(self._limits.max_bytes)
+
+
+def _shown_path(scope: Scope) -> str:
+    """The path as it was sent, so without what steers a terminal."""
+    return scope.get("raw_path", b"")[:200].decode("ascii", "replace")
 
 
 def _check_repeated(headers: Iterable[tuple[bytes, bytes]]) -> None:

@@ -1,11 +1,11 @@
 """`POST /route` and `POST /route/explain`: the stack's own protocol."""
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import msgspec
 
-from dagi.errors import DagiError
+from dagi.errors import DagiError, Overloaded
 from dagi.message import Message
 from dagi.ports.dialogs import Exchange
 from dagi.ports.target import CONTENT, Data, Delta, End, Event, TargetInfo, Tried, Used
@@ -51,8 +51,10 @@ class RouteFace:
             async with aclosing(self._router.open(exchange)) as answer:
                 async for _ in answer:
                     pass
-        finally:
-            await self._settle()
+        except DagiError:
+            await self._settle_refused()
+            raise
+        await self._settle()
         if exchange.error is not None:
             raise exchange.error
         return Answer(body=encode(reply_body(exchange)))
@@ -74,6 +76,11 @@ class RouteFace:
         if self._before_reply:
             await self._router.ports.dialogs.saved()
 
+    async def _settle_refused(self) -> None:
+        """The same for a request that failed: what it is told is why it failed, whether that could be written down or not."""
+        with suppress(Overloaded):
+            await self._settle()
+
     async def _streamed(self, exchange: Exchange) -> Answer:
         """Open the stream as far as its first piece, so that a refusal still is an HTTP status and not an event."""
         answer = self._router.open(exchange)
@@ -83,9 +90,11 @@ class RouteFace:
                 seen.append(event)
                 if isinstance(event, (*CONTENT, End)):
                     break
+        except DagiError:
+            await self._settle_refused()
+            raise
         except BaseException:
             await answer.aclose()
-            await self._settle()
             raise
         return Answer(headers=EVENT_STREAM, chunks=self._frames(exchange, seen, answer))
 
@@ -102,7 +111,10 @@ class RouteFace:
                         yield frame
         except Exception as error:  # noqa: BLE001 - the head is sent: a defect of ours has to be told within the stream
             self._router.ports.observer.note("internal_error", level="error", request_id=exchange.message.id, exc_info=error)
-        await self._settle()
+        try:
+            await self._settle()
+        except DagiError as error:
+            exchange.failed(error)
         if exchange.error is not None:
             yield _sse({"type": "error", **error_body(exchange.error, exchange.message.id)})
         else:

@@ -147,13 +147,8 @@ class ExchangeStore:
             raise
         except Exception:  # noqa: BLE001 - the writer must outlive whatever one record holds
             await self._write_one_by_one(batch)
-        del self._rows[: len(batch)]
-        for row in batch:
-            self._bytes -= _size(row)
-            self._forget(row)
-        async with self._written:
-            self._written_count += len(batch)
-            self._written.notify_all()
+        else:
+            await self._done(batch)
 
     async def _insert(self, rows: list[_Row]) -> None:
         async with self._database.write() as connection:
@@ -168,12 +163,20 @@ class ExchangeStore:
                 raise
             except Exception as error:  # noqa: BLE001 - see above
                 self._observer.note("exchange_unstorable", level="error", request_id=row["request_id"], why=type(error).__name__)
+            await self._done([row])
 
-    def _forget(self, row: _Row) -> None:
-        session = self._pending[_session(row)]
-        session.remove(row)
-        if not session:
-            del self._pending[_session(row)]
+    async def _done(self, rows: list[_Row]) -> None:
+        """The first rows that waited are settled."""
+        del self._rows[: len(rows)]
+        for row in rows:
+            self._bytes -= _size(row)
+            session = self._pending[_session(row)]
+            session.pop(0)
+            if not session:
+                del self._pending[_session(row)]
+        async with self._written:
+            self._written_count += len(rows)
+            self._written.notify_all()
 
 
 def _session(row: _Row) -> _Session:

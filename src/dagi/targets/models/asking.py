@@ -47,6 +47,7 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
             error = refusal
         else:
             return
+        error.detail = self.failures.without_echo(error, request.body)
         if not begun:
             raise error
         yield Failure(error)

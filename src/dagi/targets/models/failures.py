@@ -23,6 +23,8 @@ _KEY_LIKE = re.compile(r"\b(sk|pk|key|gsk|xai|hf|Bearer)[-_ ][\w*.-]{6,}", re.IG
 # A server that complains of a request may echo parts of it, as JSON or in quotation marks. Members' words do not belong into a log.
 _ECHO = re.compile(r"[\[{](?!key\]).*|(['\"`])(?:(?!\1).){41,}\1?", re.DOTALL)
 _MAX_QUOTE = 200
+# So many characters in common are no chance.
+_RUN = 10
 _REDIRECTS = range(300, 400)
 _CLIENT_ERRORS = range(400, 500)
 _MAX_PATIENCE_S = 3600.0
@@ -85,6 +87,13 @@ class Failures(msgspec.Struct, frozen=True, kw_only=True):
             sentence = f"{self.provider} answered with a redirect (HTTP {status})."
             detail = f"{sentence} Correct its base_url."
         return ProviderError(sentence, provider=self.provider, detail=detail, upstream_status=status)
+
+    def without_echo(self, error: ProviderError, body: bytes) -> str:
+        """The error's detail, or its plain sentence where the detail repeats what was asked: members' words do not belong into a log."""
+        told = _told(body)
+        detail = _plain(error.detail)
+        runs = (detail[at : at + _RUN] for at in range(max(1, len(detail) - _RUN + 1)))
+        return error.message if any(run in told for run in runs) else error.detail
 
     def sanitised(self, text: str) -> str:
         """At most 200 printable characters of a text from outside, on one line, without what looks like a key or like the request."""
@@ -154,3 +163,23 @@ def _fault(data: bytes) -> WireError | None:
     except WireError:
         return None
     return error
+
+
+class _Turn(msgspec.Struct):
+    content: str = ""
+
+
+class _Asked(msgspec.Struct):
+    messages: list[_Turn] = []
+
+
+def _told(body: bytes) -> str:
+    """Everything a request told the model, plain."""
+    try:
+        return _plain(" ".join(turn.content for turn in msgspec.json.decode(body, type=_Asked).messages))
+    except msgspec.MsgspecError:
+        return _plain(body.decode("utf-8", "replace"))
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())

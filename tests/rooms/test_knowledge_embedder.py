@@ -2,7 +2,6 @@
 
 import asyncio
 import stat
-import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -153,17 +152,14 @@ async def test_nothing_but_unavailable_is_ever_raised(tmp_path: Path, dao_id: st
         assert await client.nearest("dao", "still here", 1)
 
 
-async def test_a_dead_embedder_costs_no_time(tmp_path: Path) -> None:
+async def test_a_dead_embedder_is_not_waited_for(tmp_path: Path) -> None:
     async with connected(tmp_path / "nobody.sock") as client:
         await client.connect()
-        taken: list[float] = []
-        for _ in range(200):
-            began = time.perf_counter()
+        for _ in range(20):
+            # One step of the coroutine: had it to wait for anything, it would give that back instead of failing.
             with pytest.raises(EmbedderUnavailable):
-                await client.nearest("dao", "q", 1)
-            taken.append(time.perf_counter() - began)
+                client.nearest("dao", "q", 1).send(None)
             await asyncio.sleep(0)
-        assert sorted(taken)[100] < 0.001
 
 
 async def test_searches_that_wait_fail_when_the_embedder_dies_and_it_is_found_again(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from secrets import token_hex
+from types import TracebackType
 
 import msgspec
 
@@ -15,7 +16,7 @@ from dagi.ports.dialogs import Dialogs, Exchange
 from dagi.ports.grounding import Grounding
 from dagi.ports.members import Members
 from dagi.ports.observer import Observer
-from dagi.ports.target import Event, TargetInfo, Targets
+from dagi.ports.target import Chain, Event, TargetInfo, Targets
 from dagi.rules.rule import EVERYTHING, NOTHING, Rule, Wanted
 from dagi.rules.ruleset import RuleSet, Verdict
 
@@ -58,20 +59,35 @@ class Router:
         Raises:
             DagiError: the request was refused, or no target answered; nothing of an answer has been yielded then.
         """
-        policy, message = self.policy, exchange.message
-        with _Observed(exchange, self.ports), self.ports.dialogs.recording(exchange), _Settled(exchange, self.ports.clock):
-            exchange.grant = grant = self.grant(message)
-            _admit(grant, message)
-            rule = policy.rules.choose(message, grant)
-            exchange.rule = rule.name
-            grant.require(rule.requires or needed(message))
-            chain = policy.targets.chain(rule.chain(message, policy.targets.selectable()))
-            exchange.timings_ms["access"] = self._ms(exchange)
-            message = await self._grounded(self._limited(message, rule), grant, rule.wanted or wanted)
-            async with aclosing(chain.open(message, grant)) as answer:
+        with _Account(exchange, self.ports):
+            asked = await self._admitted(exchange, wanted)
+            async with aclosing(asked.chain.open(asked.message, asked.grant)) as answer:
                 async for event in answer:
                     exchange.hear(event)
                     yield event
+
+    async def answer(self, exchange: Exchange, wanted: Wanted = EVERYTHING) -> None:
+        """The same for a caller who sees nothing before the end: the answer is in the exchange afterwards.
+
+        Raises:
+            DagiError: the request was refused, or no target answered.
+        """
+        with _Account(exchange, self.ports):
+            asked = await self._admitted(exchange, wanted)
+            for event in await asked.chain.whole(asked.message, asked.grant, exchange.hear):
+                exchange.hear(event)
+
+    async def _admitted(self, exchange: Exchange, wanted: Wanted) -> "_Asked":
+        policy, message = self.policy, exchange.message
+        exchange.grant = grant = self.grant(message)
+        _admit(grant, message)
+        rule = policy.rules.choose(message, grant)
+        exchange.rule = rule.name
+        grant.require(rule.requires or needed(message))
+        chain = policy.targets.chain(rule.chain(message, policy.targets.selectable()))
+        exchange.timings_ms["access"] = self._ms(exchange)
+        message = await self._grounded(self._limited(message, rule), grant, rule.wanted or wanted)
+        return _Asked(chain, message, grant)
 
     def grant(self, message: Message) -> Grant:
         """What the sender may do, decided anew."""
@@ -97,8 +113,10 @@ class Router:
         return explanation
 
     async def _grounded(self, message: Message, grant: Grant, wanted: Wanted) -> Message:
+        if not wanted.anything:
+            return message
         deadline = message.limits.deadline
-        if deadline is None or not wanted.anything:
+        if deadline is None:
             return await self.ports.grounding.add(message, grant, wanted)
         try:
             return await asyncio.wait_for(self.ports.grounding.add(message, grant, wanted), deadline - self.ports.clock.monotonic())
@@ -141,35 +159,47 @@ def _admit(grant: Grant, message: Message) -> None:
         grant.require(needed(message))
 
 
-class _Settled:
-    """Writes into the exchange how it ended, and how long it took."""
+class _Asked(msgspec.Struct, frozen=True):
+    """Who is asked what, on whose behalf."""
 
-    def __init__(self, exchange: Exchange, clock: Clock) -> None:
+    chain: Chain
+    message: Message
+    grant: Grant
+
+
+class _Account:
+    """Writes into the exchange how it ended and how long it took, has it recorded, and tells the observer, whatever happened."""
+
+    def __init__(self, exchange: Exchange, ports: Ports) -> None:
         self._exchange = exchange
-        self._clock = clock
+        self._ports = ports
+        self._recording = ports.dialogs.recording(exchange)
 
     def __enter__(self) -> None:
-        return None
+        try:
+            self._recording.__enter__()
+        except DagiError as error:
+            self._close(error)
+            raise
 
-    def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._settle(error)
+        try:
+            self._recording.__exit__(kind, error, trace)
+        finally:
+            self._ports.observer.finished(self._exchange)
+
+    def _close(self, error: DagiError) -> None:
+        self._settle(error)
+        self._ports.observer.finished(self._exchange)
+
+    def _settle(self, error: BaseException | None) -> None:
         exchange = self._exchange
-        exchange.timings_ms["total"] = (self._clock.monotonic() - exchange.started) * 1000
+        exchange.timings_ms["total"] = (self._ports.clock.monotonic() - exchange.started) * 1000
         if isinstance(error, DagiError):
             exchange.failed(error)
         elif isinstance(error, Exception):
             exchange.failed(Internal("An internal error occurred."))
-
-
-class _Observed(_Settled):
-    """The same, and tells the observer; the outermost, so that it also hears of what could not even be recorded."""
-
-    def __init__(self, exchange: Exchange, ports: Ports) -> None:
-        super().__init__(exchange, ports.clock)
-        self._observer = ports.observer
-
-    def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
-        super().__exit__(_type, error, _trace)
-        self._observer.finished(self._exchange)
 
 
 def _in_ms(seconds: float | None) -> float | None:

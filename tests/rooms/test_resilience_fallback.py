@@ -161,6 +161,7 @@ def test_the_keys_of_resilience_are_known_by_name() -> None:
         "max_concurrent",
         "max_queue",
         "queue_timeout_ms",
+        "role_weights",
         "retry",
         "breaker",
     }

@@ -16,7 +16,7 @@ from dagi.errors import ConfigError, UnknownModel
 from dagi.ports.clock import Clock
 from dagi.ports.observer import Observer
 from dagi.ports.provider import Finding, Provider, ProviderTools
-from dagi.ports.target import Target, TargetInfo
+from dagi.ports.target import Chain, Target, TargetInfo
 from dagi.rules.compile import Known, compile_rules
 from dagi.rules.ruleset import RuleSet
 from dagi.targets.resilience.fallback import Fallback
@@ -200,9 +200,9 @@ class TargetTable:
         self._by_name = {one.configured.name: one.target for one in self.built}
         self._selectable = frozenset(one.configured.name for one in self.built if one.configured.selectable)
         self._clock = clock
-        self._chains: dict[tuple[str, ...], Target] = {}
+        self._chains: dict[tuple[str, ...], Chain] = {}
 
-    def chain(self, names: tuple[str, ...]) -> Target:
+    def chain(self, names: tuple[str, ...]) -> Chain:
         """See the port Targets."""
         known = self._chains.get(names)
         if known is None:

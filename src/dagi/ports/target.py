@@ -1,7 +1,9 @@
 """Target: whatever can answer. A model, the devtools, the crews, and every wrapper around one of them."""
 
-from collections.abc import AsyncGenerator, Mapping
-from typing import Protocol
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from functools import partial
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -90,6 +92,48 @@ class Target(Protocol):
         ...
 
 
+# Told what happens beside the answer itself: waits and attempts.
+Note = Callable[[Waited | Tried], None]
+
+
+@runtime_checkable
+class Whole(Protocol):
+    """What a target may offer as well: the answer in one piece, for callers who see nothing before its end. Much cheaper."""
+
+    async def whole(self, message: Message, grant: Grant, note: Note) -> list[Event]:
+        """The same answer as `open` gives: content, then `End`.
+
+        Args:
+            note: told of every `Waited` and `Tried` at once, also where no answer comes of it.
+
+        Raises:
+            DagiError: there is no complete answer, however much of it had come; another target may still answer.
+        """
+        ...
+
+
+def whole_of(target: Target) -> Callable[[Message, Grant, Note], Awaitable[list[Event]]]:
+    """How to get a target's answer in one piece."""
+    return target.whole if isinstance(target, Whole) else partial(collected, target)
+
+
+async def collected(target: Target, message: Message, grant: Grant, note: Note) -> list[Event]:
+    """An answer in one piece from a target that only streams; see `Whole.whole`. A stream that just stops has no `End`."""
+    events: list[Event] = []
+    async with aclosing(target.open(message, grant)) as answer:
+        async for event in answer:
+            match event:
+                case Waited() | Tried():
+                    note(event)
+                case Failure(error):
+                    raise error
+                case _:
+                    events.append(event)
+                    if isinstance(event, End):
+                        break
+    return events
+
+
 class TargetInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A configured target, as operators see it. Times are milliseconds; None is without a limit.
 
@@ -108,10 +152,14 @@ class TargetInfo(msgspec.Struct, frozen=True, kw_only=True):
     queue_timeout_ms: float | None = None
 
 
+class Chain(Target, Whole, Protocol):
+    """What the router asks: a target that answers in either way."""
+
+
 class Targets(Protocol):
     """The configured targets by name."""
 
-    def chain(self, names: tuple[str, ...]) -> Target:
+    def chain(self, names: tuple[str, ...]) -> Chain:
         """One target that asks the named ones in order until one answers.
 
         Raises:

@@ -48,15 +48,11 @@ class RouteFace:
         if body.stream:
             return await self._streamed(exchange)
         try:
-            async with aclosing(self._router.open(exchange)) as answer:
-                async for _ in answer:
-                    pass
+            await self._router.answer(exchange)
         except DagiError:
             await self._settle_refused()
             raise
         await self._settle()
-        if exchange.error is not None:
-            raise exchange.error
         return Answer(body=encode(reply_body(exchange)))
 
     async def explain(self, request: Request) -> Answer:

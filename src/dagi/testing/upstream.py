@@ -161,7 +161,8 @@ class Upstream:
         elif answer.status != HTTPStatus.OK:
             out.send(answer.status, headers, script.error_body(protocol, answer))
         elif answer.whole or heard.body.get("stream", protocol == "ollama") is False:
-            out.send(200, headers, script.whole_body(protocol, model, text, answer.finish_reason, counts))
+            if await self._thought_through(out, answer, len(pieces), protocol):
+                out.send(200, headers, script.whole_body(protocol, model, text, answer.finish_reason, counts))
         else:
             kind = "text/event-stream" if protocol == "openai" else "application/x-ndjson"
             out.begin(200, _headers(kind, answer))
@@ -181,6 +182,21 @@ class Upstream:
             out.reset()
             return True
         return False
+
+    async def _thought_through(self, out: Incoming, answer: Answer, tokens: int, protocol: Protocol) -> bool:
+        """The script of a stream for an answer in one piece, of which nothing is sent before the last token; False when it ends early."""
+        for count in range(1, tokens + 1):
+            if count == answer.error_after:
+                out.send(500, {"Content-Type": "application/json"}, script.error_body(protocol, answer))
+                return False
+            if count == answer.hang_after:
+                await self._released.wait()
+            if count == answer.reset_after:
+                out.reset()
+                return False
+            if answer.gap_s:
+                await asyncio.sleep(answer.gap_s)
+        return True
 
     async def _stream(self, out: Incoming, answer: Answer, frames: list[bytes], error: bytes, end: bytes) -> None:
         for count, frame in enumerate(frames, start=1):

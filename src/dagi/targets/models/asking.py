@@ -20,14 +20,14 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         decoder: a new decoder for a streamed answer.
-        whole: decodes an answer that came as one JSON body.
+        decode_whole: decodes an answer that came as one JSON body.
         advice: what to do about an HTTP status and the short message that came with it, where there is something.
     """
 
     http: HttpClient
     failures: Failures
     decoder: Callable[[], Decoder]
-    whole: Callable[[bytes], list[Event]]
+    decode_whole: Callable[[bytes], list[Event]]
     advice: Callable[[int, str], str]
 
     async def ask(self, request: HttpRequest) -> AsyncGenerator[Event]:
@@ -52,12 +52,32 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
             raise error
         yield Failure(error)
 
+    async def ask_whole(self, request: HttpRequest) -> list[Event]:
+        """The events of an answer that was asked for in one piece; see `dagi.ports.target.Whole.whole`."""
+        begun = False
+        try:
+            async with self.http.open(request) as response:
+                if response.status != HTTPStatus.OK:
+                    raise await self._refusal(response)
+                begun = True
+                if _media_type(response) == "application/json":
+                    return self.decode_whole(await response.read(ANSWER_LIMIT))
+                # A server that streams whatever it was asked for.
+                return [event async for event in self._answer(response)]
+        except WireError as mistake:
+            error = self.failures.unusable(mistake)
+        except HttpFailure as failure:
+            error = self.failures.broken(failure) if begun else self.failures.unreachable(failure)
+        except ProviderError as refusal:
+            error = refusal
+        error.detail = self.failures.without_echo(error, request.body)
+        raise error
+
     async def _answer(self, response: HttpResponse) -> AsyncGenerator[Event]:
         if response.status != HTTPStatus.OK:
             raise await self._refusal(response)
-        kind = (response.header("content-type") or "").partition(";")[0].strip().lower()
-        if kind == "application/json":
-            for event in self.whole(await response.read(ANSWER_LIMIT)):
+        if _media_type(response) == "application/json":
+            for event in self.decode_whole(await response.read(ANSWER_LIMIT)):
                 yield event
             return
         decoder = self.decoder()
@@ -81,3 +101,7 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
             # The status alone says enough.
             data = b""
         return self.failures.refused(response.status, response.header("retry-after"), data, self.advice)
+
+
+def _media_type(response: HttpResponse) -> str:
+    return (response.header("content-type") or "").partition(";")[0].strip().lower()

@@ -8,7 +8,7 @@ from typing import Generic, Literal, TypeVar
 from dagi.message import Grant, Message
 from dagi.ports.http import HttpRequest
 from dagi.ports.provider import Finding, ProviderTools
-from dagi.ports.target import Event
+from dagi.ports.target import Event, Note
 from dagi.targets.models.asking import Asking
 from dagi.targets.models.chat_check import check
 from dagi.targets.models.compose import compose
@@ -54,7 +54,7 @@ class ChatTarget:
     def __init__(self, name: str, settings: ChatSettings, tools: ProviderTools) -> None:
         self._settings = settings
         self._url = f"{settings.base_url}/chat/completions"
-        self._headers = headers(tools.api_key, accept="text/event-stream")
+        self._headers = headers(tools.api_key, accept="text/event-stream, application/json")
         self._defaults: dict[str, object] = {
             settings.max_tokens_name: settings.max_tokens,
             "temperature": settings.temperature,
@@ -66,18 +66,31 @@ class ChatTarget:
             http=tools.http,
             failures=Failures(provider=name, api_key=tools.api_key, now=tools.clock.now),
             decoder=partial(ChatDecoder, name, settings.model),
-            whole=partial(decode_answer, provider=name, model=settings.model),
+            decode_whole=partial(decode_answer, provider=name, model=settings.model),
             advice=partial(_advice, settings.model),
         )
 
     def open(self, message: Message, grant: Grant) -> AsyncGenerator[Event]:
         """See `dagi.ports.target.Target.open`."""
         del grant
+        return self._asking.ask(self._request(message, stream=True))
+
+    async def whole(self, message: Message, grant: Grant, note: Note) -> list[Event]:
+        """See `dagi.ports.target.Whole.whole`."""
+        del grant, note
+        return await self._asking.ask_whole(self._request(message, stream=False))
+
+    def _request(self, message: Message, *, stream: bool) -> HttpRequest:
         settings = self._settings
         body = encode_request(
-            settings.model, compose(message), defaults=self._defaults, options=message.options, ask_usage=settings.stream_usage
+            settings.model,
+            compose(message),
+            defaults=self._defaults,
+            options=message.options,
+            stream=stream,
+            ask_usage=settings.stream_usage,
         )
-        return self._asking.ask(HttpRequest(method="POST", url=self._url, headers=self._headers, body=body))
+        return HttpRequest(method="POST", url=self._url, headers=self._headers, body=body)
 
 
 def headers(api_key: str | None, accept: str = "application/json") -> Mapping[str, str]:

@@ -10,7 +10,7 @@ from pydantic import Field
 from dagi.message import Grant, Message
 from dagi.ports.http import HttpFailure, HttpRequest
 from dagi.ports.provider import Finding, ProviderTools
-from dagi.ports.target import Event
+from dagi.ports.target import Event, Note
 from dagi.targets.models.asking import Asking
 from dagi.targets.models.compose import compose
 from dagi.targets.models.failures import Failures
@@ -83,7 +83,7 @@ class OllamaTarget:
             http=tools.http,
             failures=Failures(provider=name, api_key=tools.api_key, now=tools.clock.now),
             decoder=partial(OllamaDecoder, name, settings.model),
-            whole=self._whole,
+            decode_whole=self._decode_whole,
             advice=self._advice,
         )
         self._name = name
@@ -91,16 +91,25 @@ class OllamaTarget:
     def open(self, message: Message, grant: Grant) -> AsyncGenerator[Event]:
         """See `dagi.ports.target.Target.open`."""
         del grant
+        return self._asking.ask(self._request(message, stream=True))
+
+    async def whole(self, message: Message, grant: Grant, note: Note) -> list[Event]:
+        """See `dagi.ports.target.Whole.whole`."""
+        del grant, note
+        return await self._asking.ask_whole(self._request(message, stream=False))
+
+    def _request(self, message: Message, *, stream: bool) -> HttpRequest:
         settings = self._settings
         body = encode_request(
             settings.model,
             compose(message),
             parameters=_parameters(settings, message),
             extra={"think": settings.think, "keep_alive": settings.keep_alive},
+            stream=stream,
         )
-        return self._asking.ask(HttpRequest(method="POST", url=self._url, headers=self._headers, body=body))
+        return HttpRequest(method="POST", url=self._url, headers=self._headers, body=body)
 
-    def _whole(self, data: bytes) -> list[Event]:
+    def _decode_whole(self, data: bytes) -> list[Event]:
         decoder = OllamaDecoder(self._name, self._settings.model, line_limit=len(data))
         events = [*decoder.feed(data), *decoder.finish()]
         if decoder.failed is not None:

@@ -11,7 +11,7 @@ from dagi.errors import DagiError, ProviderError, ProviderUnavailable, TargetFai
 from dagi.message import Grant, Message
 from dagi.ports.clock import Clock
 from dagi.ports.observer import Observer
-from dagi.ports.target import CONTENT, End, Event, Failure, Target
+from dagi.ports.target import CONTENT, End, Event, Failure, Note, Target, whole_of
 
 BreakerState = Literal["closed", "open", "half_open"]
 
@@ -34,6 +34,7 @@ class Breaker:
     def __init__(self, name: str, inner: Target, fuse: Fuse, clock: Clock, observer: Observer) -> None:
         self._name = name
         self._inner = inner
+        self._whole = whole_of(inner)
         self._fuse = fuse
         self._clock = clock
         self._observer = observer
@@ -75,15 +76,32 @@ class Breaker:
                             pass
                     yield event
         except TargetFailure as error:
-            if trial and isinstance(error, ProviderError) and not error.unhealthy:
-                # A refusal of this one request is an answer too.
-                self._worked(era)
-            else:
-                self._failed(error, era)
+            self._refused(error, era, trial=trial)
             raise
         finally:
             if trial and era == self._era:
                 self._trying = False
+
+    async def whole(self, message: Message, grant: Grant, note: Note) -> list[Event]:
+        """See `dagi.ports.target.Whole.whole`. Raises ProviderUnavailable like `open`."""
+        trial, era = self._admit(), self._era
+        try:
+            events = await self._whole(message, grant, note)
+            self._worked(era)
+        except TargetFailure as error:
+            self._refused(error, era, trial=trial)
+            raise
+        finally:
+            if trial and era == self._era:
+                self._trying = False
+        return events
+
+    def _refused(self, error: TargetFailure, era: int, *, trial: bool) -> None:
+        if trial and isinstance(error, ProviderError) and not error.unhealthy:
+            # A refusal of this one request is an answer too.
+            self._worked(era)
+        else:
+            self._failed(error, era)
 
     def _admit(self) -> bool:
         """Whether this request is the trial.

@@ -3,10 +3,19 @@
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from dagi.errors import ContextTooLong, NotConfigured, ProviderError, ProviderTimeout, ProviderUnavailable, QueueFull, TargetFailure
+from dagi.errors import (
+    ContextTooLong,
+    DagiError,
+    NotConfigured,
+    ProviderError,
+    ProviderTimeout,
+    ProviderUnavailable,
+    QueueFull,
+    TargetFailure,
+)
 from dagi.message import Grant, Message
 from dagi.ports.clock import Clock
-from dagi.ports.target import CONTENT, Event, Failure, Target
+from dagi.ports.target import CONTENT, Event, Failure, Note, Target, whole_of
 from dagi.targets.resilience.holding import opened
 
 # Which failure tells most, where all have failed: what a provider said before what was said in its place.
@@ -24,6 +33,7 @@ class Fallback:
         if not targets:
             raise ValueError("a fallback needs a target")
         self._targets = tuple(targets)
+        self._whole = tuple((name, whole_of(target)) for name, target in targets)
         self._clock = clock
 
     async def open(self, message: Message, grant: Grant) -> AsyncGenerator[Event]:
@@ -36,9 +46,7 @@ class Fallback:
         """
         failures: list[TargetFailure] = []
         for name, target in self._targets:
-            if message.limits.deadline is not None and self._clock.monotonic() >= message.limits.deadline:
-                if not failures:
-                    raise ProviderTimeout(f"{name} was not asked, for the request's deadline has passed.", provider=name)
+            if self._too_late(name, message, failures):
                 break
             begun = False
             try:
@@ -55,8 +63,32 @@ class Fallback:
                 yield Failure(failure)
                 return
             failures.append(failure)
-        failure = _telling(failures)
-        raise _too_long(failure, message) if failure.facts.get("context_too_long") is True else failure
+        raise _final(failures, message)
+
+    async def whole(self, message: Message, grant: Grant, note: Note) -> list[Event]:
+        """See `dagi.ports.target.Whole.whole`. Raises the errors of `open`."""
+        failures: list[TargetFailure] = []
+        for name, whole in self._whole:
+            if self._too_late(name, message, failures):
+                break
+            try:
+                return await whole(message, grant, note)
+            except TargetFailure as error:
+                failures.append(error)
+        raise _final(failures, message)
+
+    def _too_late(self, name: str, message: Message, failures: list[TargetFailure]) -> bool:
+        deadline = message.limits.deadline
+        if deadline is None or self._clock.monotonic() < deadline:
+            return False
+        if not failures:
+            raise ProviderTimeout(f"{name} was not asked, for the request's deadline has passed.", provider=name)
+        return True
+
+
+def _final(failures: list[TargetFailure], message: Message) -> DagiError:
+    failure = _telling(failures)
+    return _too_long(failure, message) if failure.facts.get("context_too_long") is True else failure
 
 
 def _telling(failures: list[TargetFailure]) -> TargetFailure:

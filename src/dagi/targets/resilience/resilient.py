@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from dagi.message import Grant, Message
 from dagi.ports.clock import Clock
 from dagi.ports.observer import Observer
-from dagi.ports.target import Event, Target
+from dagi.ports.target import Event, Note, Target
 from dagi.targets.resilience.breaker import Breaker, BreakerState, Fuse
 from dagi.targets.resilience.queue import Places, Queue
 from dagi.targets.resilience.retry import Retry, Tries
@@ -25,6 +25,15 @@ class ResilientTarget:
     def open(self, message: Message, grant: Grant) -> AsyncGenerator[Event]:
         """See `dagi.ports.target.Target.open`."""
         return self._retry.open(message, grant)
+
+    async def whole(self, message: Message, grant: Grant, note: Note) -> list[Event]:
+        """See `dagi.ports.target.Whole.whole`."""
+        return await self._retry.whole(message, grant, note)
+
+    @property
+    def overloaded(self) -> bool:
+        """Whether so much waits that nobody waits for long any more."""
+        return self._queue.overloaded
 
     @property
     def breaker_state(self) -> BreakerState:
@@ -46,7 +55,9 @@ def resilient(name: str, target: Target, settings: ResilienceSettings, clock: Cl
     """Put everything around a target that its configuration asks for."""
     total_s = settings.timeout_ms / 1000
     patience = Patience(total_s=total_s, first_s=_seconds(settings.first_token_timeout_ms), idle_s=_seconds(settings.idle_timeout_ms))
-    places = Places(active=settings.max_concurrent, waiting=settings.max_queue, wait_s=settings.queue_timeout_ms / 1000)
+    places = Places(
+        active=settings.max_concurrent, waiting=settings.max_queue, wait_s=settings.queue_timeout_ms / 1000, weights=settings.role_weights
+    )
     fuse = Fuse(failures=settings.breaker.failures, open_s=settings.breaker.open_s)
     tries = Tries(attempts=settings.retry.attempts, delay_s=settings.retry.delay_s, total_s=total_s)
     queue = Queue(name, Timeout(name, target, patience, clock), places, clock)

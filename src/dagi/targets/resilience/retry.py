@@ -9,7 +9,7 @@ import msgspec
 from dagi.errors import DagiError, ProviderError, TargetFailure
 from dagi.message import Attempt, Grant, Limits, Message
 from dagi.ports.clock import Clock
-from dagi.ports.target import CONTENT, End, Event, Failure, Target, Tried, Waited
+from dagi.ports.target import CONTENT, End, Event, Failure, Note, Target, Tried, Waited, whole_of
 from dagi.targets.resilience.holding import opened
 
 
@@ -35,6 +35,7 @@ class Retry:
     def __init__(self, name: str, inner: Target, tries: Tries, clock: Clock, chance: Callable[[], float] = random.random) -> None:
         self._name = name
         self._inner = inner
+        self._whole = whole_of(inner)
         self._tries = tries
         self._clock = clock
         self._chance = chance
@@ -58,6 +59,32 @@ class Retry:
             delay = self._delay(run.error, number, limits, None if total is None else total - spent_s)
             if delay is None:
                 raise run.error
+            await self._clock.sleep(delay)
+            spent_s += delay
+
+    async def whole(self, message: Message, grant: Grant, note: Note) -> list[Event]:
+        """See `dagi.ports.target.Whole.whole`."""
+        total = message.limits.timeout_s if message.limits.timeout_s is not None else self._tries.total_s
+        spent_s = 0.0
+        number = 0
+        while True:
+            number += 1
+            run = _Run(self._name, self._clock)
+            left = None if total is None else total - spent_s
+            try:
+                # The first attempt has the whole time anyway, whoever counts it.
+                events = await self._whole(message if number == 1 else self._within(message, left), grant, run.noting(note))
+                if not events or not isinstance(events[-1], End):
+                    raise ProviderError(f"{self._name} stopped without ending its answer.", provider=self._name)
+            except DagiError as error:
+                note(run.tried(error))
+                spent_s += run.asked_ms / 1000
+                delay = self._delay(error, number, message.limits, None if total is None else total - spent_s)
+                if delay is None:
+                    raise
+            else:
+                note(run.tried(None))
+                return events
             await self._clock.sleep(delay)
             spent_s += delay
 
@@ -108,11 +135,11 @@ class _Run:
                 async for event in events:
                     match event:
                         case End():
-                            yield self._tried(None)
+                            yield self.tried(None)
                             yield event
                             return
                         case Failure(failure):
-                            yield self._tried(failure)
+                            yield self.tried(failure)
                             yield event
                             return
                         case Waited(ms):
@@ -125,14 +152,25 @@ class _Run:
             error = ProviderError(f"{self._name} stopped without ending its answer.", provider=self._name)
         except DagiError as failure:
             error = failure
-        yield self._tried(error)
+        yield self.tried(error)
         if self._begun:
             # It should have been a Failure event; nothing may be tried again now.
             yield Failure(error)
         else:
             self.error = error
 
-    def _tried(self, error: DagiError | None) -> Tried:
+    def noting(self, note: Note) -> Note:
+        """Passes on what is noted, and leaves out of the attempt's time what was spent waiting."""
+
+        def heard(event: Waited | Tried) -> None:
+            if isinstance(event, Waited):
+                self._waited_ms += event.ms
+            note(event)
+
+        return heard
+
+    def tried(self, error: DagiError | None) -> Tried:
+        """The account of the attempt, now that it is over."""
         self.asked_ms = max(0.0, (self._clock.monotonic() - self._began) * 1000 - self._waited_ms)
         outcome = "ok" if error is None else error.code
         detail = "" if error is None else error.detail if isinstance(error, TargetFailure) else error.message

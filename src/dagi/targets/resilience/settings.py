@@ -1,7 +1,10 @@
 """Keys of a provider's configuration that are about resilience and not about the provider."""
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field
 
+Weight = Annotated[float, Field(ge=0.01, le=100)]
 _STRICT = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
@@ -30,6 +33,7 @@ class ResilienceSettings(BaseModel):
         timeout_ms: one target, all attempts, time in the queue not counted.
         first_token_timeout_ms, idle_timeout_ms: until the first piece of an answer, and between pieces.
         max_concurrent, max_queue, queue_timeout_ms: the queue in front of the provider.
+        role_weights: how many turns a waiting person with the role gets for one of a person without, in the same DAO; 1 where not named.
     """
 
     model_config = _STRICT
@@ -40,6 +44,7 @@ class ResilienceSettings(BaseModel):
     max_concurrent: int = Field(default=3, ge=1)
     max_queue: int = Field(default=100, ge=0)
     queue_timeout_ms: int = Field(default=10_000, ge=1)
+    role_weights: dict[str, Weight] = {"admin": 4.0, "contributor": 2.0, "member": 2.0}
     retry: RetrySettings = RetrySettings()
     breaker: BreakerSettings = BreakerSettings()
 

@@ -8,7 +8,7 @@ import msgspec
 from dagi.errors import ProviderTimeout
 from dagi.message import Grant, Message
 from dagi.ports.clock import Clock
-from dagi.ports.target import CONTENT, Event, Failure, Target
+from dagi.ports.target import CONTENT, Event, Failure, Note, Target, collected, whole_of
 from dagi.targets.resilience.alarm import Alarm
 
 
@@ -32,6 +32,7 @@ class Timeout:
     def __init__(self, name: str, inner: Target, patience: Patience, clock: Clock) -> None:
         self._name = name
         self._inner = inner
+        self._whole = whole_of(inner)
         self._patience = patience
         self._clock = clock
 
@@ -69,6 +70,25 @@ class Timeout:
         if not begun:
             raise error
         yield Failure(error)
+
+    async def whole(self, message: Message, grant: Grant, note: Note) -> list[Event]:
+        """See `dagi.ports.target.Whole.whole`. Raises ProviderTimeout like `open`."""
+        if self._patience.first_s is not None or self._patience.idle_s is not None:
+            # Silence can only be told from work by looking at the pieces.
+            return await collected(self, message, grant, note)
+        end, sentence = self._end(message)
+        if end == _FOR_EVER:
+            return await self._whole(message, grant, note)
+        left = end - self._clock.monotonic()
+        alarm = Alarm()
+        try:
+            if left <= 0:
+                raise TimeoutError
+            return await alarm.within(left, self._whole(message, grant, note))
+        except TimeoutError:
+            raise ProviderTimeout(sentence, provider=self._name) from None
+        finally:
+            alarm.close()
 
     def _end(self, message: Message) -> tuple[float, str]:
         """When it must be over on the monotonic clock, and what to say then."""

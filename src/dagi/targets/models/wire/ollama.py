@@ -47,18 +47,24 @@ _LINE = msgspec.json.Decoder(_Line)
 
 
 def encode_request(
-    model: str, turns: Sequence[Turn], *, parameters: Mapping[str, object], extra: Mapping[str, object] | None = None
+    model: str,
+    turns: Sequence[Turn],
+    *,
+    parameters: Mapping[str, object],
+    extra: Mapping[str, object] | None = None,
+    stream: bool = True,
 ) -> bytes:
-    """The body of `POST /api/chat` for a streamed answer.
+    """The body of `POST /api/chat`.
 
     Args:
         parameters: Ollama's `options` (`num_predict`, `temperature`, …); those that are None are left out.
         extra: further top-level keys (`think`, `keep_alive`); those that are None are left out.
+        stream: whether the answer is to come line by line, or as one object.
     """
     request: dict[str, object] = {
         "model": model,
         "messages": [_Turn(turn.role, turn.text) for turn in turns],
-        "stream": True,
+        "stream": stream,
         "options": {name: value for name, value in parameters.items() if value is not None},
         **{name: value for name, value in (extra or {}).items() if value is not None},
     }

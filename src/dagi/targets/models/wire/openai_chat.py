@@ -43,13 +43,15 @@ def encode_request(
     *,
     defaults: Mapping[str, object],
     options: msgspec.Raw | None = None,
+    stream: bool = True,
     ask_usage: bool = True,
 ) -> bytes:
-    """The body of `POST /chat/completions` for a streamed answer.
+    """The body of `POST /chat/completions`.
 
     Args:
         defaults: our own parameters; the caller's `options` go before them, whichever name it gives the token limit.
-        ask_usage: ask for the token counts (`stream_options`); a few servers refuse that.
+        stream: whether the answer is to come piece by piece.
+        ask_usage: ask a stream for its token counts (`stream_options`); a few servers refuse that.
 
     Raises:
         Invalid: the caller's options are not a JSON object.
@@ -65,9 +67,9 @@ def encode_request(
         "messages": [_Said(turn.role, turn.text) for turn in turns],
         **{name: value for name, value in defaults.items() if value is not None},
         **{name: value for name, value in wishes.items() if name not in _OURS},
-        "stream": True,
+        "stream": stream,
     }
-    if ask_usage:
+    if stream and ask_usage:
         request["stream_options"] = {"include_usage": True}
     return msgspec.json.encode(request)
 

@@ -74,6 +74,8 @@ class Stack:
 
     def log(self, service: str = "router") -> list[dict[str, object]]:
         """Every line a process has logged."""
+        if self.front is not None:
+            self.front.observer.flush()
         lines = (self.installation.data_dir / "logs" / f"{service}.log").read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines]
 

@@ -95,6 +95,7 @@ async def _opened(stack: AsyncExitStack, installation: Installation) -> _World:
     settings = installation.loaded.settings
     clock, metrics = SystemClock(), Metrics()
     observer = LoggingObserver(open_log(installation.log_plan(), "router"), metrics)
+    stack.callback(observer.flush)
     database = installation.database()
     stack.push_async_callback(database.close)
     operators = frozenset({LOCAL_USER}) if settings.environment == "development" else frozenset[str]()

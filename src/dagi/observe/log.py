@@ -1,14 +1,13 @@
-"""Structured logs: one JSON line an event in a file of its own for each process, and a form for people on the terminal.
+"""Structured logs: one JSON line an event in a file of its own for each service, and a form for people on the terminal.
 
 Vocabulary of a request's line: timestamp, level, service, event, request_id, user_id, dao_id, source, mode, rule, provider, attempts,
 details (how each failed attempt failed), reason, duration_ms, status. Message text and secrets have no place here.
 """
 
+import atexit
 import logging
-import os
 import sys
-from collections.abc import Sequence
-from logging.handlers import RotatingFileHandler
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -17,9 +16,12 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 from typing_extensions import override
 
+from dagi.observe.lines import Lines, Place, RotatingFile, StreamPlace
+
 MEGABYTE = 1024 * 1024
 # Without the values of local variables: those are requests, with their text and their keys.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+_ENCODER = msgspec.json.Encoder(enc_hook=repr)
 
 
 class LogPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,107 +34,132 @@ class LogPlan(msgspec.Struct, frozen=True, kw_only=True):
     directory: Path | None
 
 
+class ExchangeLine(msgspec.Struct, kw_only=True):
+    """The line of one exchange. It is written for every request, so it has a form of its own that is encoded in one go."""
+
+    timestamp: datetime
+    level: str
+    service: str
+    event: str = "exchange"
+    request_id: str
+    user_id: str
+    dao_id: str
+    source: str
+    mode: str
+    rule: str | None
+    provider: str | None
+    attempts: list[str]
+    details: list[str]
+    reason: str | None
+    duration_ms: float
+    status: str
+
+
+class Log:
+    """The log of one process."""
+
+    def __init__(self, service: str, level: int, lines: Lines, people: "_People | None") -> None:
+        self._service = service
+        self._level = level
+        self._lines = lines
+        self._people = people
+        self._events: FilteringBoundLogger = structlog.wrap_logger(
+            None,
+            processors=[structlog.stdlib.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True), self._write],
+            wrapper_class=structlog.make_filtering_bound_logger(level),
+        )
+
+    def info(self, event: str, **facts: object) -> None:
+        """What is as it should be."""
+        self._events.info(event, **facts)
+
+    def warning(self, event: str, **facts: object) -> None:
+        """What an operator may want to look into."""
+        self._events.warning(event, **facts)
+
+    def error(self, event: str, **facts: object) -> None:
+        """What is broken."""
+        self._events.error(event, **facts)
+
+    def takes(self, level: int) -> bool:
+        """Whether a line of that level is written at all."""
+        return level >= self._level
+
+    def exchange(self, line: ExchangeLine) -> None:
+        """The line of one exchange, whose level was asked for before."""
+        line.service = self._service
+        self._lines.add(_ENCODER.encode(line))
+        if self._people is not None:
+            self._people.show(msgspec.to_builtins(line, builtin_types=(datetime,)), line.timestamp.isoformat())
+
+    def flush(self) -> None:
+        """Write what is still gathered; the process is about to end."""
+        self._lines.flush()
+
+    def _write(self, _logger: WrappedLogger, method: str, event: EventDict) -> str:
+        event["service"] = self._service
+        self.take(event, urgent=method not in {"info", "debug"})
+        raise structlog.DropEvent
+
+    def take(self, event: EventDict, *, urgent: bool) -> None:
+        """Write an event that has its level and its time already."""
+        if self._people is not None:
+            self._people.show(dict(event), str(event["timestamp"]))
+        self._lines.add(_ENCODER.encode(_TRACEBACKS(None, "", event)), urgent=urgent)
+
+
+class _People:
+    """Shows events on a terminal, for people."""
+
+    def __init__(self, place: Place, *, colours: bool) -> None:
+        self._lines = Lines([place])
+        self._renderer = structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=structlog.dev.plain_traceback)
+
+    def show(self, event: EventDict, timestamp: str) -> None:
+        info = structlog.processors.format_exc_info(None, "", event)
+        self._lines.add(self._renderer(None, "", {**info, "timestamp": timestamp}).encode("utf-8", "replace"), urgent=True)
+
+
+class _Libraries(logging.Handler):
+    """What libraries log, among our own lines."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__()
+        self._log = log
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = record.getMessage()
+        except (TypeError, ValueError):
+            text = str(record.msg)
+        event: EventDict = {"event": text, "level": record.levelname.lower(), "logger": record.name}
+        if record.exc_info:
+            event["exc_info"] = record.exc_info
+        stamp: Processor = structlog.processors.TimeStamper(fmt="iso", utc=True)
+        self._log.take(dict(stamp(None, "", event)), urgent=True)
+
+
 # A log that cannot be written (a full disk) is no reason to flood the terminal with tracebacks.
 logging.raiseExceptions = False
 
 
-def open_log(plan: LogPlan, service: str) -> FilteringBoundLogger:
+def open_log(plan: LogPlan, service: str) -> Log:
     """The log of one process: JSON into `<directory>/<service>.log`, and on stderr in the form the operator chose."""
     level = logging.getLevelNamesMapping()[plan.level]
-    formatter = _JsonOnce()
-    handlers: list[logging.Handler] = [_terminal(plan.form, formatter)]
+    terminal = StreamPlace(sys.stderr)
+    places: list[Place] = [terminal] if plan.form == "json" else []
     if plan.directory is not None:
-        handlers.append(_file(plan, plan.directory / f"{service}.log", formatter))
+        plan.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        places.append(RotatingFile(plan.directory / f"{service}.log", plan.max_bytes, plan.max_files))
+    people = None if plan.form == "json" else _People(terminal, colours=sys.stderr.isatty())
+    log = Log(service, level, Lines(places), people)
     root = logging.getLogger()
     for old in tuple(root.handlers):
         root.removeHandler(old)
         old.close()
-    for handler in handlers:
-        root.addHandler(handler)
+    root.addHandler(_Libraries(log))
     # Libraries speak of trouble only; the stack itself as much as the operator wants.
     root.setLevel(max(level, logging.WARNING))
-    logging.getLogger("dagi").setLevel(level)
-    structlog.configure(
-        processors=_shared(service),
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
-    )
-    return structlog.get_logger("dagi")
-
-
-def _shared(service: str) -> Sequence[Processor]:
-    def add_service(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-        event["service"] = service
-        return event
-
-    return (
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        add_service,
-        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-    )
-
-
-def _terminal(form: str, formatter: logging.Formatter) -> logging.Handler:
-    handler = logging.StreamHandler(sys.stderr)
-    if form == "json":
-        handler.setFormatter(formatter)
-    else:
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
-        handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=_foreign(), processors=_finish(renderer)))
-    return handler
-
-
-def _file(plan: LogPlan, path: Path, formatter: logging.Formatter) -> logging.Handler:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handler = _Rotating(path, maxBytes=plan.max_bytes, backupCount=max(plan.max_files - 1, 0), encoding="utf-8", delay=True)
-    handler.setFormatter(formatter)
-    return handler
-
-
-class _Rotating(RotatingFileHandler):
-    """Holds its size with a single file too (the standard one goes on writing into it), and asks the file system for nothing a line."""
-
-    @override
-    def shouldRollover(self, record: logging.LogRecord) -> bool:
-        if self.stream is None:  # so it is until the first line (delay)
-            self.stream = self._open()
-        self.stream.seek(0, os.SEEK_END)
-        return self.stream.tell() + len(self.format(record).encode()) + 1 > self.maxBytes
-
-    @override
-    def doRollover(self) -> None:
-        super().doRollover()
-        if self.backupCount == 0:
-            Path(self.baseFilename).write_bytes(b"")
-
-
-class _JsonOnce(structlog.stdlib.ProcessorFormatter):
-    """Formats a line once, however many handlers want it and however often they ask."""
-
-    def __init__(self) -> None:
-        renderer = structlog.processors.JSONRenderer(serializer=_serialise)
-        super().__init__(foreign_pre_chain=_foreign(), processors=_finish(_TRACEBACKS, renderer))
-        self._last: tuple[logging.LogRecord, str] | None = None
-
-    @override
-    def format(self, record: logging.LogRecord) -> str:
-        last = self._last
-        if last is not None and last[0] is record:
-            return last[1]
-        text = super().format(record)
-        self._last = (record, text)
-        return text
-
-
-def _finish(*renderers: Processor) -> Sequence[Processor]:
-    return (structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers)
-
-
-def _foreign() -> Sequence[Processor]:
-    return (structlog.stdlib.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True))
-
-
-def _serialise(event: EventDict, **_options: object) -> str:
-    return msgspec.json.encode(event, enc_hook=repr).decode("utf-8", "replace")
+    atexit.register(log.flush)
+    return log

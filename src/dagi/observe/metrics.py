@@ -1,15 +1,68 @@
-"""Prometheus metrics, named after the conventions of that system (base units, `_total` for counters)."""
+"""Prometheus metrics, named after the conventions of that system (base units, `_total` for counters).
 
-from collections.abc import Callable
+What is counted for every request is kept in plain dictionaries and given its form when somebody asks: the library's own counters look
+their labels up under a lock each time, which costs more than all the counting.
+"""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.gc_collector import GCCollector
+from prometheus_client.metrics_core import Metric
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+from typing_extensions import override
 
 from dagi.ports.dialogs import Exchange
 
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_BOUNDS = (*(str(bound) for bound in _SECONDS), "+Inf")
 _GREATEST = 2**53
+
+_Counts = dict[tuple[str, ...], float]
+
+
+class _Durations:
+    """How many exchanges of one mode took how long."""
+
+    def __init__(self) -> None:
+        self.buckets = [0] * len(_BOUNDS)
+        self.sum = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.buckets[bisect_left(_SECONDS, seconds)] += 1
+        self.sum += seconds
+
+
+class _Exchanges(Collector):
+    """What is counted for every exchange."""
+
+    def __init__(self) -> None:
+        self.requests: _Counts = {}
+        self.attempts: _Counts = {}
+        self.tokens: _Counts = {}
+        self.durations: dict[str, _Durations] = {}
+
+    @override
+    def collect(self) -> Iterable[Metric]:
+        yield _counter("dagi_requests", "Exchanges by how they ended", ("mode", "rule", "provider", "outcome"), self.requests)
+        seconds = HistogramMetricFamily("dagi_request_duration_seconds", "From the request to the end of its answer", labels=("mode",))
+        for mode, durations in dict(self.durations).items():
+            buckets = list(zip(_BOUNDS, map(float, accumulate(durations.buckets)), strict=True))
+            seconds.add_metric((mode,), buckets, sum_value=durations.sum)
+        yield seconds
+        yield _counter("dagi_attempts", "Attempts at providers", ("provider", "outcome"), self.attempts)
+        yield _counter("dagi_tokens", "Tokens as providers counted them", ("provider", "kind"), self.tokens)
+
+
+def _counter(name: str, text: str, labels: tuple[str, ...], counts: _Counts) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, text, labels=labels)
+    for values, count in dict(counts).items():
+        family.add_metric(values, count)
+    return family
 
 
 class Metrics:
@@ -19,30 +72,24 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
-        self._requests = Counter(
-            "dagi_requests_total", "Exchanges by how they ended", ("mode", "rule", "provider", "outcome"), registry=self.registry
-        )
-        self._seconds = Histogram(
-            "dagi_request_duration_seconds",
-            "From the request to the end of its answer",
-            ("mode",),
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self._attempts = Counter("dagi_attempts_total", "Attempts at providers", ("provider", "outcome"), registry=self.registry)
-        self._tokens = Counter("dagi_tokens_total", "Tokens as providers counted them", ("provider", "kind"), registry=self.registry)
+        self._exchanges = _Exchanges()
+        self.registry.register(self._exchanges)
         self._events = Counter("dagi_events_total", "Notable events outside exchanges", ("event",), registry=self.registry)
 
     def finished(self, exchange: Exchange) -> None:
         """Count one exchange, whatever it holds. Labels come from the configuration, never from the caller, so their number is bounded."""
-        mode = exchange.message.mode
-        self._requests.labels(mode, exchange.rule, exchange.provider, exchange.outcome).inc()
-        self._seconds.labels(mode).observe(_amount(exchange.timings_ms.get("total", 0.0)) / 1000)
+        counts, mode = self._exchanges, exchange.message.mode
+        _add(counts.requests, (mode, exchange.rule, exchange.provider, exchange.outcome))
+        durations = counts.durations.get(mode)
+        if durations is None:
+            durations = counts.durations[mode] = _Durations()
+        durations.add(_amount(exchange.timings_ms["total"]) / 1000)
         for attempt in exchange.attempts:
-            self._attempts.labels(attempt.provider, attempt.outcome).inc()
-        if exchange.usage.total_tokens:
-            self._tokens.labels(exchange.provider, "prompt").inc(_amount(exchange.usage.prompt_tokens))
-            self._tokens.labels(exchange.provider, "completion").inc(_amount(exchange.usage.completion_tokens))
+            _add(counts.attempts, (attempt.provider, attempt.outcome))
+        usage = exchange.usage
+        if usage.total_tokens:
+            _add(counts.tokens, (exchange.provider, "prompt"), _amount(usage.prompt_tokens))
+            _add(counts.tokens, (exchange.provider, "completion"), _amount(usage.completion_tokens))
 
     def note(self, event: str) -> None:
         """Count an event."""
@@ -55,6 +102,10 @@ class Metrics:
     def exposition(self) -> bytes:
         """The text format, version 0.0.4."""
         return generate_latest(self.registry)
+
+
+def _add(counts: _Counts, key: tuple[str, ...], amount: float = 1.0) -> None:
+    counts[key] = counts.get(key, 0.0) + amount
 
 
 def _amount(value: float) -> float:

@@ -1,7 +1,9 @@
 """The observer of a process: one log line and the counters for each exchange."""
 
-from structlog.typing import FilteringBoundLogger
+import logging
+from datetime import UTC, datetime
 
+from dagi.observe.log import ExchangeLine, Log
 from dagi.observe.metrics import Metrics
 from dagi.ports.dialogs import Exchange
 
@@ -14,30 +16,20 @@ _QUIET = frozenset(
 class LoggingObserver:
     """Implements the port Observer."""
 
-    def __init__(self, log: FilteringBoundLogger, metrics: Metrics) -> None:
+    def __init__(self, log: Log, metrics: Metrics) -> None:
         self._log = log
         self._metrics = metrics
 
     def finished(self, exchange: Exchange) -> None:
         """See the port Observer."""
-        message, grant = exchange.message, exchange.grant
-        say = self._log.info if exchange.outcome in _QUIET else self._log.warning
-        say(
-            "exchange",
-            request_id=message.id,
-            user_id=message.sender.user_id,
-            dao_id=message.sender.dao_id,
-            source=message.sender.source,
-            mode=message.mode,
-            rule=exchange.rule or None,
-            provider=exchange.provider or None,
-            attempts=[f"{attempt.provider}:{attempt.outcome}" for attempt in exchange.attempts],
-            details=[attempt.detail for attempt in exchange.attempts if attempt.outcome != "ok"],
-            reason=grant.reason if grant is not None else None,
-            duration_ms=round(exchange.timings_ms["total"], 1),
-            status=exchange.outcome,
-        )
+        quiet = exchange.outcome in _QUIET
+        if self._log.takes(logging.INFO if quiet else logging.WARNING):
+            self._log.exchange(_line(exchange, "info" if quiet else "warning"))
         self._metrics.finished(exchange)
+
+    def flush(self) -> None:
+        """Write the lines that are still gathered."""
+        self._log.flush()
 
     def note(self, event: str, **facts: object) -> None:
         """See the port Observer. `level` among the facts is the line's level."""
@@ -45,6 +37,28 @@ class LoggingObserver:
         level = facts.pop("level", "info")
         say = self._log.error if level == "error" else self._log.warning if level == "warning" else self._log.info
         say(event, **facts)
+
+
+def _line(exchange: Exchange, level: str) -> ExchangeLine:
+    message, grant, attempts = exchange.message, exchange.grant, exchange.attempts
+    sender = message.sender
+    return ExchangeLine(
+        timestamp=datetime.now(UTC),
+        level=level,
+        service="",
+        request_id=message.id,
+        user_id=sender.user_id,
+        dao_id=sender.dao_id,
+        source=sender.source,
+        mode=message.mode,
+        rule=exchange.rule or None,
+        provider=exchange.provider or None,
+        attempts=[f"{attempt.provider}:{attempt.outcome}" for attempt in attempts],
+        details=[attempt.detail for attempt in attempts if attempt.outcome != "ok"],
+        reason=grant.reason if grant is not None else None,
+        duration_ms=round(exchange.timings_ms["total"], 1),
+        status=exchange.outcome,
+    )
 
 
 class SilentObserver:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from itertools import count
 from secrets import token_hex
 from types import TracebackType
 
@@ -44,6 +45,9 @@ class Router:
     def __init__(self, policy: Policy, ports: Ports) -> None:
         self.policy = policy
         self.ports = ports
+        # A decision's id is this process's own number before a count.
+        self._era = token_hex(4)
+        self._decisions = count(1)
 
     def exchange(self, message: Message) -> Exchange:
         """The account of a new request."""
@@ -92,7 +96,7 @@ class Router:
     def grant(self, message: Message) -> Grant:
         """What the sender may do, decided anew."""
         standing = self.ports.members.standing(message.sender.dao_id, message.sender.user_id)
-        return decide(message.sender, standing, self.ports.clock.now(), token_hex(8))
+        return decide(message.sender, standing, self.ports.clock.now(), f"{self._era}{next(self._decisions):08x}")
 
     def explain(self, message: Message, wanted: Wanted = EVERYTHING) -> "Explanation":
         """What would happen to the message, without calling a target."""

@@ -9,13 +9,35 @@ import uvicorn
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from dagi.services.asgi import AsgiFace
+from dagi.services.asgi import INBOUND, AsgiFace
 
 KEEP_ALIVE_S: Final = 75
 HEAD_BYTES: Final = 64 * 1024
 HEAD_S: Final = 10.0
 _TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _TOO_SLOW: Final = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+class Arrived:
+    """One request as its connection has it; see `dagi.services.asgi.Inbound`."""
+
+    def __init__(self, protocol: "GuardedProtocol", cycle: RequestResponseCycle) -> None:
+        self._protocol = protocol
+        self._cycle = cycle
+
+    def whole_body(self) -> bytes | None:
+        """See `Inbound`."""
+        cycle = self._cycle
+        if cycle.more_body or cycle.disconnected or cycle.flow.read_paused:
+            return None
+        body, cycle.body = bytes(cycle.body), bytearray()
+        return body
+
+    def on_departure(self, callback: Callable[[], None] | None) -> None:
+        """See `Inbound`."""
+        self._protocol.departure = callback
+        if callback is not None and self._cycle.disconnected:
+            callback()
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -28,6 +50,8 @@ class GuardedProtocol(HttpToolsProtocol):
     _head_bytes = 0
     _tail_bytes = 0
     _timer: asyncio.TimerHandle | None = None
+    # Called when the caller hangs up while it waits for an answer.
+    departure: Callable[[], None] | None = None
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:
@@ -69,11 +93,15 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._head_over()
         super().on_headers_complete()
+        # The task of the request has been made and not begun yet.
+        self.scope["extensions"] = {INBOUND: Arrived(self, self.cycle)}  # pyright: ignore[reportGeneralTypeIssues]
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_over()
         super().connection_lost(exc)
+        if self.departure is not None:
+            self.departure()
 
     def _arm(self) -> None:
         self._disarm()

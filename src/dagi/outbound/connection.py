@@ -43,7 +43,7 @@ class Connection(asyncio.Protocol):
 
     def _forget(self) -> None:
         self.status = 0
-        self.headers: dict[str, str] = {}
+        self._headers: list[tuple[bytes, bytes]] = []
         self._chunks: deque[bytes] = deque()
         self._buffered = 0
         self._framing = 0
@@ -87,6 +87,35 @@ class Connection(asyncio.Protocol):
             else:
                 self._check()
                 await self._change()
+
+    async def rest(self, limit: int) -> bytes:
+        """The whole body.
+
+        Raises:
+            HttpFailure: the connection broke before the body's end, or the body is longer than `limit` bytes.
+        """
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            while self._chunks:
+                parts.append(self._chunks.popleft())
+                size += len(parts[-1])
+            if size > limit:
+                raise HttpFailure(f"{self.origin} answered with more than {limit} bytes")
+            self._buffered = 0
+            self._resume()
+            if self.complete:
+                return parts[0] if len(parts) == 1 else b"".join(parts)
+            self._check()
+            await self._change()
+
+    def header(self, name: str) -> str | None:
+        """The first value of the header of the answer; the name in any case."""
+        wanted = name.lower().encode("latin-1", "replace")
+        for found, value in self._headers:
+            if len(found) == len(wanted) and found.lower() == wanted:
+                return value.decode("latin-1")
+        return None
 
     def abort(self) -> None:
         """Close it now, whatever is in flight."""
@@ -167,7 +196,7 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """See httptools. Trailers come this way too and are dropped."""
         if not self._has_head:
-            self.headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
+            self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """See httptools."""
@@ -194,7 +223,7 @@ class Connection(asyncio.Protocol):
         """See httptools."""
         if not self._has_head:
             # It was an interim answer (1xx): the real one follows.
-            self.headers.clear()
+            self._headers.clear()
             return
         if self.complete:
             return
@@ -226,7 +255,7 @@ class Connection(asyncio.Protocol):
     def _ended(self) -> None:
         if self.complete or self._failure is not None:
             self._fail(f"{self.origin} closed the connection")
-        elif self._has_head and "content-length" not in self.headers and "transfer-encoding" not in self.headers:
+        elif self._has_head and self.header("content-length") is None and self.header("transfer-encoding") is None:
             # The body was to end with the connection.
             self._complete()
         else:

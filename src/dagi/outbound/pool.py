@@ -5,7 +5,7 @@ import re
 import socket
 import ssl
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Self
 
@@ -24,12 +24,11 @@ class Response:
 
     def __init__(self, connection: Connection) -> None:
         self.status: int = connection.status
-        self._headers = connection.headers
         self._connection = connection
 
     def header(self, name: str) -> str | None:
         """The header's first value; the name in any case."""
-        return self._headers.get(name.lower())
+        return self._connection.header(name)
 
     def chunks(self) -> AsyncGenerator[bytes]:
         """The body's bytes as they arrive, unbuffered.
@@ -45,15 +44,7 @@ class Response:
         Raises:
             HttpFailure: the connection broke, or the body is longer than `limit` bytes.
         """
-        parts: list[bytes] = []
-        size = 0
-        async with aclosing(self.chunks()) as chunks:
-            async for chunk in chunks:
-                size += len(chunk)
-                if size > limit:
-                    raise HttpFailure(f"{self._connection.origin} answered with more than {limit} bytes")
-                parts.append(chunk)
-        return b"".join(parts)
+        return await self._connection.rest(limit)
 
 
 class Exchange(AbstractAsyncContextManager[Response]):
@@ -196,12 +187,14 @@ class Client:
             connection.abort()
             return
         loop = asyncio.get_running_loop()
-        announced = _KEEP_ALIVE.search(connection.headers.get("keep-alive", ""))
-        keep_s = min(self._idle_s, float(announced[1]) - 1.0) if announced else self._idle_s
-        connection.idle_until = loop.time() + keep_s
+        connection.idle_until = loop.time() + self._kept_s(connection.header("keep-alive"))
         waiting.append(connection)
         if self._sweep is None:
             self._sweep = loop.call_later(self._idle_s, self._sweep_idle)
+
+    def _kept_s(self, said: str | None) -> float:
+        announced = _KEEP_ALIVE.search(said) if said is not None else None
+        return min(self._idle_s, float(announced[1]) - 1.0) if announced is not None else self._idle_s
 
     def _sweep_idle(self) -> None:
         loop = asyncio.get_running_loop()

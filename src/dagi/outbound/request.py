@@ -40,29 +40,34 @@ def encoded(request: HttpRequest) -> tuple[Origin, bytes]:
     Raises:
         HttpFailure: the URL or a header cannot be sent. The sentence holds neither, for both may contain secrets.
     """
-    place = _place(request.url)
-    if not _TOKEN.fullmatch(request.method):
+    origin, head = _head(request.method, request.url, tuple(request.headers.items()))
+    if request.body or request.method in {"POST", "PUT", "PATCH"}:
+        return origin, b"%b\r\nContent-Length: %d\r\n\r\n%b" % (head, len(request.body), request.body)
+    return origin, b"%b\r\n\r\n" % head
+
+
+# A provider's requests differ in their bodies alone.
+@lru_cache(maxsize=256)
+def _head(method: str, url: str, headers: tuple[tuple[str, str], ...]) -> tuple[Origin, bytes]:
+    place = _place(url)
+    if not _TOKEN.fullmatch(method):
         raise HttpFailure("the request's method is not a token")
-    if request.method == "HEAD":
+    if method == "HEAD":
         raise HttpFailure("HEAD is not supported: its answers have no body though they announce one")
-    lines = [f"{request.method} {place.target} HTTP/1.1\r\nHost: {place.host}"]
-    for name, value in request.headers.items():
+    lines = [f"{method} {place.target} HTTP/1.1\r\nHost: {place.host}"]
+    for name, value in headers:
         if not _TOKEN.fullmatch(name):
             raise HttpFailure("a header of the request has an invalid name")
         if _UNSAFE_VALUE.search(value):
             raise HttpFailure(f"the request's header {name} holds a line break or a control character")
         if name.lower() not in _OURS:
             lines.append(f"{name}: {value}")
-    if request.body or request.method in {"POST", "PUT", "PATCH"}:
-        lines.append(f"Content-Length: {len(request.body)}")
     try:
-        head = "\r\n".join(lines).encode("latin-1")
+        return place.origin, "\r\n".join(lines).encode("latin-1")
     except UnicodeEncodeError:
         raise HttpFailure("a header of the request holds a character outside latin-1") from None
-    return place.origin, b"%b\r\n\r\n%b" % (head, request.body)
 
 
-@lru_cache(maxsize=256)
 def _place(url: str) -> Place:
     if _UNSAFE_URL.search(url):
         raise HttpFailure("the request's URL holds a space or a control character")

@@ -139,19 +139,19 @@ def _sse(value: dict[str, object]) -> bytes:
 
 def reply_body(exchange: Exchange) -> RouteReply:
     """The exchange's reply as JSON has it."""
-    reply = exchange.reply()
+    usage = exchange.usage
     return RouteReply(
-        request_id=reply.request_id,
-        mode=reply.mode,
-        rule=reply.rule,
-        provider=reply.provider,
-        model=reply.model,
-        response=reply.text,
-        data=dict(reply.data),
-        usage=UsageBody(reply.usage.prompt_tokens, reply.usage.completion_tokens, reply.usage.total_tokens),
-        timings_ms=dict(reply.timings_ms),
-        attempts=[AttemptBody(attempt.provider, attempt.outcome, round(attempt.ms, 3)) for attempt in reply.attempts],
-        cached=reply.cached,
+        request_id=exchange.message.id,
+        mode=exchange.message.mode,
+        rule=exchange.rule,
+        provider=exchange.provider,
+        model=exchange.model,
+        response=exchange.text,
+        data=exchange.data,
+        usage=UsageBody(usage.prompt_tokens, usage.completion_tokens, usage.total_tokens),
+        timings_ms={name: round(ms, 3) for name, ms in exchange.timings_ms.items()},
+        attempts=[AttemptBody(attempt.provider, attempt.outcome, round(attempt.ms, 3)) for attempt in exchange.attempts],
+        cached=False,
     )
 
 

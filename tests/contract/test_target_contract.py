@@ -5,13 +5,14 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
 from typing import cast
 
+import msgspec
 import pytest
 
 from dagi.errors import DagiError, ProviderError
 from dagi.message import Grant, Message, Sender
 from dagi.outbound import Client
 from dagi.ports.provider import ProviderTools
-from dagi.ports.target import CONTENT, Delta, End, Event, Failure, Target
+from dagi.ports.target import CONTENT, Delta, End, Event, Failure, Target, Tried, Used, Waited, whole_of
 from dagi.targets.models import ollama, openai_compatible
 from dagi.targets.models.chat_api import ChatSettings
 from dagi.targets.models.ollama import OllamaSettings
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.anyio
 
 GRANT = Grant(dao_id="dao", user_id="tg:1")
 MESSAGE = Message(id="r", sender=Sender(dao_id="dao", user_id="tg:1"), prompt="one two three", streamed=True)
+WHOLE = msgspec.structs.replace(MESSAGE, streamed=False)
 
 
 class Subject:
@@ -167,3 +169,37 @@ async def test_answers_do_not_mix(subject: Subject) -> None:
     answers = await asyncio.gather(*(events_of(subject.target) for _ in range(3)))
     texts = ["".join(event.text for event in events if isinstance(event, Delta)) for events in answers]
     assert sorted(texts) == ["one", "three", "two"]
+
+
+async def test_an_answer_in_one_piece_is_the_same_answer(subject: Subject) -> None:
+    subject.will_answer("one", "two")
+    streamed = [event for event in await events_of(subject.target) if not isinstance(event, Tried | Waited | Used)]
+    subject.will_answer("one", "two")
+    whole = [event for event in await whole_of(subject.target)(WHOLE, GRANT, lambda _: None) if not isinstance(event, Used)]
+    assert "".join(event.text for event in whole if isinstance(event, Delta)) == "".join(
+        event.text for event in streamed if isinstance(event, Delta)
+    )
+    assert whole[-1] == msgspec.structs.replace(streamed[-1], raw=None)
+
+
+@pytest.mark.parametrize("breaks", [False, True], ids=["fails", "breaks off"])
+async def test_an_answer_in_one_piece_that_is_not_complete_is_an_error(subject: Subject, breaks: bool) -> None:
+    notes: list[Event] = []
+    for _ in range(2):
+        if breaks:
+            subject.will_break_off()
+        else:
+            subject.will_fail()
+    with pytest.raises(DagiError):
+        await whole_of(subject.target)(WHOLE, GRANT, notes.append)
+    assert not [event for event in notes if not isinstance(event, Tried | Waited)]
+
+
+async def test_cancelling_an_answer_in_one_piece_stops_the_work(subject: Subject) -> None:
+    subject.will_hang(1)
+    work = asyncio.ensure_future(whole_of(subject.target)(WHOLE, GRANT, lambda _: None))
+    await subject.until_working()
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    await subject.until_stopped()

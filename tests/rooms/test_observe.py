@@ -1,7 +1,9 @@
 """Logs and metrics."""
 
+import errno
 import json
 import logging
+import multiprocessing
 from collections.abc import Generator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,11 +12,13 @@ import pytest
 
 from dagi.errors import ProviderError
 from dagi.message import Attempt, Grant, Message, Sender, Usage
+from dagi.observe.lines import Lines, RotatingFile
 from dagi.observe.log import LogPlan, open_log
 from dagi.observe.metrics import Metrics
 from dagi.observe.observer import LoggingObserver
 from dagi.ports.dialogs import Exchange
 from dagi.ports.target import Delta, End, Tried, Used, Waited
+from dagi.testing.waiting import eventually
 
 
 @pytest.fixture(autouse=True)
@@ -155,3 +159,93 @@ def test_metrics_count_exchanges_attempts_tokens_and_events() -> None:
         "dagi_waiting 3.0",
     ):
         assert line in text
+
+
+class Picky:
+    """A place that takes lines only when it is told to."""
+
+    def __init__(self) -> None:
+        self.full = False
+        self.taken: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.taken.append(data)
+
+
+def test_a_full_disk_stops_nothing_and_what_it_cost_is_told_afterwards() -> None:
+    disk, terminal = Picky(), Picky()
+    lines = Lines([disk, terminal])
+    disk.full = True
+    lines.add(b"one")
+    lines.add(b"two")
+    disk.full = False
+    lines.add(b"three")
+    assert terminal.taken == [b"one\n", b"two\n", b"three\n"]
+    assert json.loads(disk.taken[0]) == {"event": "log_lines_lost", "level": "warning", "count": 2}
+    assert disk.taken[1:] == [b"three\n"]
+
+
+@pytest.mark.anyio
+async def test_lines_of_one_moment_go_out_together_and_urgent_ones_at_once() -> None:
+    place = Picky()
+    lines = Lines([place])
+    lines.add(b"one")
+    lines.add(b"two")
+    assert place.taken == []
+    await eventually(lambda: place.taken == [b"one\ntwo\n"])
+    lines.add(b"three")
+    lines.add(b"four", urgent=True)
+    assert place.taken[1:] == [b"three\nfour\n"]
+
+
+def _write_many(path: Path, name: str, number: int) -> None:
+    file = RotatingFile(path, max_bytes=4_000, max_files=500)
+    for count in range(number):
+        file.write(json.dumps({"writer": name, "count": count, "padding": "x" * 50}).encode() + b"\n")
+
+
+def test_several_processes_write_and_rotate_one_log_and_lose_no_line(tmp_path: Path) -> None:
+    path = tmp_path / "router.log"
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=_write_many, args=(path, name, 400)) for name in "abc"]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+        assert writer.exitcode == 0
+    lines = [json.loads(line) for file in tmp_path.iterdir() for line in file.read_bytes().splitlines()]
+    assert sorted((line["writer"], line["count"]) for line in lines) == [(name, count) for name in "abc" for count in range(400)]
+    assert len(list(tmp_path.iterdir())) > 10
+
+
+def test_a_log_that_somebody_moved_away_is_begun_anew(tmp_path: Path) -> None:
+    log = open_log(plan(tmp_path), "router")
+    log.info("before")
+    (tmp_path / "router.log").rename(tmp_path / "kept")
+    log.info("after")
+    assert json.loads((tmp_path / "router.log").read_text(encoding="utf-8"))["event"] == "after"
+    assert json.loads((tmp_path / "kept").read_text(encoding="utf-8"))["event"] == "before"
+
+
+def test_one_line_longer_than_a_file_may_be_is_kept(tmp_path: Path) -> None:
+    file = RotatingFile(tmp_path / "router.log", max_bytes=100, max_files=3)
+    for data in (b"a" * 20 + b"\n", b"b" * 200 + b"\n" + b"c" * 20 + b"\n"):
+        file.write(data)
+    sizes = [(tmp_path / name).stat().st_size for name in ("router.log.2", "router.log.1", "router.log")]
+    assert sizes == [21, 201, 21]
+
+
+def test_an_error_of_ours_is_logged_with_its_trace_and_without_its_values(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for form in ("json", "console"):
+        observer = LoggingObserver(open_log(plan(tmp_path, form=form), form), Metrics())
+        try:
+            secret = "a member's words"
+            raise RuntimeError(len(secret))
+        except RuntimeError as error:
+            observer.note("internal_error", level="error", exc_info=error)
+        text = (tmp_path / f"{form}.log").read_text(encoding="utf-8")
+        assert "RuntimeError" in text
+        assert "a member's words" not in text
+    assert "RuntimeError" in capsys.readouterr().err

@@ -86,6 +86,9 @@ class FairLine(Generic[T]):
         house.due += 1.0
         flow.due += 1.0 / flow.weight
         self._gone(house)
+        if not self._size:
+            # Nobody is left who could have been passed over: the next crowd begins as equals.
+            self._clock = house.due
         return item
 
     def leave(self, dao: str, person: str, item: T) -> None:

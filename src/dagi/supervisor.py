@@ -175,6 +175,13 @@ class Supervisor:
             with suppress(asyncio.CancelledError):
                 await everything
 
+    def tell(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to the process of that name, where it runs."""
+        for child in self.children:
+            if child.plan.name == name and child.process is not None and child.ready:
+                with suppress(ProcessLookupError):
+                    child.process.send_signal(number)
+
     async def stop(self, grace_s: float) -> None:
         """Stop everything, the last started first."""
         for child in reversed(self.children):

@@ -4,13 +4,14 @@ import asyncio
 import gc
 import signal
 import socket
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import msgspec
 
 from dagi.assemble.installation import Installation, stack_version
-from dagi.assemble.providers import Built, TargetTable, build, read_providers, read_rules
+from dagi.assemble.providers import Built, Configured
+from dagi.assemble.reload import Fresh, Live, Reloader, read_fresh
 from dagi.assemble.server import Server
 from dagi.knowledge.grounding import Grounding
 from dagi.knowledge.search import Search
@@ -40,8 +41,8 @@ class Front(msgspec.Struct, frozen=True, kw_only=True):
     router: Router
     face: AsgiFace
     directory: Directory
-    built: tuple[Built, ...]
     observer: LoggingObserver
+    reloader: Reloader
 
 
 class _World(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,29 +67,38 @@ async def opened_front(installation: Installation, url: str) -> AsyncGenerator[F
         ConfigError: the configuration is wrong.
         StoreError: the database cannot be used.
     """
-    configured = read_providers(installation.loaded)
-    rules = read_rules(installation.loaded, configured).rules
+    fresh = read_fresh(installation)
     async with AsyncExitStack() as stack:
         world = await _opened(stack, installation)
-        built = tuple(
-            build(
-                one,
-                ProviderTools(http=world.http, facts=world.facts, clock=world.clock, api_key=one.api_key),
-                world.clock,
-                world.observer,
-            )
-            for one in configured
-        )
-        router = _router(installation, world, Policy(rules, TargetTable(built, world.clock)))
-        follower = asyncio.create_task(world.directory.follow(), name="directory")
-        stack.push_async_callback(_cancelled, follower)
+        live = Live(fresh, world.clock, world.observer, lambda one: _tools(world, one))
+        stack.push_async_callback(live.aclose)
+        router = _router(installation, world, live.policy)
+
+        async def apply(fresh: Fresh) -> None:
+            router.policy = live.replaced(fresh)
+
+        reloader = Reloader(installation, apply, world.clock.now, world.observer)
+        for name, work in _background(installation, world, reloader).items():
+            stack.push_async_callback(_cancelled, asyncio.create_task(work, name=name))
         yield Front(
             router=router,
-            face=_face(installation, world, router, built, url),
+            face=_face(installation, world, router, live, url),
             directory=world.directory,
-            built=built,
             observer=world.observer,
+            reloader=reloader,
         )
+
+
+def _tools(world: "_World", configured: Configured) -> ProviderTools:
+    return ProviderTools(http=world.http, facts=world.facts, clock=world.clock, api_key=configured.api_key)
+
+
+def _background(installation: Installation, world: "_World", reloader: Reloader) -> dict[str, Coroutine[None, None, None]]:
+    """What goes on beside the requests, for as long as the process lives."""
+    work: dict[str, Coroutine[None, None, None]] = {"directory": world.directory.follow(), "reload": reloader.follow()}
+    if installation.loaded.settings.server.reload_on_change:
+        work["watch"] = reloader.watch()
+    return work
 
 
 async def _opened(stack: AsyncExitStack, installation: Installation) -> _World:
@@ -135,11 +145,11 @@ def _router(installation: Installation, world: _World, policy: Policy) -> Router
     return Router(policy, ports)
 
 
-def _face(installation: Installation, world: _World, router: Router, built: tuple[Built, ...], url: str) -> AsgiFace:
+def _face(installation: Installation, world: _World, router: Router, live: Live, url: str) -> AsgiFace:
     settings = installation.loaded.settings
     keyless = settings.environment == "development"
     callers = Callers(world.directory, world.directory, world.clock, keyless=keyless, default_dao=lambda: settings.dao.default)
-    _gauges(world.metrics, world.dialogs, built)
+    _gauges(world.metrics, world.dialogs, live)
     face = RouterFace(
         router=router,
         route=RouteFace(router, callers, before_reply=settings.dialogs.durability == "before_reply"),
@@ -149,10 +159,10 @@ def _face(installation: Installation, world: _World, router: Router, built: tupl
             version=stack_version(),
             environment=settings.environment,
             services=["router"],
-            providers=len(built),
+            providers=len(live.built),
             rules=len(router.policy.rules.rules),
         ),
-        providers=lambda: [_provider_state(one) for one in built],
+        providers=lambda: [_provider_state(one) for one in live.built],
         metrics=world.metrics.exposition,
         url=url,
         version=stack_version(),
@@ -167,17 +177,17 @@ async def _cancelled(task: asyncio.Task[None]) -> None:
         await task
 
 
-def _gauges(metrics: Metrics, dialogs: ExchangeStore, built: Sequence[Built]) -> None:
+def _gauges(metrics: Metrics, dialogs: ExchangeStore, live: Live) -> None:
     metrics.gauge("dagi_exchanges_unwritten", "Exchanges that are not on disk yet", lambda: dialogs.waiting)
     metrics.gauge(
         "dagi_provider_requests_active",
         "Requests at providers now",
-        lambda: sum(one.resilient.active for one in built if one.resilient is not None),
+        lambda: sum(one.resilient.active for one in live.built if one.resilient is not None),
     )
     metrics.gauge(
         "dagi_provider_requests_waiting",
         "Requests waiting for a provider now",
-        lambda: sum(one.resilient.waiting for one in built if one.resilient is not None),
+        lambda: sum(one.resilient.waiting for one in live.built if one.resilient is not None),
     )
 
 
@@ -225,6 +235,7 @@ async def serve_front(installation: Installation, listener: socket.socket, url: 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     async with opened_front(installation, url) as front:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, front.reloader.ask)
         _tune_collector()
         await Server(front.face, _shutdown_s(installation), ready).serve(sockets=[listener])
 

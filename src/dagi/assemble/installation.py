@@ -169,10 +169,15 @@ class Installation(msgspec.Struct, frozen=True):
 
 
 class Running(msgspec.Struct):
-    """A running stack, as `running_file` tells it."""
+    """A running stack, as `running_file` tells it.
+
+    Attributes:
+        choice: what it was started with.
+    """
 
     pid: int
     url: str
+    choice: Choice = Choice()
 
 
 def write_private(path: Path, content: bytes) -> None:

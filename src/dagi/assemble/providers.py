@@ -15,7 +15,7 @@ from dagi.config import Loaded, choice, unknown_key
 from dagi.errors import ConfigError, UnknownModel
 from dagi.ports.clock import Clock
 from dagi.ports.observer import Observer
-from dagi.ports.provider import Finding, Provider, ProviderTools
+from dagi.ports.provider import Closing, Finding, Provider, ProviderTools
 from dagi.ports.target import Chain, Target, TargetInfo
 from dagi.rules.compile import Known, compile_rules
 from dagi.rules.ruleset import RuleSet
@@ -155,12 +155,17 @@ def read_rules(loaded: Loaded, providers: Sequence[Configured]) -> RulesRead:
 
 
 class Built(msgspec.Struct, frozen=True, kw_only=True):
-    """A provider ready to be asked. `tools` and the configured one are kept for checks of reachability."""
+    """A provider ready to be asked. `tools` and the configured one are kept for checks of reachability.
+
+    Attributes:
+        target: what is asked; `resilient` is the same where it is configured, `model` what stands inside of that.
+    """
 
     configured: Configured
     target: Target
     resilient: ResilientTarget | None
     tools: ProviderTools
+    model: Target | None = None
 
     def info(self) -> TargetInfo:
         """Its state and limits."""
@@ -177,6 +182,17 @@ class Built(msgspec.Struct, frozen=True, kw_only=True):
             queue_timeout_ms=limits.queue_timeout_ms,
         )
 
+    async def retire(self) -> None:
+        """Close it once nobody who was asking it is left."""
+        if self.resilient is not None:
+            await self.resilient.idle()
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close what its target holds, such as a process of its own."""
+        if isinstance(self.model, Closing):
+            await self.model.aclose()
+
     async def check(self) -> tuple[Finding, ...]:
         """What keeps it from answering, asked at the provider itself."""
         return await self.configured.provider.check(self.configured.name, self.configured.settings, self.tools)
@@ -189,7 +205,7 @@ def build(configured: Configured, tools: ProviderTools, clock: Clock, observer: 
         return Built(configured=configured, target=target, resilient=None, tools=tools)
     model = configured.provider.build(configured.name, configured.settings, tools)
     wrapped = resilient(configured.name, model, configured.resilience, clock, observer)
-    return Built(configured=configured, target=wrapped, resilient=wrapped, tools=tools)
+    return Built(configured=configured, target=wrapped, resilient=wrapped, tools=tools, model=model)
 
 
 class TargetTable:

@@ -64,13 +64,14 @@ async def _supervise(installation: Installation, choice: Choice, listener: socke
         orders.insert(0, Orders(name=EMBEDDER, choice=choice, url=url, parent=os.getpid()))
     supervisor = Supervisor([plan(order) for order in orders], observer)
     stop = _stop_signal()
+    _reload_signal(supervisor, stop)
     try:
         starting = asyncio.create_task(supervisor.start())
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             starting.result()
-            write_private(installation.running_file, msgspec.json.encode(Running(os.getpid(), url)))
+            write_private(installation.running_file, msgspec.json.encode(Running(os.getpid(), url, choice)))
             _show(installation, prepared, url, with_embedder=len(orders) > 1)
             await stopping
         starting.cancel()
@@ -102,9 +103,29 @@ def _url(listener: socket.socket) -> str:
 def _stop_signal() -> asyncio.Event:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     return stop
+
+
+def _reload_signal(supervisor: Supervisor, stop: asyncio.Event) -> None:
+    """SIGHUP reloads the configuration; only where it means that the terminal was closed, it ends the stack, as Ctrl-C does."""
+    in_terminal = _has_terminal()
+
+    def hung_up() -> None:
+        if in_terminal and not _has_terminal():
+            stop.set()
+        else:
+            supervisor.tell(FRONT, signal.SIGHUP)
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up)
+
+
+def _has_terminal() -> bool:
+    try:
+        return os.isatty(0)
+    except OSError:
+        return False
 
 
 def _show(installation: Installation, prepared: Prepared, url: str, *, with_embedder: bool) -> None:

@@ -43,11 +43,12 @@ class Stack:
 
         The demo key opens this installation and is for nobody else: an address that is not its own gets only a key that was named.
         """
-        running = _running_url(installation.running_file)
-        own = url is None or url.rstrip("/") == running
+        found = running(installation.running_file)
+        there = None if found is None else found.url
+        own = url is None or url.rstrip("/") == there
         named = key or installation.loaded.environment.get("DAGI_KEY")
         return cls(
-            url or running or f"http://127.0.0.1:{installation.loaded.settings.server.port}",
+            url or there or f"http://127.0.0.1:{installation.loaded.settings.server.port}",
             named or (_demo_key(installation.demo_key_file) if own else None),
         )
 
@@ -102,12 +103,13 @@ def _decoded(body: bytes) -> Mapping[str, object]:
         raise NotRunning("What answers there is not DAGI Stack. Check the address (--url) and the port.") from error
 
 
-def _running_url(path: Path) -> str | None:
+def running(path: Path) -> Running | None:
+    """The stack that runs, by the file in which it says so."""
     try:
-        running = msgspec.json.decode(path.read_bytes(), type=Running)
+        found = msgspec.json.decode(path.read_bytes(), type=Running)
     except (OSError, msgspec.MsgspecError):
         return None
-    return running.url if Path(f"/proc/{running.pid}").exists() else None
+    return found if Path(f"/proc/{found.pid}").exists() else None
 
 
 def _demo_key(path: Path) -> str | None:

@@ -23,9 +23,11 @@ line. Mappings merge, `llm_providers` merges by name, every other list is replac
 | `environment` | the captured environment, `.env`, secrets |
 | `validation`, `mistakes` | tree to `Settings`; how a mistake is told |
 | `safety` | what must not be in force in production |
+| `differing` | what differs between two configurations |
 | `showing` | what is in force and where it came from |
 """
 
+from dagi.config.differing import ABSENT, Change, differences
 from dagi.config.environment import Environment
 from dagi.config.loading import DEFAULT_PROFILE, Loaded, load, profiles
 from dagi.config.marks import Mark, within
@@ -35,7 +37,9 @@ from dagi.config.schema import Provider, Settings
 from dagi.config.showing import as_data, as_text, origins_data
 
 __all__ = (
+    "ABSENT",
     "DEFAULT_PROFILE",
+    "Change",
     "Environment",
     "Loaded",
     "Mark",
@@ -45,6 +49,7 @@ __all__ = (
     "as_data",
     "as_text",
     "choice",
+    "differences",
     "load",
     "origins_data",
     "profiles",

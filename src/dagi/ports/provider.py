@@ -1,6 +1,6 @@
 """Provider: a kind of model server, behind the entry-point group `dagi.providers`."""
 
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -23,6 +23,15 @@ class ProviderTools(msgspec.Struct, frozen=True, kw_only=True):
     facts: Facts
     clock: Clock
     api_key: str | None = None
+
+
+@runtime_checkable
+class Closing(Protocol):
+    """What a provider's target has as well where it holds something, such as a process of its own."""
+
+    async def aclose(self) -> None:
+        """Give it back. Called once, when nobody asks the target any more."""
+        ...
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

@@ -337,15 +337,23 @@ async def test_commands_say_where_the_stack_should_be_when_it_does_not_run(tmp_p
     assert "dagi serve" in err
 
 
+def written(path: str) -> dict[str, object]:
+    return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+
+
+def write(path: str, settings: Mapping[str, object]) -> None:
+    Path(path).write_text(yaml.safe_dump(settings), encoding="utf-8")
+
+
 async def test_a_changed_configuration_is_shown_and_put_in_force_while_the_stack_runs(tmp_path: Path) -> None:
     async with Upstream() as upstream:
         path = scripted(upstream, tmp_path, environment="development", dao={"demo": True, "default": "greenfood-dao"})
         async with served("--config", path) as stack:
             assert (await command("config", "diff", "--config", path))[:2] == (0, "Nothing would change.\n")
-            changed = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+            changed = written(path)
             changed["routing_rules"][0]["name"] = "renamed"
             changed["server"] = {"body_timeout_ms": 5000}
-            Path(path).write_text(yaml.safe_dump(changed), encoding="utf-8")
+            write(path, changed)
             status, out, _ = await command("config", "diff", "--config", path)
             assert status == 1
             assert 'routing_rules[renamed]: (nothing) -> {"context"' in out
@@ -355,7 +363,7 @@ async def test_a_changed_configuration_is_shown_and_put_in_force_while_the_stack
             assert "At the next start only: server.body_timeout_ms." in out
             status, out, _ = await command("ask", "Hi", "--json", "--config", path)
             assert json.loads(out)["rule"] == "renamed"
-            Path(path).write_text(yaml.safe_dump({**changed, "routing_rules": [{"name": "x"}]}), encoding="utf-8")
+            write(path, {**changed, "routing_rules": [{"name": "x"}]})
             os.kill(stack.process.pid, signal.SIGHUP)
             status, out, err = await command("config", "reload", "--config", path)
             assert status == 78

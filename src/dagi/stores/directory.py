@@ -5,6 +5,7 @@ cannot poll for longer than `STALE_S`, it answers nothing at all: a decision tha
 """
 
 import asyncio
+import sys
 from collections.abc import Mapping
 
 import msgspec
@@ -157,7 +158,8 @@ async def _members(connection: AsyncConnection, dao_id: str) -> Mapping[str, Mem
         known = members.get(user_id)
         roles = (*known.roles, role) if known else (role,)
         entry = Membership(roles=tuple(sorted(roles)), suspended=suspended, expires_at=expires_at)
-        members[user_id] = shared.setdefault(entry, entry)
+        # The same people belong to many DAOs: one text for each of them, wherever they are members.
+        members[sys.intern(user_id)] = shared.setdefault(entry, entry)
     return members
 
 

@@ -59,7 +59,8 @@ def rows(plan: Plan) -> list[Row]:
             ratio=f"{short(ratio)} × a dict lookup",
             p50=f"{short(spread.p50)} µs",
             p99=f"{short(spread.p99)} µs",
-            more=f"dict lookup {short(median(plain))} µs; reading {members * DAOS:,} memberships {loaded.seconds:.2f} s, +{loaded.mib:.0f} MB",
+            more=f"dict lookup {short(median(plain))} µs; all {members * DAOS:,} memberships read in {loaded.seconds:.2f} s, "
+            f"+{loaded.mib:.0f} MB",
             numbers={
                 "members": members,
                 "daos": DAOS,

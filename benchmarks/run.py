@@ -13,6 +13,7 @@ import msgspec
 import access_decision
 import fact_search
 import memory
+import overload
 import route
 import rule_choice
 import start_time
@@ -26,6 +27,7 @@ BENCHMARKS: dict[str, Callable[[Plan], list[Row]]] = {
     "rules": rule_choice.rows,
     "facts": fact_search.rows,
     "memory": memory.rows,
+    "overload": overload.rows,
     "start": start_time.rows,
 }
 

@@ -64,15 +64,19 @@ def install(
     rules: Sequence[Mapping[str, object]],
     embedder: bool,
     documents: Mapping[str, str] | None = None,
+    places: int = 256,
 ) -> Installation:
-    """Make an installation for production whose only model is at the upstream's URL."""
+    """Make an installation for production whose only model is at the upstream's URL.
+
+    Args:
+        places: how many the model answers at once; by default more than a load has connections, so that the queue is not measured.
+    """
     directory.mkdir()
     data_dir = directory / "data"
     provider = {
         "name": "scripted",
         "type": "openai_compatible",
-        # As many at once as the load has connections: the queue is not what is measured.
-        "config": {"base_url": f"{upstream}/v1", "model": "scripted", "max_concurrent": 256},
+        "config": {"base_url": f"{upstream}/v1", "model": "scripted", "max_concurrent": places},
     }
     settings = {
         "version": "0.3.0",

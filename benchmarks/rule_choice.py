@@ -9,7 +9,8 @@ from dagi.access.decide import DaoStanding, Membership, Standing, decide
 from dagi.access.entitlements import is_entitlement
 from dagi.message import Message, Sender
 from dagi.observe.clock import SystemClock
-from dagi.rules.compile import Known, compile_rules
+from dagi.rules.compile import compile_rules
+from dagi.rules.known import Known
 from dagi.rules.rule import Rule
 from dagi.rules.ruleset import RuleSet
 from figures import Plan, Row, short
@@ -26,11 +27,23 @@ class Mix(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     conditions: Callable[[int], Mapping[str, object]]
     meeting: Callable[[int], Message]
+    entitlements: Callable[[int], frozenset[str]] = lambda _number: frozenset()
 
 
-def _message(dao_id: str = "dao", prompt: str = PROMPT, agent: str | None = None, **metadata: str) -> Message:
+def _message(dao_id: str = "dao", prompt: str = PROMPT, agent: str | None = None, task_type: str | None = None, **metadata: str) -> Message:
     sender = Sender(dao_id=dao_id, user_id="tg:12345", source="telegram")
-    return Message(id="request", sender=sender, prompt=prompt, agent=agent, metadata=metadata)
+    return Message(id="request", sender=sender, prompt=prompt, agent=agent, task_type=task_type, metadata=metadata)
+
+
+def _mixed(number: int) -> Mapping[str, object]:
+    common = {"mode": "chat", "not": {"role": "admin", "language": "en"}}
+    return (
+        {**common, "metadata_has": f"key_{number}", "prompt_tokens_over": number},
+        {**common, "any": [{"agent": f"agent-{number}"}, {"task_type": f"task-{number}"}]},
+        {**common, "role": "member", "prompt_matches": rf"(?i)(invoice|рахунок) {number}$"},
+        {**common, "prompt_tokens_under": number, "entitlement": f"workflow.run:task_{number}"},
+        {**common, "language": ["uk", "ru"], "metadata": {f"key_{number}": ["x", "y"]}},
+    )[number % 5]
 
 
 MIXES = (
@@ -53,6 +66,17 @@ MIXES = (
         name="by prompt pattern alone",
         conditions=lambda number: {"mode": "chat", "prompt_matches": rf"(?i)(invoice|рахунок) {number}$"},
         meeting=lambda number: _message(prompt=f"{PROMPT} Рахунок {number}"),
+    ),
+    Mix(
+        name="by entitlement",
+        conditions=lambda number: {"mode": "chat", "entitlement": f"workflow.run:task_{number}"},
+        meeting=lambda _number: _message(),
+        entitlements=lambda number: frozenset({f"workflow.run:task_{number}"}),
+    ),
+    Mix(
+        name="of every kind, nested",
+        conditions=_mixed,
+        meeting=lambda number: _message(prompt=f"{PROMPT} Рахунок {number}", task_type=f"task-{number}", **{f"key_{number}": "x"}),
     ),
 )
 
@@ -95,6 +119,7 @@ def _choosing(mix: Mix, count: int) -> Callable[[int], Rule]:
     message = mix.meeting(count - 1)
     standing = Standing(DaoStanding(name="DAO"), Membership(roles=("member",)))
     grant = decide(message.sender, standing, SystemClock().now(), "decision")
+    grant = msgspec.structs.replace(grant, entitlements=grant.entitlements | mix.entitlements(count - 1))
     chosen = rules.choose(message, grant).name
     if chosen != f"rule_{count - 1}":
         raise RuntimeError(f"the message was to meet the last rule and met {chosen}")
@@ -102,7 +127,9 @@ def _choosing(mix: Mix, count: int) -> Callable[[int], Rule]:
 
 
 def _compiled(raw: Sequence[Mapping[str, object]]) -> RuleSet:
-    rules, complaints = compile_rules(raw, Known(providers={"model"}, selectable=set(), is_entitlement=is_entitlement))
+    rules, complaints = compile_rules(
+        raw, Known(providers={"model"}, configured={"model"}, selectable=set(), is_entitlement=is_entitlement)
+    )
     fatal = [complaint for complaint in complaints if complaint.fatal]
     if fatal:
         raise RuntimeError(str(fatal))

@@ -1,20 +1,18 @@
 """Routing rules: choosing, explaining, and complaints about mistakes."""
 
-import contextlib
 from collections.abc import Mapping, Sequence
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dagi.access.entitlements import is_entitlement
 from dagi.errors import Invalid, NoRoute, UnknownModel
 from dagi.message import Grant, Message, Sender, Turn
-from dagi.rules.compile import Known, compile_rules
+from dagi.rules.compile import compile_rules
+from dagi.rules.known import Known
 from dagi.rules.rule import Complaint, Wanted
 from dagi.rules.ruleset import RuleSet
 
-KNOWN = Known(providers={"small", "large", "facts"}, selectable={"large"}, is_entitlement=is_entitlement)
+KNOWN = Known(providers={"small", "large", "facts"}, configured={"small", "facts"}, selectable={"large"}, is_entitlement=is_entitlement)
 GRANT = Grant(dao_id="green", user_id="tg:1", roles=("member",), entitlements=frozenset({"chat.use"}), reason="role_grants")
 
 
@@ -205,7 +203,7 @@ def test_among_a_thousand_rules_the_covered_one_is_found_and_no_other() -> None:
 
 
 def test_following_a_wish_without_selectable_providers_is_a_mistake() -> None:
-    known = Known(providers={"small"}, selectable=set(), is_entitlement=is_entitlement)
+    known = Known(providers={"small"}, configured={"small"}, selectable=set(), is_entitlement=is_entitlement)
     assert "selectable: true" in complaints({"name": "a", "use_metadata": "provider"}, known=known)[0].text
 
 
@@ -227,53 +225,6 @@ def test_an_explanation_names_for_every_rule_the_condition_that_decided() -> Non
         ("b", "chosen", "mode: chat, role: member"),
         ("c", "not_reached", ""),
     ]
-
-
-_values = st.sampled_from(["x", "y", "z"])
-_scalars = st.sampled_from(["x", "1", 1, True, 1.0, "True"])
-_conditions = st.fixed_dictionaries(
-    {},
-    optional={
-        "mode": st.sampled_from(["chat", "crew", ["chat", "devtools"]]),
-        "agent": _values,
-        "dao_id": st.sampled_from(["green", "blue"]),
-        "metadata": st.dictionaries(st.sampled_from(["p", "q"]), _scalars, min_size=1),
-        "role": st.sampled_from(["member", "admin"]),
-        "not": st.fixed_dictionaries({}, optional={"agent": _values, "mode": st.just("chat"), "metadata": st.just({"p": "x"})}),
-        "any": st.lists(st.fixed_dictionaries({}, optional={"agent": _values, "mode": st.just("chat")}), min_size=1, max_size=2),
-    },
-)
-_messages = st.builds(
-    message,
-    mode=st.sampled_from(["chat", "crew", "devtools"]),
-    agent=st.none() | _values,
-    dao_id=st.sampled_from(["green", "blue"]),
-    metadata=st.dictionaries(st.sampled_from(["p", "q"]), _scalars),
-)
-
-
-@given(st.lists(st.tuples(st.integers(0, 3), _conditions), max_size=12), _messages)
-def test_the_index_chooses_what_reading_all_rules_in_order_would_choose(
-    raw: list[tuple[int, Mapping[str, object]]], asked: Message
-) -> None:
-    compiled, _ = compile_rules(
-        [rule(f"r{index}", priority, conditions=conditions) for index, (priority, conditions) in enumerate(raw)], KNOWN
-    )
-    expected = next((found.name for found in compiled.rules if found.matches(asked, GRANT)), None)
-    try:
-        found = chosen(compiled, asked)
-    except NoRoute:
-        found = None
-    assert found == expected
-
-
-@given(st.lists(st.tuples(st.integers(0, 3), _conditions), max_size=8), _messages)
-def test_a_rule_that_is_said_to_never_match_never_does(raw: list[tuple[int, Mapping[str, object]]], asked: Message) -> None:
-    named = [rule(f"r{index}", priority, conditions=conditions) for index, (priority, conditions) in enumerate(raw)]
-    compiled, found = compile_rules(named, KNOWN)
-    never = {f"r{complaint.path[0]}" for complaint in found if "can never match" in complaint.text}
-    with contextlib.suppress(NoRoute):
-        assert chosen(compiled, asked) not in never
 
 
 def test_a_pattern_that_would_take_for_ever_elsewhere_takes_linear_time() -> None:

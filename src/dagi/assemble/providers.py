@@ -17,7 +17,8 @@ from dagi.ports.clock import Clock
 from dagi.ports.observer import Observer
 from dagi.ports.provider import Closing, Finding, Provider, ProviderTools
 from dagi.ports.target import Chain, Target, TargetInfo
-from dagi.rules.compile import Known, compile_rules
+from dagi.rules.compile import compile_rules
+from dagi.rules.known import Known
 from dagi.rules.ruleset import RuleSet
 from dagi.targets.resilience.fallback import Fallback
 from dagi.targets.resilience.resilient import ResilientTarget, resilient
@@ -143,6 +144,7 @@ def read_rules(loaded: Loaded, providers: Sequence[Configured]) -> RulesRead:
     """
     known = Known(
         providers={provider.name for provider in providers},
+        configured={provider.name for provider in providers if not provider.missing},
         selectable={provider.name for provider in providers if provider.selectable},
         is_entitlement=is_entitlement,
     )

@@ -1,11 +1,9 @@
 """From the configuration's `routing_rules` to a rule set, or to everything that is wrong with them."""
 
-from collections.abc import Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Mapping, Sequence
 
-import msgspec
-
-from dagi.rules.conditions import Compiler, nearest
+from dagi.rules.conditions import Compiler
+from dagi.rules.known import Known, nearest
 from dagi.rules.reach import unreachable
 from dagi.rules.rule import Complaint, Condition, Rule, Wanted
 from dagi.rules.ruleset import RuleSet
@@ -23,14 +21,6 @@ KEYS = (
     "context",
     "cache",
 )
-
-
-class Known(msgspec.Struct, frozen=True, kw_only=True):
-    """What rules may refer to: configured providers, those a caller may choose, and entitlements."""
-
-    providers: AbstractSet[str]
-    selectable: AbstractSet[str]
-    is_entitlement: Callable[[str], bool]
 
 
 def compile_rules(raw: Sequence[Mapping[str, object]], known: Known) -> tuple[RuleSet, list[Complaint]]:
@@ -95,7 +85,7 @@ class _Reader:
         return 100
 
     def _conditions(self) -> tuple[Condition, ...]:
-        compiler = Compiler((self._index,), self._known.is_entitlement)
+        compiler = Compiler((self._index,), self._known)
         found = compiler.compile(self._raw.get("conditions", {}), ("conditions",))
         self._complaints.extend(compiler.complaints)
         return found

@@ -94,7 +94,7 @@ def _contradiction(meanings: Sequence[Meaning]) -> str | None:
                 over = max(over, wanted)
             else:
                 under = wanted if under is None else min(under, wanted)
-        elif key in FIELDS or key.startswith("metadata."):
+        elif key in FIELDS or key == "language" or key.startswith("metadata."):
             # A message has exactly one of these; a person may have several roles.
             left = allowed.get(key, wanted) & wanted
             if not left:

@@ -38,14 +38,16 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
         test: whether it holds for a message and a grant.
         wanted: what it asks for: values any of which satisfies it, with their types, so that `true` is not the text "True"; the
             branches of `any`, the parts of `not`; or a number of tokens.
-        values: for equality conditions on texts, the texts any of which satisfies it; None for the others.
+        branches: for `any`, its branches, one of which has to hold as a whole; for `not`, the one that must not.
+        always: what it is for every message, where the configuration alone decides; None for all others.
     """
 
     key: str
     text: str
     test: Test
     wanted: frozenset[Hashable] | int
-    values: frozenset[str] | None = None
+    branches: tuple[tuple["Condition", ...], ...] = ()
+    always: bool | None = None
 
     @property
     def meaning(self) -> Meaning:

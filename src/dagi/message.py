@@ -103,6 +103,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         provider: the provider the caller wishes for; a rule decides whether the wish counts.
         metadata: any further JSON the caller sent, for rules to match on. Never trusted as a right.
         options: the caller's model parameters as unparsed JSON, passed on as they are.
+        reuse_s: for how many seconds the answer may be given again to the same question; None for never.
         streamed: the caller sees pieces as they come. One who does not has seen nothing of an answer that breaks off.
     """
 
@@ -122,6 +123,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     metadata: Mapping[str, object] = {}
     options: msgspec.Raw | None = None
     streamed: bool = False
+    reuse_s: float | None = None
     context: Context = Context()
     limits: Limits = Limits()
 

@@ -1,7 +1,7 @@
 """THE REQUEST PATH: grant, rule, admission, target, reply, record. Read `Router.open` from top to bottom."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from itertools import count
 from secrets import token_hex
@@ -11,15 +11,16 @@ import msgspec
 
 from dagi.access.decide import decide, needed
 from dagi.errors import DagiError, Internal
-from dagi.message import Grant, Limits, Message
+from dagi.message import Grant, Message
 from dagi.ports.clock import Clock
 from dagi.ports.dialogs import Dialogs, Exchange
 from dagi.ports.grounding import Grounding
 from dagi.ports.members import Members
 from dagi.ports.observer import Observer
 from dagi.ports.target import Chain, Event, TargetInfo, Targets
-from dagi.rules.rule import EVERYTHING, NOTHING, Rule, Wanted
+from dagi.rules.rule import EVERYTHING, NOTHING, Wanted
 from dagi.rules.ruleset import RuleSet, Verdict
+from dagi.rules.shares import Share
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -90,7 +91,7 @@ class Router:
         grant.require(rule.requires or needed(message))
         chain = policy.targets.chain(rule.chain(message, policy.targets.selectable()))
         exchange.timings_ms["access"] = self._ms(exchange)
-        message = await self._grounded(self._limited(message, rule), grant, rule.wanted or wanted)
+        message = await self._grounded(rule.shaped(message, self.ports.clock.monotonic()), grant, rule.wanted or wanted)
         return _Asked(chain, message, grant)
 
     def grant(self, message: Message) -> Grant:
@@ -110,6 +111,8 @@ class Router:
             explanation.requires = rule.requires or needed(message)
             explanation.timeout_ms, explanation.deadline_ms = _in_ms(rule.timeout_s), _in_ms(rule.deadline_s)
             explanation.context = rule.wanted or wanted
+            explanation.shares, explanation.cache_ttl_s = rule.shares, rule.reuse_s
+            explanation.parameters = rule.parameters.values if rule.parameters is not None else {}
             explanation.targets = policy.targets.describe(rule.chain(message, policy.targets.selectable()))
             grant.require(explanation.requires)
         except DagiError as error:
@@ -127,12 +130,6 @@ class Router:
         except TimeoutError:
             return message
 
-    def _limited(self, message: Message, rule: Rule) -> Message:
-        if rule.timeout_s is None and rule.deadline_s is None:
-            return message
-        deadline = None if rule.deadline_s is None else self.ports.clock.monotonic() + rule.deadline_s
-        return msgspec.structs.replace(message, limits=Limits(timeout_s=rule.timeout_s, deadline=deadline))
-
     def _ms(self, exchange: Exchange) -> float:
         return (self.ports.clock.monotonic() - exchange.started) * 1000
 
@@ -143,6 +140,9 @@ class Explanation(msgspec.Struct, kw_only=True):
     Attributes:
         targets: who would be asked, in order, each with its state and its own limits.
         timeout_ms: the rule's, in place of the targets' own; None leaves theirs.
+        shares: who shares the rule's conversations; the first of the targets is the one this conversation falls to.
+        parameters: the rule's, for the model.
+        cache_ttl_s: for how long the answer would be given again; None for never.
         refusal: the error the request would end with before any target is asked; None when it would go through.
     """
 
@@ -154,6 +154,9 @@ class Explanation(msgspec.Struct, kw_only=True):
     timeout_ms: float | None = None
     deadline_ms: float | None = None
     context: Wanted = NOTHING
+    shares: tuple[Share, ...] = ()
+    parameters: Mapping[str, object] = {}
+    cache_ttl_s: float | None = None
     refusal: DagiError | None = None
 
 

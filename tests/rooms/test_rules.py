@@ -73,6 +73,9 @@ def test_no_matching_rule_is_an_error_that_names_the_mode() -> None:
         ({"prompt_tokens_over": 10}, message("x" * 44), message("x" * 43)),
         ({"prompt_tokens_under": 10}, message("x" * 39), message("x" * 40)),
         ({"prompt_tokens_over": 10}, message("x", earlier=(Turn("user", "y" * 44),)), message("x")),
+        ({"language": "uk"}, message("Що це за DAO?"), message("What is this?")),
+        ({"language": ["en", "ru"]}, message("Что это такое?"), message("Що це таке?")),
+        ({"api_key_available": ["large", "small"], "agent": "x"}, message(agent="x"), message()),
         ({"any": [{"agent": "a"}, {"task_type": "t"}]}, message(task_type="t"), message()),
         ({"all": [{"agent": "a"}, {"task_type": "t"}]}, message(agent="a", task_type="t"), message(agent="a")),
         ({"not": {"agent": "a"}}, message(), message(agent="a")),
@@ -145,6 +148,26 @@ def test_limits_requirement_and_context_are_read_in_their_units() -> None:
         (rule("a", priority="high"), (0, "priority"), "whole number"),
         (rule("a", context={"fact": True}), (0, "context", "fact"), 'did you mean "facts"?'),
         (rule("a", context={"facts": "yes"}), (0, "context", "facts"), "true or false"),
+        (rule("a", conditions={"language": "ua"}), (0, "conditions", "language"), "is not a language that is recognised"),
+        (rule("a", conditions={"api_key_available": "larg"}), (0, "conditions", "api_key_available"), 'did you mean "large"?'),
+        (rule("a", parameters={"temprature": 1}), (0, "parameters", "temprature"), 'did you mean "temperature"?'),
+        (rule("a", parameters={"temperature": 3}), (0, "parameters", "temperature"), "from 0 to 2"),
+        (rule("a", parameters={"max_tokens": True}), (0, "parameters", "max_tokens"), "whole number"),
+        (rule("a", parameters={"max_tokens": 10**400}), (0, "parameters", "max_tokens"), "whole number"),
+        (rule("a", parameters={"stop": []}), (0, "parameters", "stop"), "list of 1 to 16 texts"),
+        (rule("a", parameters={"model": "x"}), (0, "parameters", "model"), "a model of its own"),
+        (rule("a", parameters={"max_tokens": 1, "max_completion_tokens": 1}), (0, "parameters", "max_completion_tokens"), "another name"),
+        (rule("a", parameters=[]), (0, "parameters"), "must be a mapping"),
+        (rule("a", cache={"ttl": 5}), (0, "cache"), "must be {ttl_s: N}"),
+        (rule("a", cache={"ttl_s": 5, "max": 5}), (0, "cache", "max"), "is not a key of cache"),
+        (rule("a", cache={"ttl_s": 0}), (0, "cache"), "above 0"),
+        (rule("a", use_provider=["small", "large"]), (0, "use_provider", 0), "fallback_provider"),
+        (rule("a", use_provider=[]), (0, "use_provider"), "nobody could be asked"),
+        (rule("a", use_provider=[{"name": "small", "weight": 0}]), (0, "use_provider"), "nobody could be asked"),
+        (rule("a", use_provider=[{"name": "smal", "weight": 1}]), (0, "use_provider", 0, "name"), 'did you mean "small"?'),
+        (rule("a", use_provider=[{"name": "small", "wait": 1}]), (0, "use_provider", 0, "wait"), 'did you mean "weight"?'),
+        (rule("a", use_provider=[{"name": "small", "weight": -1}]), (0, "use_provider", 0, "weight"), "from 0"),
+        (rule("a", use_provider=[{"name": "small", "weight": 1}] * 2), (0, "use_provider", 1, "name"), "has a weight already"),
         (rule("a", use_metadata="model"), (0, "use_metadata"), "can only be"),
         (rule("a", use_metadata="provider"), (0, "use_provider"), "cannot stand beside use_metadata"),
         (rule("a", conditions={"prompt_tokens_over": 5, "prompt_tokens_under": 6}), (0, "conditions"), "can never match"),
@@ -225,6 +248,13 @@ def test_an_explanation_names_for_every_rule_the_condition_that_decided() -> Non
         ("b", "chosen", "mode: chat, role: member"),
         ("c", "not_reached", ""),
     ]
+
+
+def test_a_provider_without_its_key_is_not_available_and_that_is_no_mistake() -> None:
+    raw = rule("a", 1, conditions={"api_key_available": "large"}), rule("b", 2)
+    assert complaints(*raw) == []
+    assert chosen(rules(*raw), message()) == "b"
+    assert chosen(rules(rule("a", 1, conditions={"not": {"api_key_available": "large"}}), rule("b", 2)), message()) == "a"
 
 
 def test_a_pattern_that_would_take_for_ever_elsewhere_takes_linear_time() -> None:

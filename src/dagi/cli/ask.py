@@ -98,6 +98,13 @@ def _show(answer: Mapping[str, object]) -> None:
         say(f"         {target['name']}: {target['state']}, {_values(target)}")
     context = cast("Mapping[str, bool]", answer["context"])
     say("Context  " + (", ".join(name for name, on in context.items() if on) or "nothing is added"))
+    for share in cast("list[Mapping[str, object]]", answer["shares"]):
+        say(f"Share    {share['provider']}: {share['share']:.1%} (weight {share['weight']:g})")
+    parameters = cast("Mapping[str, object]", answer["parameters"])
+    if parameters:
+        say("Model    " + ", ".join(f"{name} {value}" for name, value in parameters.items()))
+    if answer["cache_ttl_s"] is not None:
+        say(f"Cache    an answer is given again for {answer['cache_ttl_s']:g} s")
     refusal = cast("Mapping[str, object] | None", answer["refusal"])
     say("Allowed  yes" if refusal is None else f"Allowed  no: {refusal['code']}: {refusal['message']}")
     verdicts = cast("list[Mapping[str, object]]", answer["rules"])

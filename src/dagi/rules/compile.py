@@ -1,12 +1,15 @@
 """From the configuration's `routing_rules` to a rule set, or to everything that is wrong with them."""
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from dagi.rules.conditions import Compiler
 from dagi.rules.known import Known, nearest
+from dagi.rules.parameters import Parameters, read_parameters
 from dagi.rules.reach import unreachable
 from dagi.rules.rule import Complaint, Condition, Rule, Wanted
 from dagi.rules.ruleset import RuleSet
+from dagi.rules.shares import Mistakes, Share, read_shares
 
 KEYS = (
     "name",
@@ -19,8 +22,10 @@ KEYS = (
     "deadline_ms",
     "requires",
     "context",
+    "parameters",
     "cache",
 )
+_CACHE_MOST_S = 30 * 86_400
 
 
 def compile_rules(raw: Sequence[Mapping[str, object]], known: Known) -> tuple[RuleSet, list[Complaint]]:
@@ -54,8 +59,6 @@ class _Reader:
         for key in self._raw:
             if key not in KEYS:
                 self._wrong((key,), f"is not a key of a rule{nearest(key, KEYS)}")
-        if "cache" in self._raw:
-            self._wrong(("cache",), "answers are not cached by this version; the key has no effect", fatal=False)
         providers, by_wish = self._providers()
         rule = Rule(
             name=self._name(),
@@ -67,6 +70,9 @@ class _Reader:
             deadline_s=self._duration("deadline_ms"),
             requires=self._requires(),
             wanted=self._wanted(),
+            shares=self._shares(),
+            parameters=self._parameters(),
+            reuse_s=self._cache(),
         )
         return rule, self._complaints
 
@@ -96,12 +102,44 @@ class _Reader:
             self._wrong((), "says no target: give it use_provider (a provider's name) or use_metadata: provider")
         if by_wish and "use_provider" in self._raw:
             self._wrong(("use_provider",), "cannot stand beside use_metadata; put the provider into fallback_provider")
-        first = self._named("use_provider", several=False)
+        first = () if self._weighted else self._named("use_provider", several=False)
         rest = self._named("fallback_provider", several=True)
         chain = tuple(dict.fromkeys((*first, *rest)))
         if len(chain) < len(first) + len(rest):
             self._wrong(("fallback_provider",), "names a provider twice; asking it again changes nothing", fatal=False)
         return chain, by_wish
+
+    @property
+    def _weighted(self) -> bool:
+        value = self._raw.get("use_provider")
+        return isinstance(value, Sequence) and not isinstance(value, str)
+
+    def _shares(self) -> tuple[Share, ...]:
+        if not self._weighted:
+            return ()
+        shares, mistakes = read_shares(cast("Sequence[object]", self._raw["use_provider"]), self._known)
+        self._take("use_provider", mistakes)
+        return shares
+
+    def _parameters(self) -> Parameters | None:
+        if self._raw.get("parameters") is None:
+            return None
+        parameters, mistakes = read_parameters(self._raw["parameters"])
+        self._take("parameters", mistakes)
+        return parameters
+
+    def _cache(self) -> float | None:
+        value = self._raw.get("cache")
+        if value is None or value is False:
+            return None
+        ttl = value.get("ttl_s") if isinstance(value, Mapping) else None
+        if not isinstance(ttl, int | float) or isinstance(ttl, bool) or not 0 < ttl <= _CACHE_MOST_S:
+            self._wrong(("cache",), f"must be {{ttl_s: N}}: the seconds an answer is given again, above 0 and up to {_CACHE_MOST_S}")
+            return None
+        for key in cast("Mapping[str, object]", value):
+            if key != "ttl_s":
+                self._wrong(("cache", str(key)), f"is not a key of cache{nearest(str(key), ('ttl_s',))}")
+        return float(ttl)
 
     def _by_wish(self) -> bool:
         wish = self._raw.get("use_metadata")
@@ -163,6 +201,10 @@ class _Reader:
             else:
                 chosen[key] = flag
         return Wanted(**chosen)
+
+    def _take(self, key: str, mistakes: Mistakes) -> None:
+        for path, text in mistakes:
+            self._wrong((key, *path), text)
 
     def _wrong(self, path: tuple[str | int, ...], text: str, *, fatal: bool = True) -> None:
         self._complaints.append(Complaint((self._index, *path), text, fatal))

@@ -5,7 +5,9 @@ from collections.abc import Callable, Hashable
 import msgspec
 
 from dagi.errors import Invalid, UnknownModel
-from dagi.message import Grant, Message
+from dagi.message import Grant, Limits, Message
+from dagi.rules.parameters import Parameters
+from dagi.rules.shares import Share, chosen
 
 Test = Callable[[Message, Grant], bool]
 # A condition in a form that can be compared: its key, and the values any of which satisfies it (or a number of tokens).
@@ -59,12 +61,15 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """A rule: when all its conditions hold, these targets are asked in this order.
 
     Attributes:
-        providers: the first target and its fallbacks; without the caller's wish when `by_wish`.
+        providers: the first target and its fallbacks; without the caller's wish when `by_wish`, and the fallbacks alone with `shares`.
+        shares: providers that share the conversations; one of them comes first.
         by_wish: the caller's `metadata.provider` comes first (`use_metadata: provider`).
         timeout_s: for each target; None leaves the target's own.
         deadline_s: for the whole request; None for no end.
         requires: the entitlement needed; None lets the mode decide.
         wanted: what to add to the message; None lets the face decide.
+        parameters: for the model, over its provider's own and under the caller's.
+        reuse_s: for how many seconds an answer may be given again to the same question; None for never.
     """
 
     name: str
@@ -76,6 +81,9 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     deadline_s: float | None = None
     requires: str | None = None
     wanted: Wanted | None = None
+    shares: tuple[Share, ...] = ()
+    parameters: Parameters | None = None
+    reuse_s: float | None = None
 
     def matches(self, message: Message, grant: Grant) -> bool:
         """Whether every condition holds."""
@@ -88,6 +96,9 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
             UnknownModel: the caller wishes for a provider it may not choose.
             Invalid: the rule follows the caller's wish, and there is neither a wish nor a fallback.
         """
+        if self.shares:
+            first = chosen(self.name, self.shares, message.sender)
+            return (first, *(name for name in self.providers if name != first))
         if not self.by_wish:
             return self.providers
         wish = message.provider
@@ -98,6 +109,22 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         if wish not in selectable:
             raise UnknownModel("That provider cannot be chosen here.", provider=wish[:64], allowed=sorted(selectable))
         return (wish, *(name for name in self.providers if name != wish))
+
+    def shaped(self, message: Message, now: float) -> Message:
+        """The message with the rule's limits, model parameters and reuse; `now` is on the monotonic clock.
+
+        Raises:
+            Invalid: the caller's own parameters are no JSON object.
+        """
+        if self.timeout_s is None and self.deadline_s is None and self.parameters is None and self.reuse_s is None:
+            return message
+        deadline = None if self.deadline_s is None else now + self.deadline_s
+        return msgspec.structs.replace(
+            message,
+            limits=Limits(timeout_s=self.timeout_s, deadline=deadline),
+            options=message.options if self.parameters is None else self.parameters.under(message.options),
+            reuse_s=self.reuse_s,
+        )
 
 
 class Complaint(msgspec.Struct, frozen=True):

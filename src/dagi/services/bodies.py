@@ -226,6 +226,14 @@ class LimitsBody(msgspec.Struct):
     targets: list[TargetLimits]
 
 
+class ShareBody(msgspec.Struct):
+    """One provider's part of a rule's conversations: its weight, and its share from 0 to 1 among those that can be asked."""
+
+    provider: str
+    weight: float
+    share: float
+
+
 class ExplainReply(msgspec.Struct):
     """Why a message would go where it would go."""
 
@@ -238,5 +246,8 @@ class ExplainReply(msgspec.Struct):
     targets: list[str]
     limits: LimitsBody
     context: dict[str, bool]
+    shares: list[ShareBody]
+    parameters: dict[str, object]
+    cache_ttl_s: float | None
     refusal: dict[str, object] | None
     status: Literal["success"] = "success"

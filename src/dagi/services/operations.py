@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from dagi.errors import DagiError
+from dagi.services.bodies import ShareBody
 from dagi.services.callers import Callers
 from dagi.services.errors import encode
 from dagi.services.face import JSON, Answer, Request
@@ -93,6 +94,9 @@ class RuleBody(msgspec.Struct):
     timeout_ms: float | None
     deadline_ms: float | None
     context: dict[str, bool] | None
+    shares: list[ShareBody]
+    parameters: dict[str, object]
+    cache_ttl_s: float | None
 
 
 class Rules(msgspec.Struct):

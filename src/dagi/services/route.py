@@ -1,6 +1,6 @@
 """`POST /route` and `POST /route/explain`: the stack's own protocol."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing, suppress
 
 import msgspec
@@ -10,6 +10,7 @@ from dagi.message import Message
 from dagi.ports.dialogs import Exchange
 from dagi.ports.target import CONTENT, Data, Delta, End, Event, TargetInfo, Tried, Used
 from dagi.router import Explanation, Router
+from dagi.rules.shares import Share
 from dagi.services.bodies import (
     AttemptBody,
     ExplainReply,
@@ -17,6 +18,7 @@ from dagi.services.bodies import (
     LimitsBody,
     RouteBody,
     RouteReply,
+    ShareBody,
     TargetLimits,
     UsageBody,
     VerdictBody,
@@ -171,8 +173,16 @@ def explanation_body(explanation: Explanation, request_id: str) -> ExplainReply:
         targets=[target.name for target in explanation.targets],
         limits=LimitsBody(explanation.deadline_ms, [_limits(target, explanation.timeout_ms) for target in explanation.targets]),
         context=msgspec.to_builtins(explanation.context),
+        shares=share_bodies(explanation.shares),
+        parameters=dict(explanation.parameters),
+        cache_ttl_s=explanation.cache_ttl_s,
         refusal=None if refusal is None else _refusal(refusal, request_id),
     )
+
+
+def share_bodies(shares: Iterable[Share]) -> list[ShareBody]:
+    """A rule's shares as JSON has them."""
+    return [ShareBody(share.name, share.weight, round(share.share, 4)) for share in shares]
 
 
 def _limits(target: TargetInfo, timeout_ms: float | None) -> TargetLimits:

@@ -11,7 +11,7 @@ from dagi.services.errors import encode
 from dagi.services.face import Answer, Endpoint, Table
 from dagi.services.openapi import describe
 from dagi.services.operations import Health, Info, Operations, Providers, ProviderState, Readiness, RuleBody, Rules
-from dagi.services.route import RouteFace
+from dagi.services.route import RouteFace, share_bodies
 
 _STREAM = (
     "With `stream: true` the answer is `text/event-stream`; every frame is `data: {…}` and a blank line, with a `type`: "
@@ -120,4 +120,7 @@ def _rule(rule: Rule) -> RuleBody:
         timeout_ms=None if rule.timeout_s is None else rule.timeout_s * 1000,
         deadline_ms=None if rule.deadline_s is None else rule.deadline_s * 1000,
         context=None if rule.wanted is None else msgspec.to_builtins(rule.wanted),
+        shares=share_bodies(rule.shares),
+        parameters={} if rule.parameters is None else dict(rule.parameters.values),
+        cache_ttl_s=rule.reuse_s,
     )

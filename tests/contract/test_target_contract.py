@@ -17,6 +17,8 @@ from dagi.targets.models import ollama, openai_compatible
 from dagi.targets.models.chat_api import ChatSettings
 from dagi.targets.models.ollama import OllamaSettings
 from dagi.targets.resilience import Fallback, ResilienceSettings, resilient
+from dagi.targets.resilience.answers import Answers
+from dagi.targets.resilience.cache import Cache
 from dagi.testing.clock import FakeClock
 from dagi.testing.facts import MemoryFacts
 from dagi.testing.observer import CollectingObserver
@@ -69,7 +71,28 @@ class Subject:
         await eventually(lambda: self._world.active == 0)
 
 
-KINDS = ("scripted", "resilient", "fallback", "openai_compatible", "ollama", "resilient openai_compatible")
+class Fresh:
+    """A cache that is asked something new each time: it then answers as the target inside does."""
+
+    def __init__(self, inner: Target, clock: FakeClock) -> None:
+        self._cache = Cache(Fallback([("t", inner)], clock), Answers(clock), b"chain", "t")
+        self._asked = 0
+
+    def open(self, message: Message, grant: Grant) -> AsyncGenerator[Event]:
+        self._asked += 1
+        return self._cache.open(msgspec.structs.replace(message, prompt=f"{message.prompt} {self._asked}", reuse_s=60.0), grant)
+
+
+KINDS = (
+    "scripted",
+    "resilient",
+    "fallback",
+    "cache",
+    "cache openai_compatible",
+    "openai_compatible",
+    "ollama",
+    "resilient openai_compatible",
+)
 
 
 @pytest.fixture(params=KINDS)
@@ -91,6 +114,8 @@ async def subject(request: pytest.FixtureRequest) -> AsyncGenerator[Subject]:
             target = world = ScriptedTarget()
         if kind.startswith("resilient"):
             target = resilient("t", target, ResilienceSettings(), clock, CollectingObserver())
+        if kind.startswith("cache"):
+            target = Fresh(target, clock)
         if kind == "fallback":
             target = Fallback([("t", target)], clock)
         yield Subject(target, world)

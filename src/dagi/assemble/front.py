@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import msgspec
 
+from dagi.assemble.caching import watch_cache
 from dagi.assemble.installation import Installation, stack_version
 from dagi.assemble.providers import Built, Configured
 from dagi.assemble.reload import Fresh, Live, Reloader, read_fresh
@@ -20,6 +21,7 @@ from dagi.observe.log import open_log
 from dagi.observe.metrics import Metrics
 from dagi.observe.observer import LoggingObserver
 from dagi.outbound import Client
+from dagi.ports.cache import AnswerCache
 from dagi.ports.embedder import EmbedderUnavailable
 from dagi.ports.provider import ProviderTools
 from dagi.remote.embedder import RemoteEmbedder
@@ -33,6 +35,7 @@ from dagi.stores.database import Database
 from dagi.stores.directory import Directory
 from dagi.stores.exchanges import ExchangeStore
 from dagi.stores.passages import SqlPassages
+from dagi.targets.resilience.answers import Answers
 
 
 class Front(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +46,7 @@ class Front(msgspec.Struct, frozen=True, kw_only=True):
     directory: Directory
     observer: LoggingObserver
     reloader: Reloader
+    cache: AnswerCache
 
 
 class _World(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +61,7 @@ class _World(msgspec.Struct, frozen=True, kw_only=True):
     embedder: RemoteEmbedder | None
     facts: Search
     http: Client
+    answers: Answers
 
 
 @asynccontextmanager
@@ -70,7 +75,7 @@ async def opened_front(installation: Installation, url: str) -> AsyncGenerator[F
     fresh = read_fresh(installation)
     async with AsyncExitStack() as stack:
         world = await _opened(stack, installation)
-        live = Live(fresh, world.clock, world.observer, lambda one: _tools(world, one))
+        live = Live(fresh, world.clock, world.observer, lambda one: _tools(world, one), world.answers)
         stack.push_async_callback(live.aclose)
         router = _router(installation, world, live.policy)
 
@@ -86,6 +91,7 @@ async def opened_front(installation: Installation, url: str) -> AsyncGenerator[F
             directory=world.directory,
             observer=world.observer,
             reloader=reloader,
+            cache=world.answers,
         )
 
 
@@ -128,6 +134,7 @@ async def _opened(stack: AsyncExitStack, installation: Installation) -> _World:
         embedder=embedder,
         facts=Search(SqlPassages(database), embedder, timeout_ms=settings.knowledge.search_timeout_ms),
         http=await stack.enter_async_context(Client()),
+        answers=Answers(clock, max_entries=settings.cache.max_entries, max_bytes=settings.cache.max_mb * 2**20),
     )
 
 
@@ -150,6 +157,7 @@ def _face(installation: Installation, world: _World, router: Router, live: Live,
     keyless = settings.environment == "development"
     callers = Callers(world.directory, world.directory, world.clock, keyless=keyless, default_dao=lambda: settings.dao.default)
     _gauges(world.metrics, world.dialogs, live)
+    watch_cache(world.metrics, world.answers)
     face = RouterFace(
         router=router,
         route=RouteFace(router, callers, before_reply=settings.dialogs.durability == "before_reply"),
@@ -164,6 +172,7 @@ def _face(installation: Installation, world: _World, router: Router, live: Live,
         ),
         providers=lambda: [_provider_state(one) for one in live.built],
         metrics=world.metrics.exposition,
+        cache=world.answers,
         url=url,
         version=stack_version(),
     )

@@ -4,11 +4,13 @@ A provider type is an entry point of the group `dagi.providers`; it is imported 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
 import msgspec
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
 
 from dagi.access.entitlements import is_entitlement
 from dagi.config import Loaded, choice, unknown_key
@@ -20,6 +22,8 @@ from dagi.ports.target import Chain, Target, TargetInfo
 from dagi.rules.compile import compile_rules
 from dagi.rules.known import Known
 from dagi.rules.ruleset import RuleSet
+from dagi.targets.resilience.answers import Answers
+from dagi.targets.resilience.cache import Cache
 from dagi.targets.resilience.fallback import Fallback
 from dagi.targets.resilience.resilient import ResilientTarget, resilient
 from dagi.targets.resilience.settings import RESILIENCE_KEYS, ResilienceSettings
@@ -45,6 +49,12 @@ class Configured(msgspec.Struct, frozen=True, kw_only=True):
     resilience: ResilienceSettings
     api_key: str | None
     missing: str = ""
+
+    def identity(self) -> bytes:
+        """The same for providers that would answer alike; names and limits do not count."""
+        # What a plugin's settings hold may be anything; a text with an address in it is merely never the same again.
+        said = to_json((self.type, self.settings, self.api_key), fallback=repr)
+        return blake2b(said, digest_size=32).digest()
 
 
 class RulesRead(msgspec.Struct, frozen=True):
@@ -211,9 +221,14 @@ def build(configured: Configured, tools: ProviderTools, clock: Clock, observer: 
 
 
 class TargetTable:
-    """Implements the port Targets."""
+    """Implements the port Targets.
 
-    def __init__(self, built: Iterable[Built], clock: Clock) -> None:
+    Args:
+        answers: kept for equal questions; they may come from an earlier table, and are given only where the providers are the same.
+    """
+
+    def __init__(self, built: Iterable[Built], clock: Clock, answers: Answers | None = None) -> None:
+        self._answers = answers
         self.built = tuple(built)
         self._by_name = {one.configured.name: one.target for one in self.built}
         self._selectable = frozenset(one.configured.name for one in self.built if one.configured.selectable)
@@ -227,8 +242,15 @@ class TargetTable:
             unknown = [name for name in names if name not in self._by_name]
             if unknown or not names:
                 raise UnknownModel("No provider of that name is configured.", provider=unknown[0] if unknown else "")
-            known = self._chains[names] = Fallback([(name, self._by_name[name]) for name in names], self._clock)
+            fallback = Fallback([(name, self._by_name[name]) for name in names], self._clock)
+            known = self._chains[names] = fallback if self._answers is None else self._cached(names, fallback, self._answers)
         return known
+
+    def _cached(self, names: tuple[str, ...], fallback: Fallback, answers: Answers) -> Cache:
+        by_name = {one.configured.name: one.configured for one in self.built}
+        identity = blake2b(b"".join(name.encode() + b"\0" + by_name[name].identity() for name in names), digest_size=32).digest()
+        first = next((name for name in names if not by_name[name].missing), names[0])
+        return Cache(fallback, answers, identity, first)
 
     def describe(self, names: tuple[str, ...]) -> tuple[TargetInfo, ...]:
         """See the port Targets."""

@@ -18,6 +18,7 @@ from dagi.ports.observer import Observer
 from dagi.ports.provider import ProviderTools
 from dagi.router import Policy
 from dagi.rules.ruleset import RuleSet
+from dagi.targets.resilience.answers import Answers
 
 WATCH_S = 1.0
 
@@ -67,13 +68,17 @@ class Live:
 
     Args:
         tools: what a provider may use of the world.
+        answers: kept for equal questions, whatever is replaced.
     """
 
-    def __init__(self, fresh: Fresh, clock: Clock, observer: Observer, tools: Callable[[Configured], ProviderTools]) -> None:
+    def __init__(
+        self, fresh: Fresh, clock: Clock, observer: Observer, tools: Callable[[Configured], ProviderTools], answers: Answers
+    ) -> None:
         self.built: tuple[Built, ...] = ()
         self._clock = clock
         self._observer = observer
         self._tools = tools
+        self._answers = answers
         self._leaving: set[asyncio.Task[None]] = set()
         self.policy = self.replaced(fresh)
 
@@ -86,7 +91,7 @@ class Live:
                 task = asyncio.create_task(one.retire(), name=f"retire {one.configured.name}")
                 self._leaving.add(task)
                 task.add_done_callback(self._leaving.discard)
-        self.policy = Policy(fresh.rules, TargetTable(self.built, self._clock))
+        self.policy = Policy(fresh.rules, TargetTable(self.built, self._clock, self._answers))
         return self.policy
 
     def _kept_or_built(self, configured: Configured, before: Built | None) -> Built:

@@ -22,6 +22,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "key": "keys",
     "access": "access",
     "db": "db",
+    "cache": "cache",
 }
 
 

@@ -59,7 +59,12 @@ class Stack:
             NotRunning: nothing answers there.
             Refused: the stack answered with an error.
         """
-        request = HttpRequest(method="POST", url=self.url + path, headers=self._headers, body=msgspec.json.encode(body))
+        return await self.call("POST", path, body)
+
+    async def call(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Mapping[str, object]:
+        """The whole answer to a request of any method; see `post`."""
+        sent = b"" if body is None else msgspec.json.encode(body)
+        request = HttpRequest(method=method, url=self.url + path, headers=self._headers, body=sent)
         try:
             async with Client() as client, client.open(request) as response:
                 answer = _decoded(await response.read(LIMIT))

@@ -133,6 +133,13 @@ class Knowledge(_Section):
     context_facts: int = Field(default=5, ge=0, le=50)
 
 
+class Cache(_Section):
+    """How many answers are kept for equal questions, where a rule allows it; the one longest unused goes first."""
+
+    max_entries: int = Field(default=1_000, ge=1, le=1_000_000)
+    max_mb: int = Field(default=64, ge=1, le=65_536)
+
+
 class Settings(_Section):
     """The whole configuration, frozen.
 
@@ -155,3 +162,4 @@ class Settings(_Section):
     dialogs: Dialogs = Dialogs()
     retention: Retention = Retention()
     knowledge: Knowledge = Knowledge()
+    cache: Cache = Cache()

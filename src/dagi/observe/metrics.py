@@ -99,6 +99,10 @@ class Metrics:
         """A value read when somebody asks."""
         Gauge(name, text, registry=self.registry).set_function(read)
 
+    def tally(self, name: str, text: str, read: Callable[[], float]) -> None:
+        """A counter that somebody else keeps, read when somebody asks; its name gets `_total`."""
+        self.registry.register(_Tally(name, text, read))
+
     def exposition(self) -> bytes:
         """The text format, version 0.0.4."""
         return generate_latest(self.registry)
@@ -106,6 +110,17 @@ class Metrics:
 
 def _add(counts: _Counts, key: tuple[str, ...], amount: float = 1.0) -> None:
     counts[key] = counts.get(key, 0.0) + amount
+
+
+class _Tally(Collector):
+    def __init__(self, name: str, text: str, read: Callable[[], float]) -> None:
+        self._name = name
+        self._text = text
+        self._read = read
+
+    @override
+    def collect(self) -> Iterable[Metric]:
+        return [CounterMetricFamily(self._name, self._text, value=self._read())]
 
 
 def _amount(value: float) -> float:

@@ -16,6 +16,7 @@ class Exchange:
         message: what was asked. `grant` and `rule` stay None when the request ended before they were known.
         outcome: `ok`, `cancelled` (the caller went away), or the code of the error.
         timings_ms: `access`, `queue`, `provider`, `total`.
+        cached: the answer was made for an equal question; its usage is none.
     """
 
     def __init__(self, message: Message, *, at: datetime, started: float) -> None:
@@ -27,6 +28,7 @@ class Exchange:
         self.provider = ""
         self.model = ""
         self.finish_reason = ""
+        self.cached = False
         self.outcome = "cancelled"
         self.error: DagiError | None = None
         self.usage = Usage()
@@ -49,8 +51,8 @@ class Exchange:
                 self.timings_ms["queue"] += ms
             case Data(values):
                 self.data.update(values)
-            case End(provider=provider, model=model, finish_reason=reason):
-                self.provider, self.model, self.finish_reason = provider, model, reason
+            case End(provider=provider, model=model, finish_reason=reason, cached=cached):
+                self.provider, self.model, self.finish_reason, self.cached = provider, model, reason, cached
                 self.outcome = "ok"
             case Failure(error):
                 self.failed(error)
@@ -84,6 +86,7 @@ class Exchange:
             timings_ms={name: round(ms, 3) for name, ms in self.timings_ms.items()},
             attempts=tuple(self.attempts),
             finish_reason=self.finish_reason,
+            cached=self.cached,
         )
 
 

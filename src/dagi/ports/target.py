@@ -61,12 +61,13 @@ class Tried(msgspec.Struct, frozen=True):
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer is complete."""
+    """The answer is complete. `cached`: it was made for an equal question, so nothing was spent on this one."""
 
     provider: str
     model: str
     finish_reason: str = "stop"
     raw: bytes | None = None
+    cached: bool = False
 
 
 class Failure(msgspec.Struct, frozen=True):

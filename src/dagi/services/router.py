@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from dagi.ports.cache import AnswerCache, CacheCleared, CacheStats
 from dagi.router import Router
 from dagi.rules.rule import Rule
 from dagi.services.bodies import ExplainReply, RouteBody, RouteReply
@@ -29,6 +30,7 @@ class RouterFace(msgspec.Struct, frozen=True, kw_only=True):
     info: Callable[[], Info]
     providers: Callable[[], Sequence[ProviderState]]
     metrics: Callable[[], bytes]
+    cache: AnswerCache
     url: str
     version: str
 
@@ -69,6 +71,13 @@ class RouterFace(msgspec.Struct, frozen=True, kw_only=True):
             self._operators("/metrics", "metrics.read", self._metrics, "Prometheus metrics", gives_text="text/plain"),
             self._operators("/info", None, lambda: _json(self.info()), "What runs here", gives=Info),
             self._operators("/providers", "explain.read", lambda: _json(Providers(list(self.providers()))), "Providers", gives=Providers),
+            self._operators(
+                "/cache", "metrics.read", lambda: _json(self.cache.stats()), "Answers kept for equal questions", gives=CacheStats
+            ),
+            msgspec.structs.replace(
+                self._operators("/cache", "config.update", lambda: _json(self.cache.clear()), "Forget every answer", gives=CacheCleared),
+                method="DELETE",
+            ),
             self._operators("/rules", "explain.read", lambda: _json(self._rules()), "Routing rules in force", gives=Rules),
         ]
         description: list[bytes] = []

@@ -128,3 +128,29 @@ async def test_a_check_of_the_configuration_refuses_a_database_that_serve_refuse
     assert status == 78
     assert "own.yml:" in err
     assert "database.url" in err
+
+
+async def test_the_cache_is_shown_and_emptied_and_an_explanation_tells_shares_and_parameters(start, tmp_path: Path) -> None:
+    def change(settings: dict[str, object]) -> None:
+        settings["routing_rules"] = [
+            {
+                "name": "faq",
+                "use_provider": [{"name": "model", "weight": 3}, {"name": "native", "weight": 1}],
+                "parameters": {"temperature": 0.1},
+                "cache": {"ttl_s": 60},
+            }
+        ]
+
+    async with start(change) as stack:
+        where = ("--url", stack.url, *own(tmp_path))
+        await stack.route("Hello?")
+        shown = await command("cache", "stats", *where)
+        listed = await command("cache", "stats", "--json", *where)
+        cleared = await command("cache", "clear", *where)
+        explained = await command("explain", "Hello?", "--as", "tg:12345", *where)
+    assert "Kept       1 answers of at most 1000" in shown[1], shown
+    assert '"entries": 1' in listed[1]
+    assert cleared[:2] == (0, "Forgot 1 answers.\n")
+    assert "Share    model: 75.0% (weight 3)" in explained[1]
+    assert "Model    temperature 0.1" in explained[1]
+    assert "Cache    an answer is given again for 60 s" in explained[1]

@@ -23,8 +23,8 @@ _SCRIPTS: Final[Mapping[str, str]] = {
     "ja": "\u3040-\u30ff",
     "zh": "\u4e00-\u9fff",
 }
-_OTHERS: Final = {name: re.compile(f"[{letters}]") for name, letters in _SCRIPTS.items()}
-_LATIN: Final = re.compile("[a-z\u00df-\u024f]")
+_OTHERS: Final = {name: re.compile(f"[{letters}]+") for name, letters in _SCRIPTS.items()}
+_LATIN: Final = re.compile("[a-z\u00df-\u024f]+")
 _WORDS: Final = re.compile(r"[^\W\d_]+")
 
 # Letters that none of the others of the same script has; each weighs as much as a common word.
@@ -74,10 +74,10 @@ def language_of(text: str) -> str:
 
 
 def _script(sample: str) -> str:
-    latin = len(_LATIN.findall(sample))
+    latin = _count(_LATIN, sample)
     found: dict[str, int] = {}
     for name, letters in _OTHERS.items():
-        found[name] = len(letters.findall(sample))
+        found[name] = _count(letters, sample)
         if found[name] * 2 > len(sample):
             # No other script can have more. Most of such texts are Cyrillic, which comes first.
             break
@@ -86,6 +86,10 @@ def _script(sample: str) -> str:
         # Japanese is written with Chinese characters and kana between them; Chinese has no kana.
         name = "ja"
     return name if found[name] and found[name] * _SHARE >= found[name] + latin else "latin"
+
+
+def _count(letters: re.Pattern[str], sample: str) -> int:
+    return sum(map(len, letters.findall(sample)))
 
 
 def _likeliest(sample: str, script: str, default: str) -> str:

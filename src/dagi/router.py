@@ -91,7 +91,7 @@ class Router:
         grant.require(rule.requires or needed(message))
         chain = policy.targets.chain(rule.chain(message, policy.targets.selectable()))
         exchange.timings_ms["access"] = self._ms(exchange)
-        message = await self._grounded(rule.shaped(message, self.ports.clock.monotonic()), grant, rule.wanted or wanted)
+        message = await self._grounded(rule.shaped(message, self.ports.clock.monotonic), grant, rule.wanted or wanted)
         return _Asked(chain, message, grant)
 
     def grant(self, message: Message) -> Grant:

@@ -12,7 +12,7 @@ from dagi.errors import DagiError, ProviderError
 from dagi.message import Grant, Message, Sender
 from dagi.outbound import Client
 from dagi.ports.provider import ProviderTools
-from dagi.ports.target import CONTENT, Delta, End, Event, Failure, Target, Tried, Used, Waited, whole_of
+from dagi.ports.target import CONTENT, Delta, End, Event, Failure, Note, Target, Tried, Used, Waited, whole_of
 from dagi.targets.models import ollama, openai_compatible
 from dagi.targets.models.chat_api import ChatSettings
 from dagi.targets.models.ollama import OllamaSettings
@@ -79,8 +79,14 @@ class Fresh:
         self._asked = 0
 
     def open(self, message: Message, grant: Grant) -> AsyncGenerator[Event]:
+        return self._cache.open(self._new(message), grant)
+
+    async def whole(self, message: Message, grant: Grant, note: Note) -> list[Event]:
+        return await self._cache.whole(self._new(message), grant, note)
+
+    def _new(self, message: Message) -> Message:
         self._asked += 1
-        return self._cache.open(msgspec.structs.replace(message, prompt=f"{message.prompt} {self._asked}", reuse_s=60.0), grant)
+        return msgspec.structs.replace(message, prompt=f"{message.prompt} {self._asked}", reuse_s=60.0)
 
 
 KINDS = (

@@ -393,6 +393,7 @@ async def test_the_api_description_names_every_endpoint_and_an_absolute_server(s
     document = (await stack.http.get("/openapi.json")).json()
     assert document["servers"] == [{"url": stack.url}]
     assert sorted(document["paths"]) == [
+        "/cache",
         "/health",
         "/info",
         "/metrics",

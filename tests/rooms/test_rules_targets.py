@@ -76,7 +76,7 @@ def test_a_weight_of_zero_takes_no_share() -> None:
 
 
 def options_of(rule: Rule, options: bytes | None = None) -> object:
-    shaped = rule.shaped(message(options=options), 0.0)
+    shaped = rule.shaped(message(options=options), lambda: 0.0)
     return None if shaped.options is None else msgspec.json.decode(shaped.options)
 
 
@@ -99,6 +99,6 @@ def test_options_that_are_no_object_are_the_callers_mistake() -> None:
 
 def test_a_rule_that_says_nothing_leaves_the_message_as_it_is() -> None:
     asked = message(options=b"{}")
-    assert compiled().shaped(asked, 5.0) is asked
-    shaped = compiled(timeout_ms=2000, deadline_ms=3000, cache={"ttl_s": 60}).shaped(asked, 5.0)
+    assert compiled().shaped(asked, lambda: 5.0) is asked
+    shaped = compiled(timeout_ms=2000, deadline_ms=3000, cache={"ttl_s": 60}).shaped(asked, lambda: 5.0)
     assert (shaped.limits, shaped.reuse_s, shaped.options) == (Limits(timeout_s=2.0, deadline=8.0), 60.0, asked.options)

@@ -110,15 +110,15 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
             raise UnknownModel("That provider cannot be chosen here.", provider=wish[:64], allowed=sorted(selectable))
         return (wish, *(name for name in self.providers if name != wish))
 
-    def shaped(self, message: Message, now: float) -> Message:
-        """The message with the rule's limits, model parameters and reuse; `now` is on the monotonic clock.
+    def shaped(self, message: Message, now: Callable[[], float]) -> Message:
+        """The message with the rule's limits, model parameters and reuse; `now` reads the monotonic clock.
 
         Raises:
             Invalid: the caller's own parameters are no JSON object.
         """
         if self.timeout_s is None and self.deadline_s is None and self.parameters is None and self.reuse_s is None:
             return message
-        deadline = None if self.deadline_s is None else now + self.deadline_s
+        deadline = None if self.deadline_s is None else now() + self.deadline_s
         return msgspec.structs.replace(
             message,
             limits=Limits(timeout_s=self.timeout_s, deadline=deadline),

@@ -153,7 +153,7 @@ def reply_body(exchange: Exchange) -> RouteReply:
         usage=UsageBody(usage.prompt_tokens, usage.completion_tokens, usage.total_tokens),
         timings_ms={name: round(ms, 3) for name, ms in exchange.timings_ms.items()},
         attempts=[AttemptBody(attempt.provider, attempt.outcome, round(attempt.ms, 3)) for attempt in exchange.attempts],
-        cached=False,
+        cached=exchange.cached,
     )
 
 

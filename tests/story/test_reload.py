@@ -146,3 +146,38 @@ async def test_a_changed_file_is_noticed_where_that_is_enabled(start) -> None:
         file(stack).write_text(yaml.safe_dump(with_rule(stack, "noticed"), allow_unicode=True), encoding="utf-8")
         await eventually(lambda: outcomes(stack) > 0)
         assert (await stack.route()).json()["rule"] == "noticed"
+
+
+async def test_kept_answers_outlive_a_reload_and_never_answer_for_a_changed_provider(stack) -> None:
+    cached = with_rule(stack, "fresh")
+    cached["routing_rules"][0]["cache"] = {"ttl_s": 300}
+    await reloaded(stack, cached)
+    stack.upstream.script(Answer(text="before"), Answer(text="after"))
+    await stack.route("Hello?")
+    cached["routing_rules"][0] |= {"name": "renamed", "timeout_ms": 4000}
+    await reloaded(stack, cached)
+    kept = (await stack.route("Hello?")).json()
+    cached["llm_providers"][0]["config"]["temperature"] = 0.3
+    await reloaded(stack, cached)
+    asked = (await stack.route("Hello?")).json()
+    assert [(body["rule"], body["response"], body["cached"]) for body in (kept, asked)] == [
+        ("renamed", "before", True),
+        ("renamed", "after", False),
+    ]
+
+
+async def test_a_key_that_comes_with_a_reload_makes_its_provider_available(stack) -> None:
+    # In the order of the file: where the key is there, the first rule; else the second.
+    rules = [
+        {"name": "with_key", "conditions": {"api_key_available": "remote"}, "use_provider": "model", "context": False},
+        {"name": "without", "use_provider": "model", "context": False},
+    ]
+    (Path.cwd() / "key.txt").write_text("", encoding="utf-8")
+    remote = {"name": "remote", "type": "deepseek", "config": {"api_key_file": str(Path.cwd() / "key.txt")}}
+    changed = {**settings(stack), "routing_rules": rules}
+    changed["llm_providers"].append(remote)
+    assert (await reloaded(stack, changed)).message == ""
+    before = (await stack.route()).json()["rule"]
+    (Path.cwd() / "key.txt").write_text("secret", encoding="utf-8")
+    await reloaded(stack, changed)
+    assert (before, (await stack.route()).json()["rule"]) == ("without", "with_key")

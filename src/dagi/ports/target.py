@@ -101,7 +101,7 @@ Note = Callable[[Waited | Tried], None]
 class Whole(Protocol):
     """What a target may offer as well: the answer in one piece, for callers who see nothing before its end. Much cheaper."""
 
-    async def whole(self, message: Message, grant: Grant, note: Note) -> list[Event]:
+    def whole(self, message: Message, grant: Grant, note: Note) -> Awaitable[list[Event]]:
         """The same answer as `open` gives: content, then `End`.
 
         Args:

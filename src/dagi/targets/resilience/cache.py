@@ -1,6 +1,6 @@
 """Cache: the same answer for the same question, and one question for all who ask it at the same time."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 
 from dagi.errors import ProviderTimeout
@@ -33,11 +33,12 @@ class Cache:
         key = self._key(message, grant)
         return self._inner.open(message, grant) if key is None else self._open(key, message, grant)
 
-    async def whole(self, message: Message, grant: Grant, note: Note) -> list[Event]:
+    def whole(self, message: Message, grant: Grant, note: Note) -> Awaitable[list[Event]]:
         """See `dagi.ports.target.Whole.whole`."""
         key = self._key(message, grant)
-        if key is None:
-            return await self._inner.whole(message, grant, note)
+        return self._inner.whole(message, grant, note) if key is None else self._whole(key, message, grant, note)
+
+    async def _whole(self, key: bytes, message: Message, grant: Grant, note: Note) -> list[Event]:
         known = self._answers.get(key)
         if known is not None:
             return list(known.events)

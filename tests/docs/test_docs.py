@@ -81,6 +81,17 @@ async def test_the_steps_to_production_lead_to_a_stack_that_starts(tmp_path: Pat
     assert "nothing unsafe" in out
 
 
+async def test_what_operators_are_told_to_ask_a_running_stack_works_on_one(tmp_path: Path) -> None:
+    stack, port = await start(tmp_path)
+    try:
+        for line in "".join(blocks("docs/operating.md", "sh")).splitlines():
+            status, out = await run(line, tmp_path, port)
+            assert status == 0, f"{line}\n{out}"
+    finally:
+        stack.terminate()
+        await asyncio.wait_for(stack.communicate(), 30)
+
+
 def test_the_configuration_in_the_readme_is_right(tmp_path: Path) -> None:
     (example,) = blocks("README.md", "yaml")
     file = tmp_path / "my.yml"

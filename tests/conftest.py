@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import shutil
+import signal
 import socket
+import tempfile
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -32,7 +35,7 @@ def anyio_backend() -> str:
 def _own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # A .env or config/profiles of whoever runs the tests must not reach them.
     monkeypatch.chdir(tmp_path)
-    for name in ("DAGI_KEY", "DEEPSEEK_API_KEY", "OPENAI_API_KEY"):
+    for name in ("DAGI_KEY", "DEEPSEEK_API_KEY", "OPENAI_API_KEY", "RATE_LIMIT_RPM"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -123,6 +126,71 @@ def merged(base: Mapping[str, object], changes: Mapping[str, object]) -> dict[st
         old = result.get(key)
         result[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return result
+
+
+class CounterServer:
+    """A real Valkey or Redis server on a unix socket, which can be ended, held still, and started again without what it knew."""
+
+    def __init__(self) -> None:
+        # A socket's path is short; pytest's directories are not.
+        self._directory = Path(tempfile.mkdtemp(prefix="dagi-"))
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"unix://{self._directory}/s"
+
+    async def start(self) -> None:
+        """Start it, empty, and wait until it answers."""
+        program = shutil.which("valkey-server") or shutil.which("redis-server")
+        assert program is not None, "scripts/packages.sh 'valkey-server|redis-server' installs it"
+        path = self._directory / "s"
+        options = ("--port", "0", "--unixsocket", str(path), "--save", "", "--appendonly", "no", "--dir", str(self._directory))
+        self._process = await asyncio.create_subprocess_exec(program, *options, stdout=asyncio.subprocess.DEVNULL)
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    _, writer = await asyncio.open_unix_connection(path)
+                except OSError:
+                    await asyncio.sleep(0.005)
+                else:
+                    writer.close()
+                    await writer.wait_closed()
+                    return
+
+    async def stop(self) -> None:
+        """End it at once."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+            await process.wait()
+            (self._directory / "s").unlink(missing_ok=True)
+
+    def hold(self) -> None:
+        """Let it accept connections and answer nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let it answer again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    async def close(self) -> None:
+        """Leave nothing behind."""
+        await self.stop()
+        shutil.rmtree(self._directory)
+
+
+@pytest.fixture
+async def counters() -> AsyncGenerator[CounterServer]:
+    """A server of shared counters, started."""
+    server = CounterServer()
+    await server.start()
+    yield server
+    await server.close()
 
 
 StackFactory = Callable[..., AbstractAsyncContextManager[Stack]]

@@ -25,6 +25,9 @@
     │   ├── QueueFull              QUEUE_FULL: too many wait already
     │   └── NotConfigured          NOT_CONFIGURED: it lacks a key or a model
     ├── AccessUnavailable          ACCESS_UNAVAILABLE: the decision cannot be made, so it is a denial
+    │   └── BudgetUnknown          the same, about money: what was spent cannot be read
+    ├── RateLimited                RATE_LIMITED: too many requests in a minute, or too many tokens in a day
+    ├── BudgetExceeded             BUDGET_EXCEEDED: the money of the month is spent
     ├── Overloaded                 QUEUE_FULL: the stack itself cannot take more (nothing may go unrecorded)
     ├── ConfigError                a mistake in the configuration; stops the start or the reload
     ├── StoreError                 the database cannot be used; says why
@@ -50,6 +53,8 @@ class DagiError(Exception):
         self.facts = facts
         # An exchange's log line tells of it already.
         self.accounted = False
+        # What a face adds to the head of the answer that tells it.
+        self.headers: tuple[tuple[bytes, bytes], ...] = ()
 
     @property
     def retry_after_s(self) -> float | None:
@@ -221,6 +226,22 @@ class AccessUnavailable(DagiError):
     """Memberships cannot be read, so no decision can be made: a denial."""
 
     code = "ACCESS_UNAVAILABLE"
+
+
+class BudgetUnknown(AccessUnavailable):
+    """What was spent cannot be read, so nothing that may cost money is allowed."""
+
+
+class RateLimited(DagiError):
+    """Too many requests, or too many tokens. `limit` says which limit, `limit_of` whose: the key's, the user's or the DAO's."""
+
+    code = "RATE_LIMITED"
+
+
+class BudgetExceeded(DagiError):
+    """The money of the month is spent. `limit_of` says whose: the key's, the user's or the DAO's."""
+
+    code = "BUDGET_EXCEEDED"
 
 
 class Overloaded(DagiError):

@@ -24,12 +24,14 @@ class Sender(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         user_id: an identity such as `tg:12345`, `dc:987`, `key:<id>`.
         session_id: the conversation the message belongs to; empty when it stands alone.
+        key_id: the API key it came with, whose limits count beside the user's; empty without one.
     """
 
     dao_id: str
     user_id: str
     source: Source = "api"
     session_id: str = ""
+    key_id: str = ""
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -191,11 +193,12 @@ _DENIALS = {
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens of one exchange, as the provider counted them."""
+    """Tokens of one exchange, as the provider counted them. `cached_tokens` are those of the prompt that it had in its own cache."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     total_tokens: int = 0
+    cached_tokens: int = 0
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from dagi.message import Grant, Message
 from dagi.ports.clock import Clock
 from dagi.ports.dialogs import Dialogs, Exchange
 from dagi.ports.grounding import Grounding
+from dagi.ports.limits import Limits as Allowances
 from dagi.ports.members import Members
 from dagi.ports.observer import Observer
 from dagi.ports.target import Chain, Event, TargetInfo, Targets
@@ -36,6 +37,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     members: Members
     grounding: Grounding
     dialogs: Dialogs
+    limits: Allowances
     observer: Observer
     clock: Clock
 
@@ -89,7 +91,10 @@ class Router:
         rule = policy.rules.choose(message, grant)
         exchange.rule = rule.name
         grant.require(rule.requires or needed(message))
-        chain = policy.targets.chain(rule.chain(message, policy.targets.selectable()))
+        exchange.allowance = await self.ports.limits.admit(message.sender)
+        exchange.allowance.require()
+        exchange.chain = rule.chain(message, policy.targets.selectable())
+        chain = policy.targets.chain(exchange.chain)
         exchange.timings_ms["access"] = self._ms(exchange)
         message = await self._grounded(rule.shaped(message, self.ports.clock.monotonic), grant, rule.wanted or wanted)
         return _Asked(chain, message, grant)
@@ -175,7 +180,7 @@ class _Asked(msgspec.Struct, frozen=True):
 
 
 class _Account:
-    """Writes into the exchange how it ended and how long it took, has it recorded, and tells the observer, whatever happened."""
+    """Writes into the exchange how it ended, how long it took and what it used, has it recorded, and tells the observer, come what may."""
 
     def __init__(self, exchange: Exchange, ports: Ports) -> None:
         self._exchange = exchange
@@ -207,6 +212,8 @@ class _Account:
             exchange.failed(error)
         elif isinstance(error, Exception):
             exchange.failed(Internal("An internal error occurred."))
+        if exchange.admitted and exchange.charge is None:
+            self._ports.limits.settle(exchange)
 
 
 def _in_ms(seconds: float | None) -> float | None:

@@ -244,3 +244,23 @@ def test_random_bytes_give_events_or_a_wire_error(decode: Decode, data: bytes) -
 def test_a_random_whole_answer_gives_events_or_a_wire_error(data: bytes) -> None:
     with suppress(WireError):
         assert decode_answer(data, "llm", "asked")
+
+
+@pytest.mark.parametrize(
+    ("told", "cached"),
+    [
+        ({"prompt_tokens_details": {"cached_tokens": 4}}, 4),
+        ({"prompt_cache_hit_tokens": 5, "prompt_cache_miss_tokens": 2}, 5),
+        ({"prompt_tokens_details": {"cached_tokens": 900}}, 7),
+        ({"prompt_tokens_details": {"cached_tokens": -3}}, 0),
+        ({"prompt_tokens_details": "many", "prompt_cache_hit_tokens": [1]}, 0),
+        ({"prompt_tokens_details": {"cached_tokens": "4"}}, 0),
+    ],
+)
+def test_tokens_the_provider_had_in_its_cache_are_told_and_never_cost_the_other_counts(
+    decode: Decode, told: dict[str, object], cached: int
+) -> None:
+    usage = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9, **told}
+    events, mistake = decode(decoder(), [sse(says("a"), STOP, {"choices": [], "usage": usage}, b"[DONE]")])
+    counts = [event.usage for event in events if isinstance(event, Used)]
+    assert (mistake, counts) == (None, [Usage(prompt_tokens=7, completion_tokens=2, total_tokens=9, cached_tokens=cached)])

@@ -6,6 +6,7 @@ from datetime import datetime
 import msgspec
 
 from dagi.access.entitlements import DEFAULT_ROLES, TOOL_ENTITLEMENTS
+from dagi.access.limits import NO_QUOTA, Quota
 from dagi.errors import Invalid, UnknownTool
 from dagi.message import Grant, Message, Sender
 
@@ -17,6 +18,7 @@ class DaoStanding(msgspec.Struct, frozen=True, kw_only=True):
         open: strangers are guests.
         version: counts the changes of the DAO, its roles and its members; tells decisions apart in logs.
         roles: role name to entitlements, strongest role first.
+        quota: the DAO's own limits.
     """
 
     name: str = ""
@@ -24,6 +26,7 @@ class DaoStanding(msgspec.Struct, frozen=True, kw_only=True):
     suspended: bool = False
     version: int = 0
     roles: Mapping[str, frozenset[str]] = msgspec.field(default_factory=lambda: DEFAULT_ROLES)
+    quota: Quota = NO_QUOTA
 
 
 class Membership(msgspec.Struct, frozen=True, kw_only=True):

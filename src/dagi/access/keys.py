@@ -7,11 +7,19 @@ from typing import Final
 
 import msgspec
 
+from dagi.access.limits import NO_QUOTA, Quota
+
 PREFIX: Final = "dagi"
 
 
 class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What is stored of a key. `act_as`: it may name the user it speaks for, within its DAO."""
+    """What is stored of a key.
+
+    Attributes:
+        act_as: it may name the user it speaks for, within its DAO.
+        previous_digest, previous_until: the secret before the last rotation, and until when it still counts.
+        quota: the key's own limits.
+    """
 
     id: str
     dao_id: str
@@ -20,6 +28,9 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
     act_as: bool = False
     expires_at: datetime | None = None
     revoked: bool = False
+    previous_digest: bytes | None = None
+    previous_until: datetime | None = None
+    quota: Quota = NO_QUOTA
 
 
 def digest(secret: str) -> bytes:
@@ -36,5 +47,8 @@ def split(key: str) -> tuple[str, str] | None:
 
 def proves(record: KeyRecord, secret: str, now: datetime) -> bool:
     """Whether the secret is the record's, and the key still counts. Constant time in the secret."""
-    same = hmac.compare_digest(record.digest, digest(secret))
+    given = digest(secret)
+    same = hmac.compare_digest(record.digest, given)
+    if record.previous_digest is not None and record.previous_until is not None:
+        same |= hmac.compare_digest(record.previous_digest, given) and record.previous_until > now
     return same and not record.revoked and (record.expires_at is None or record.expires_at > now)

@@ -14,6 +14,7 @@ import msgspec
 import psutil
 
 from dagi.assemble.installation import Installation, Running
+from dagi.assemble.limits import limit_findings
 from dagi.assemble.providers import Built, build, read_providers, read_rules
 from dagi.assemble.start import first_key, nobody_could_call
 from dagi.errors import ConfigError, DagiError, StoreError
@@ -49,6 +50,8 @@ async def diagnose(installation: Installation) -> AsyncGenerator[Report]:
         yield report
     async for report in _database(installation):
         yield report
+    for finding in await limit_findings(installation):
+        yield Report("limits", finding)
     async for report in _providers(installation):
         yield report
 

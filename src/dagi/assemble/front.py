@@ -11,6 +11,7 @@ import msgspec
 
 from dagi.assemble.caching import watch_cache
 from dagi.assemble.installation import Installation, stack_version
+from dagi.assemble.limits import local_limits, opened_limits, read_terms
 from dagi.assemble.providers import Built, Configured
 from dagi.assemble.reload import Fresh, Live, Reloader, read_fresh
 from dagi.assemble.server import Server
@@ -34,7 +35,9 @@ from dagi.services.router import RouterFace
 from dagi.stores.database import Database
 from dagi.stores.directory import Directory
 from dagi.stores.exchanges import ExchangeStore
+from dagi.stores.limits import LocalLimits
 from dagi.stores.passages import SqlPassages
+from dagi.stores.shared_limits import SharedLimits
 from dagi.targets.resilience.answers import Answers
 
 
@@ -58,6 +61,8 @@ class _World(msgspec.Struct, frozen=True, kw_only=True):
     database: Database
     directory: Directory
     dialogs: ExchangeStore
+    local_limits: LocalLimits
+    limits: LocalLimits | SharedLimits
     embedder: RemoteEmbedder | None
     facts: Search
     http: Client
@@ -74,13 +79,14 @@ async def opened_front(installation: Installation, url: str) -> AsyncGenerator[F
     """
     fresh = read_fresh(installation)
     async with AsyncExitStack() as stack:
-        world = await _opened(stack, installation)
+        world = await _opened(stack, installation, fresh.configured)
         live = Live(fresh, world.clock, world.observer, lambda one: _tools(world, one), world.answers)
         stack.push_async_callback(live.aclose)
         router = _router(installation, world, live.policy)
 
         async def apply(fresh: Fresh) -> None:
             router.policy = live.replaced(fresh)
+            world.local_limits.use(read_terms(fresh.installation.loaded.settings, fresh.configured))
 
         reloader = Reloader(installation, apply, world.clock.now, world.observer)
         for name, work in _background(installation, world, reloader).items():
@@ -107,7 +113,7 @@ def _background(installation: Installation, world: "_World", reloader: Reloader)
     return work
 
 
-async def _opened(stack: AsyncExitStack, installation: Installation) -> _World:
+async def _opened(stack: AsyncExitStack, installation: Installation, configured: Sequence[Configured]) -> _World:
     settings = installation.loaded.settings
     clock, metrics = SystemClock(), Metrics()
     observer = LoggingObserver(open_log(installation.log_plan(), "router"), metrics)
@@ -120,6 +126,8 @@ async def _opened(stack: AsyncExitStack, installation: Installation) -> _World:
     dialogs = await stack.enter_async_context(
         ExchangeStore(database, observer, flush_s=settings.dialogs.flush_ms / 1000, places=settings.dialogs.buffer)
     )
+    local = await local_limits(installation, configured, database, directory, clock)
+    limits = await opened_limits(stack, installation, local, database, observer)
     embedder = RemoteEmbedder(installation.embedder_socket) if settings.knowledge.embedder else None
     if embedder is not None:
         stack.push_async_callback(embedder.close)
@@ -131,6 +139,8 @@ async def _opened(stack: AsyncExitStack, installation: Installation) -> _World:
         database=database,
         directory=directory,
         dialogs=dialogs,
+        local_limits=local,
+        limits=limits,
         embedder=embedder,
         facts=Search(SqlPassages(database), embedder, timeout_ms=settings.knowledge.search_timeout_ms),
         http=await stack.enter_async_context(Client()),
@@ -148,7 +158,14 @@ def _router(installation: Installation, world: _World, policy: Policy) -> Router
         facts_limit=settings.knowledge.context_facts,
         history_tokens=settings.dialogs.history_tokens,
     )
-    ports = Ports(members=world.directory, grounding=grounding, dialogs=world.dialogs, observer=world.observer, clock=world.clock)
+    ports = Ports(
+        members=world.directory,
+        grounding=grounding,
+        dialogs=world.dialogs,
+        limits=world.limits,
+        observer=world.observer,
+        clock=world.clock,
+    )
     return Router(policy, ports)
 
 
@@ -161,7 +178,7 @@ def _face(installation: Installation, world: _World, router: Router, live: Live,
     face = RouterFace(
         router=router,
         route=RouteFace(router, callers, before_reply=settings.dialogs.durability == "before_reply"),
-        operations=Operations(callers, _dependencies(world.database, world.directory, world.embedder), open_details=keyless),
+        operations=Operations(callers, _dependencies(world), open_details=keyless),
         info=lambda: Info(
             name="dagi-stack",
             version=stack_version(),
@@ -213,7 +230,9 @@ def _provider_state(one: Built) -> ProviderState:
     )
 
 
-def _dependencies(database: Database, directory: Directory, embedder: RemoteEmbedder | None) -> Sequence[Dependency]:
+def _dependencies(world: _World) -> Sequence[Dependency]:
+    database, directory, embedder, limits = world.database, world.directory, world.embedder, world.limits
+
     async def check_database() -> str | None:
         await database.ping()
         return None
@@ -228,9 +247,16 @@ def _dependencies(database: Database, directory: Directory, embedder: RemoteEmbe
             return f"{error}; facts are searched by words alone"
         return None
 
+    async def check_limits() -> str | None:
+        if isinstance(limits, LocalLimits) or limits.up:
+            return None
+        return "the server of limits.url does not answer; rates are limited by each process alone, money-limited requests are refused"
+
     found = [Dependency("database", check_database), Dependency("access", check_directory)]
     if embedder is not None:
         found.append(Dependency("embedder", check_embedder, needed=False))
+    if isinstance(limits, SharedLimits):
+        found.append(Dependency("limits", check_limits, needed=False))
     return found
 
 

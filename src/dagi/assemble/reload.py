@@ -183,9 +183,11 @@ class Reloader:
 
 
 def _partly(old: Installation, new: Installation) -> Installation:
-    """What is in force after a reload: the new rules and providers, the rest as it was at the start."""
-    settings = old.loaded.settings.model_copy(
-        update={"llm_providers": new.loaded.settings.llm_providers, "routing_rules": new.loaded.settings.routing_rules}
+    """What is in force after a reload: the new rules, providers, limits and prices, the rest as it was at the start."""
+    was, now = old.loaded.settings, new.loaded.settings
+    limits = was.limits.model_copy(update={"key": now.limits.key, "user": now.limits.user, "dao": now.limits.dao})
+    settings = was.model_copy(
+        update={"llm_providers": now.llm_providers, "routing_rules": now.routing_rules, "limits": limits, "prices": now.prices}
     )
     loaded = msgspec.structs.replace(new.loaded, settings=settings)
     return msgspec.structs.replace(old, loaded=loaded)

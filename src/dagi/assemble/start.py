@@ -4,6 +4,7 @@ import msgspec
 
 from dagi.assemble.demo import DemoMade, seed_demo
 from dagi.assemble.installation import Installation, refuse_unsafe
+from dagi.assemble.limits import free_of_charge, open_server
 from dagi.assemble.providers import read_providers, read_rules
 from dagi.errors import ConfigError
 from dagi.observe.clock import SystemClock
@@ -33,6 +34,7 @@ async def prepare(installation: Installation) -> Prepared:
     refuse_unsafe(installation.loaded)
     providers = read_providers(installation.loaded)
     rules = read_rules(installation.loaded, providers)
+    open_server(installation.loaded)
     database = installation.database()
     try:
         await upgrade(database)
@@ -42,9 +44,11 @@ async def prepare(installation: Installation) -> Prepared:
                 f"Not started, because {nobody_could_call(installation)}\nMake a DAO and a key first:\n"
                 + "\n".join(f"  {command}" for command in first_key(installation))
             )
+        used = {name for rule in rules.rules.rules for name in rule.providers}
+        free = await free_of_charge(installation.loaded.settings, providers, used, database)
     finally:
         await database.close()
-    notes = [*installation.loaded.warnings, *rules.warnings]
+    notes = [*installation.loaded.warnings, *rules.warnings, *free]
     notes += [f"{provider.name}: {provider.missing}" for provider in providers if provider.missing]
     return Prepared(demo, tuple(notes))
 

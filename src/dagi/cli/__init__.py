@@ -20,6 +20,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "dao": "dao",
     "member": "member",
     "key": "keys",
+    "spend": "spend",
     "access": "access",
     "db": "db",
     "cache": "cache",

@@ -4,14 +4,17 @@ from typing import Annotated
 
 import typer
 
+from dagi.access.limits import UNLIMITED
 from dagi.cli import facts
+from dagi.cli.amounts import MoneyPerMonth, Rpm, TokensPerDay, as_units, changes, shown
 from dagi.cli.options import AsJson, Config, Profile, Yes, installation
 from dagi.cli.output import as_json, say, table
 from dagi.cli.work import with_database
 from dagi.observe.clock import SystemClock
+from dagi.stores.dao_limits import DaoLimits
 from dagi.stores.members import DaoInfo, Daos
 
-app = typer.Typer(help="DAOs: create, list, show, update, remove; and their facts.", no_args_is_help=True)
+app = typer.Typer(help="DAOs: create, list, show, update, limits, remove; and their facts.", no_args_is_help=True)
 app.add_typer(facts.app, name="facts")
 Id = Annotated[str, typer.Argument(help="The DAO's id, for example greenfood-dao.")]
 
@@ -76,6 +79,28 @@ def remove(dao: Id, profile: Profile = None, config: Config = None, yes: Yes = F
         typer.confirm(f"Remove {dao} with all its memberships, keys and documents?", abort=True)
     with_database(installation(profile, config), lambda database: Daos(database, SystemClock()).remove(dao))
     say(f"{dao} is removed.")
+
+
+@app.command(epilog="Example: dagi dao limits greenfood-dao --rpm 600 --money-per-month 25")
+def limits(
+    dao: Id,
+    rpm: Rpm = None,
+    tokens_per_day: TokensPerDay = None,
+    money_per_month: MoneyPerMonth = None,
+    profile: Profile = None,
+    config: Config = None,
+    json: AsJson = False,
+) -> None:
+    """Show or change what a DAO may use as a whole; running processes notice within a second."""
+    wanted = changes(rpm, tokens_per_day, money_per_month)
+    found = with_database(installation(profile, config), lambda database: DaoLimits(database).change(dao, wanted))
+    if json:
+        own = {"rpm": found.rpm, "tokens_per_day": found.tokens_per_day}
+        told = {name: "none" if value == UNLIMITED else value for name, value in own.items()}
+        as_json({"dao_id": dao, **told, "money_per_month": as_units(found.money_per_month)})
+        return
+    row = (dao, shown(found.rpm), shown(found.tokens_per_day), shown(found.money_per_month, money=True))
+    table(("dao", "requests a minute", "tokens a day", "money a month"), [row], empty="")
 
 
 def _print(dao: DaoInfo, *, json: bool) -> None:

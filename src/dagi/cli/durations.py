@@ -9,7 +9,7 @@ _FORM = re.compile(r"(\d{1,6})([mhdw])\Z")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def duration(text: str) -> timedelta:
+def duration(text: str, field: str = "expires") -> timedelta:
     """`30m`, `12h`, `90d`, `2w`.
 
     Raises:
@@ -17,5 +17,5 @@ def duration(text: str) -> timedelta:
     """
     match = _FORM.match(text)
     if match is None or int(match[1]) == 0:
-        raise Invalid(f"{text!r} is no duration. Write a number and m, h, d or w, for example 90d.", field="expires")
+        raise Invalid(f"{text!r} is no duration. Write a number and m, h, d or w, for example 90d.", field=field)
     return timedelta(**{_UNITS[match[2]]: int(match[1])})

@@ -57,8 +57,9 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: st
         say(empty)
         return
     shown = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
-    for column in columns:
-        shown.add_column(column)
+    for index, column in enumerate(columns):
+        # The first one names the row, for the next command: it is never cut.
+        shown.add_column(column, no_wrap=index == 0)
     for row in rows:
         # As Text, because square brackets in a plain str are markup to rich.
         shown.add_row(*(Text(_cell(value)) for value in row))

@@ -22,6 +22,7 @@ line. Mappings merge, `llm_providers` merges by name, every other list is replac
 | `merging`, `variables` | one layer over another; `DAGI__…` as a layer |
 | `environment` | the captured environment, `.env`, secrets |
 | `validation`, `mistakes` | tree to `Settings`; how a mistake is told |
+| `prices` | the packaged table of prices (`prices.yml`), and the operator's own before it |
 | `safety` | what must not be in force in production |
 | `differing` | what differs between two configurations |
 | `showing` | what is in force and where it came from |
@@ -33,6 +34,7 @@ from dagi.config.loading import DEFAULT_PROFILE, Loaded, load, profiles
 from dagi.config.marks import Mark, within
 from dagi.config.mistakes import choice, unknown_key
 from dagi.config.origins import Origins
+from dagi.config.prices import packaged_prices, prices_in_force
 from dagi.config.schema import Provider, Settings
 from dagi.config.showing import as_data, as_text, origins_data
 
@@ -52,6 +54,8 @@ __all__ = (
     "differences",
     "load",
     "origins_data",
+    "packaged_prices",
+    "prices_in_force",
     "profiles",
     "unknown_key",
     "within",

@@ -7,8 +7,7 @@ from typing import cast
 import msgspec
 
 # These are swapped in a running stack; everything else belongs to what is opened once at the start.
-RELOADED = ("llm_providers", "routing_rules")
-_SECTION_ENDS = re.compile(r"[.\[,]")
+RELOADED = re.compile(r"(llm_providers|routing_rules|prices|limits\.(key|user|dao))(?=[.\[,]|\Z)")
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,10 +38,7 @@ def differences(before: Mapping[str, object], after: Mapping[str, object]) -> li
     Args:
         before, after: as `dagi.config.as_data` gives them, so without secrets: two different secrets look alike here.
     """
-    return [
-        Change(key=key, before=old, after=new, restart=_SECTION_ENDS.split(key, maxsplit=1)[0] not in RELOADED)
-        for key, old, new in _different(before, after, "")
-    ]
+    return [Change(key=key, before=old, after=new, restart=RELOADED.match(key) is None) for key, old, new in _different(before, after, "")]
 
 
 def _different(before: object, after: object, path: str) -> Iterator[tuple[str, object, object]]:

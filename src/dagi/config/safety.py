@@ -61,6 +61,8 @@ def _default_secrets(settings: Settings, environment: Environment) -> Iterator[t
             yield ("llm_providers", index, "config", key), "leads to a placeholder instead of a key; set your own key, or leave it unset"
     if _has_default_password(settings.database.url):
         yield ("database", "url"), "has a password everybody knows; give the database user a password of its own"
+    if _has_default_password(settings.limits.url):
+        yield ("limits", "url"), "has a password everybody knows; give the server of shared limits a password of its own"
 
 
 def _is_placeholder(secret: str) -> bool:

@@ -13,6 +13,8 @@ VERSION = "0.3.0"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@+-]{0,63}\Z")
 _VERSION = re.compile(r"[0-9]{1,4}\.[0-9]{1,4}(\.[0-9]{1,4})?\Z")
+_COUNTERS = re.compile(r"(rediss?|valkeys?|unix)://.")
+_CURRENCY = re.compile(r"[A-Z]{3}\Z")
 _DATABASE = re.compile(r"(sqlite(\+aiosqlite)?|postgres(ql)?(\+asyncpg)?)://")
 
 
@@ -32,6 +34,18 @@ def _version(text: str) -> str:
 def _database_url(text: str) -> str:
     if not _DATABASE.match(text):
         raise ValueError("must begin with postgresql:// or sqlite://, or be null for SQLite in data_dir")
+    return text
+
+
+def _counters_url(text: str) -> str:
+    if not _COUNTERS.match(text):
+        raise ValueError("must begin with redis://, rediss://, valkey://, valkeys:// or unix://, or be null for limits of one process")
+    return text
+
+
+def _currency(text: str) -> str:
+    if not _CURRENCY.match(text):
+        raise ValueError("must be three capital letters such as USD")
     return text
 
 
@@ -140,6 +154,58 @@ class Cache(_Section):
     max_mb: int = Field(default=64, ge=1, le=65_536)
 
 
+class Quota(_Section):
+    """How much one may use; null is without a limit.
+
+    Attributes:
+        rpm: requests in any 60 seconds.
+        tokens_per_day: prompt and completion together, a day in UTC.
+        money_per_month: in the currency of `prices`, a calendar month in UTC.
+    """
+
+    rpm: int | None = Field(default=None, ge=1, le=1_000_000)
+    tokens_per_day: int | None = Field(default=None, ge=1, le=10**15)
+    money_per_month: float | None = Field(default=None, ge=0, le=1e9, allow_inf_nan=False)
+
+
+class Limits(_Section):
+    """The limits of keys, users and DAOs that have none of their own.
+
+    Attributes:
+        url: a Valkey or Redis server that several processes share; null counts in this process.
+        timeout_ms: how long a request waits for that server.
+    """
+
+    key: Quota = Quota()
+    user: Quota = Quota()
+    dao: Quota = Quota()
+    url: Annotated[str, AfterValidator(_counters_url)] | None = Field(default=None, repr=False)
+    timeout_ms: int = Field(default=50, ge=1, le=10_000)
+
+
+class ModelPrice(_Section):
+    """What a million tokens of some models cost.
+
+    Attributes:
+        model: a pattern such as `gpt-5-mini*`.
+        provider: for this provider alone.
+        cached_input: prompt tokens the provider had in its cache; null costs as much as others.
+    """
+
+    model: Text
+    provider: Name | None = None
+    input: float = Field(ge=0, le=1e6, allow_inf_nan=False)
+    output: float = Field(ge=0, le=1e6, allow_inf_nan=False)
+    cached_input: float | None = Field(default=None, ge=0, le=1e6, allow_inf_nan=False)
+
+
+class Prices(_Section):
+    """Prices before those of the packaged table, which counts only in its own currency (USD)."""
+
+    currency: Annotated[str, AfterValidator(_currency)] = "USD"
+    models: Annotated[tuple[ModelPrice, ...], Field(strict=False)] = ()
+
+
 class Settings(_Section):
     """The whole configuration, frozen.
 
@@ -163,3 +229,5 @@ class Settings(_Section):
     retention: Retention = Retention()
     knowledge: Knowledge = Knowledge()
     cache: Cache = Cache()
+    limits: Limits = Limits()
+    prices: Prices = Prices()

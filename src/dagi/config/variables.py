@@ -1,4 +1,4 @@
-"""`DAGI__SECTION__KEY` variables, and options of the command line, as the highest layers.
+"""`DAGI__SECTION__KEY` variables and their other names, and options of the command line, as the highest layers.
 
 A provider is meant by its name: `DAGI__LLM_PROVIDERS__LLM_LOCAL_QWEN3_8B__CONFIG__MODEL=qwen3:4b`.
 """
@@ -13,6 +13,8 @@ from dagi.config.scalars import resolve, unspeakable
 from dagi.errors import ConfigError
 
 PREFIX = "DAGI__"
+# Other names of settings; the setting's own variable wins.
+ALIASES = {"RATE_LIMIT_RPM": "DAGI__LIMITS__USER__RPM"}
 _PROVIDERS = "llm_providers"
 _RULES = "routing_rules"
 _MAX_PARTS = 16
@@ -23,20 +25,21 @@ def overridden(tree: Branch, variables: Mapping[str, str], options: Mapping[str,
     """The tree with the variables over it and the options over both, and what is wrong with them."""
     layers = [tree]
     mistakes: list[Mistake] = []
-    for name in sorted(variables):
-        if name.startswith(PREFIX):
-            try:
-                layers.append(_layer(tree, name, variables[name]))
-            except ConfigError as error:
-                mistakes.append(Mistake(Mark(f"env {name}"), (), error.message))
+    named = {name: setting for name, setting in ALIASES.items() if name in variables}
+    named |= {name: name for name in sorted(variables) if name.startswith(PREFIX)}
+    for name, setting in named.items():
+        try:
+            layers.append(_layer(tree, name, setting, variables[name]))
+        except ConfigError as error:
+            mistakes.append(Mistake(Mark(f"env {name}"), (), error.message))
     for dotted, value in options.items():
         mark = Mark(f"option {dotted}")
         layers.append(_nested(tuple(dotted.split(".")), Leaf(value, mark), mark))
     return merged(layers), mistakes
 
 
-def _layer(tree: Branch, name: str, text: str) -> Branch:
-    parts = tuple(name.removeprefix(PREFIX).lower().split("__"))
+def _layer(tree: Branch, name: str, setting: str, text: str) -> Branch:
+    parts = tuple(setting.removeprefix(PREFIX).lower().split("__"))
     mark = Mark(f"env {name}")
     if "" in parts or len(parts) > _MAX_PARTS:
         raise ConfigError(f"name one setting, with two underscores between the levels, for example {PREFIX}SERVER__PORT")

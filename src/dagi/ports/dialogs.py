@@ -4,9 +4,14 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
+from dagi.access.limits import Allowance
 from dagi.errors import DagiError, TargetFailure
 from dagi.message import Attempt, Grant, Message, Reply, Turn, Usage
+from dagi.ports.limits import Charge
 from dagi.ports.target import Data, Delta, End, Event, Failure, Tried, Used, Waited
+
+# Told from a usage of nothing by its identity.
+UNCOUNTED = Usage()
 
 
 class Exchange:
@@ -14,6 +19,10 @@ class Exchange:
 
     Attributes:
         message: what was asked. `grant` and `rule` stay None when the request ended before they were known.
+        allowance: the limits in force; None when the request ended before they were asked for.
+        charge: what it used; None when it was not admitted.
+        chain: the targets that were to be asked, in order.
+        usage: `UNCOUNTED` until a provider has said how much it was.
         outcome: `ok`, `cancelled` (the caller went away), or the code of the error.
         timings_ms: `access`, `queue`, `provider`, `total`.
         cached: the answer was made for an equal question; its usage is none.
@@ -31,7 +40,10 @@ class Exchange:
         self.cached = False
         self.outcome = "cancelled"
         self.error: DagiError | None = None
-        self.usage = Usage()
+        self.usage = UNCOUNTED
+        self.allowance: Allowance | None = None
+        self.charge: Charge | None = None
+        self.chain: tuple[str, ...] = ()
         self.attempts: list[Attempt] = []
         self.data: dict[str, object] = {}
         self.timings_ms: dict[str, float] = {"access": 0.0, "queue": 0.0, "provider": 0.0, "total": 0.0}
@@ -71,6 +83,11 @@ class Exchange:
     def text(self) -> str:
         """The answer's text so far."""
         return "".join(self._text)
+
+    @property
+    def admitted(self) -> bool:
+        """Whether the limits had room for it, so that what it uses counts."""
+        return self.allowance is not None and self.allowance.refusing is None
 
     def reply(self) -> Reply:
         """The whole answer, for callers that do not stream."""

@@ -219,11 +219,23 @@ class TargetLimits(msgspec.Struct):
     queue_timeout_ms: float | None
 
 
+class UsageLimit(msgspec.Struct):
+    """How much of a limit is used: the key's, the user's or the DAO's. Money in the currency of the price table."""
+
+    of: Literal["key", "user", "dao"]
+    limit: Literal["requests_per_minute", "tokens_per_day", "money_per_month"]
+    value: float
+    used: float
+    remaining: float
+    reset_s: float
+
+
 class LimitsBody(msgspec.Struct):
-    """The limits in force for the whole request and for each target."""
+    """The limits in force for the whole request, for each target, and for the sender."""
 
     deadline_ms: float | None
     targets: list[TargetLimits]
+    usage: list[UsageLimit] = []
 
 
 class ShareBody(msgspec.Struct):

@@ -107,7 +107,13 @@ class Callers:
                 sentence = "The key may not speak for others. An admin can make one that may: `dagi key create --act-as`."
                 raise _denied(key, sentence, "may_not_act_as", decision_id)
             dao_id = key.dao_id
-        return Sender(dao_id=dao_id, user_id=user_id, source=claimed.get("source", "api"), session_id=claimed.get("session_id", ""))  # pyright: ignore[reportArgumentType]
+        return Sender(
+            dao_id=dao_id,
+            user_id=user_id,
+            source=claimed.get("source", "api"),  # pyright: ignore[reportArgumentType]
+            session_id=claimed.get("session_id", ""),
+            key_id="" if key is None else key.id,
+        )
 
     def require(self, caller: Caller, entitlement: str) -> None:
         """Let the caller itself pass, for what operators see.

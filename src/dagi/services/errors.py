@@ -23,6 +23,8 @@ STATUSES: Final[Mapping[str, int]] = {
     "CONFLICT": 409,
     "PAYLOAD_TOO_LARGE": 413,
     "UNSUPPORTED_MEDIA_TYPE": 415,
+    "RATE_LIMITED": 429,
+    "BUDGET_EXCEEDED": 429,
     "INTERNAL": 500,
     "PROVIDER_ERROR": 502,
     "QUEUE_FULL": 503,
@@ -50,12 +52,12 @@ def error_body(error: DagiError, request_id: str) -> dict[str, object]:
 
 def error_headers(error: DagiError) -> list[tuple[bytes, bytes]]:
     """What goes with the status: how long to wait, how to prove oneself, what else could be called."""
-    headers: list[tuple[bytes, bytes]] = []
+    headers: list[tuple[bytes, bytes]] = [*error.headers]
     status = status_of(error)
     if status in {429, 503}:
         headers.append((b"retry-after", str(ceil(error.retry_after_s or _RETRY_AFTER_S)).encode()))
-    if status in {502, 504}:
-        # Attempts and fallbacks were made already; a client that tries again multiplies them.
+    if status in {502, 504} or error.code == "BUDGET_EXCEEDED":
+        # Attempts and fallbacks were made already, and money does not come back by waiting: a client that tries again multiplies them.
         headers.append((b"x-should-retry", b"false"))
     if status == 401:
         headers.append((b"www-authenticate", b'Bearer realm="dagi"'))

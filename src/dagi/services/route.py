@@ -5,6 +5,7 @@ from contextlib import aclosing, suppress
 
 import msgspec
 
+from dagi.access.limits import MICROS, Gauge
 from dagi.errors import DagiError, Overloaded
 from dagi.message import Message
 from dagi.ports.dialogs import Exchange
@@ -21,6 +22,7 @@ from dagi.services.bodies import (
     ShareBody,
     TargetLimits,
     UsageBody,
+    UsageLimit,
     VerdictBody,
     read_body,
     read_claims,
@@ -28,7 +30,8 @@ from dagi.services.bodies import (
 )
 from dagi.services.callers import Callers
 from dagi.services.errors import encode, error_body
-from dagi.services.face import EVENT_STREAM, Answer, Request
+from dagi.services.face import EVENT_STREAM, JSON, Answer, Request
+from dagi.services.ratelimits import limit_headers
 
 
 class RouteFace:
@@ -51,11 +54,11 @@ class RouteFace:
             return await self._streamed(exchange)
         try:
             await self._router.answer(exchange)
-        except DagiError:
-            await self._settle_refused()
+        except DagiError as error:
+            await self._settle_refused(exchange, error)
             raise
         await self._settle()
-        return Answer(body=encode(reply_body(exchange)))
+        return Answer(headers=[JSON, *limit_headers(exchange.allowance)], body=encode(reply_body(exchange)))
 
     async def explain(self, request: Request) -> Answer:
         """POST /route/explain."""
@@ -63,7 +66,20 @@ class RouteFace:
         self._callers.require(caller, "explain.read")
         body = read_body(request.body)
         message = to_message(body, self._callers.sender(caller, read_claims(body), request.id), request.id)
-        return Answer(body=encode(explanation_body(self._router.explain(message), request.id)))
+        explanation = self._router.explain(message)
+        return Answer(body=encode(explanation_body(explanation, request.id, await self._usage(explanation, message))))
+
+    async def _usage(self, explanation: Explanation, message: Message) -> tuple[Gauge, ...]:
+        """The limits in force for the sender; nothing of a DAO that the sender is a stranger to."""
+        if not explanation.grant.entitlements:
+            return ()
+        try:
+            allowance = await self._router.ports.limits.look(message.sender)
+        except DagiError as error:
+            explanation.refusal = explanation.refusal or error
+            return ()
+        explanation.refusal = explanation.refusal or allowance.refusal
+        return allowance.gauges
 
     def _message(self, request: Request) -> tuple[Message, RouteBody]:
         caller = self._callers.prove(request)
@@ -74,8 +90,9 @@ class RouteFace:
         if self._before_reply:
             await self._router.ports.dialogs.saved()
 
-    async def _settle_refused(self) -> None:
+    async def _settle_refused(self, exchange: Exchange, error: DagiError) -> None:
         """The same for a request that failed: what it is told is why it failed, whether that could be written down or not."""
+        error.headers = tuple(limit_headers(exchange.allowance))
         with suppress(Overloaded):
             await self._settle()
 
@@ -88,13 +105,13 @@ class RouteFace:
                 seen.append(event)
                 if isinstance(event, (*CONTENT, End)):
                     break
-        except DagiError:
-            await self._settle_refused()
+        except DagiError as error:
+            await self._settle_refused(exchange, error)
             raise
         except BaseException:
             await answer.aclose()
             raise
-        return Answer(headers=EVENT_STREAM, chunks=self._frames(exchange, seen, answer))
+        return Answer(headers=[*EVENT_STREAM, *limit_headers(exchange.allowance)], chunks=self._frames(exchange, seen, answer))
 
     async def _frames(self, exchange: Exchange, seen: list[Event], rest: AsyncGenerator[Event]) -> AsyncGenerator[bytes]:
         try:
@@ -157,7 +174,7 @@ def reply_body(exchange: Exchange) -> RouteReply:
     )
 
 
-def explanation_body(explanation: Explanation, request_id: str) -> ExplainReply:
+def explanation_body(explanation: Explanation, request_id: str, gauges: tuple[Gauge, ...] = ()) -> ExplainReply:
     """An explanation as JSON has it."""
     grant, refusal = explanation.grant, explanation.refusal
     return ExplainReply(
@@ -171,7 +188,11 @@ def explanation_body(explanation: Explanation, request_id: str) -> ExplainReply:
         rule=explanation.rule,
         requires=explanation.requires,
         targets=[target.name for target in explanation.targets],
-        limits=LimitsBody(explanation.deadline_ms, [_limits(target, explanation.timeout_ms) for target in explanation.targets]),
+        limits=LimitsBody(
+            explanation.deadline_ms,
+            [_limits(target, explanation.timeout_ms) for target in explanation.targets],
+            [_usage(gauge) for gauge in gauges],
+        ),
         context=msgspec.to_builtins(explanation.context),
         shares=share_bodies(explanation.shares),
         parameters=dict(explanation.parameters),
@@ -183,6 +204,12 @@ def explanation_body(explanation: Explanation, request_id: str) -> ExplainReply:
 def share_bodies(shares: Iterable[Share]) -> list[ShareBody]:
     """A rule's shares as JSON has them."""
     return [ShareBody(share.name, share.weight, round(share.share, 4)) for share in shares]
+
+
+def _usage(gauge: Gauge) -> UsageLimit:
+    unit = MICROS if gauge.kind == "money_per_month" else 1
+    value, used, remaining = (amount / unit if unit > 1 else amount for amount in (gauge.limit, gauge.used, gauge.remaining))
+    return UsageLimit(gauge.of, gauge.kind, value, used, remaining, round(gauge.reset_s, 3))
 
 
 def _limits(target: TargetInfo, timeout_ms: float | None) -> TargetLimits:

@@ -47,7 +47,7 @@ class RouterFace(msgspec.Struct, frozen=True, kw_only=True):
                 takes=RouteBody,
                 gives=RouteReply,
                 stream=True,
-                errors=(400, 401, 403, 404, 413, 502, 503, 504),
+                errors=(400, 401, 403, 404, 413, 429, 502, 503, 504),
             ),
             Endpoint(
                 method="POST",

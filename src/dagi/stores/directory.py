@@ -7,6 +7,7 @@ cannot poll for longer than `STALE_S`, it answers nothing at all: a decision tha
 import asyncio
 import sys
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 from sqlalchemy import select
@@ -15,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from dagi.access.decide import DaoStanding, Membership, Standing
 from dagi.access.entitlements import DEFAULT_ROLES
 from dagi.access.keys import KeyRecord
+from dagi.access.limits import NO_QUOTA, Quota
 from dagi.errors import AccessUnavailable
 from dagi.ports.clock import Clock
 from dagi.ports.observer import Observer
@@ -33,7 +35,7 @@ class _Dao(msgspec.Struct, frozen=True):
 
 
 class Directory:
-    """Implements the ports Members and KeyRing.
+    """Implements the ports Members, KeyRing and Quotas.
 
     Args:
         operators: accounts that are admins of every DAO, whatever the database says. Only the keyless development caller is one.
@@ -68,6 +70,16 @@ class Directory:
         """See the port KeyRing."""
         self._check_fresh()
         return self._keys.get(key_id)
+
+    def of_key(self, key_id: str) -> Quota:
+        """See the port Quotas."""
+        known = self._keys.get(key_id)
+        return NO_QUOTA if known is None else known.quota
+
+    def of_dao(self, dao_id: str) -> Quota:
+        """See the port Quotas."""
+        known = self._daos.get(dao_id)
+        return NO_QUOTA if known is None else known.standing.quota
 
     def name(self, dao_id: str) -> str:
         """A DAO's name, or its id where it is unknown."""
@@ -123,6 +135,12 @@ class Directory:
                     self._observer.note("access_readable_again")
 
 
+def read_quota(row: Mapping[Any, Any]) -> Quota:
+    """The limits a DAO's or a key's row holds; whoever has none shares one value."""
+    quota = Quota(rpm=row["rpm"], tokens_per_day=row["tokens_per_day"], money_per_month=row["money_per_month"])
+    return quota if quota.says_anything else NO_QUOTA
+
+
 async def _load(connection: AsyncConnection, dao_id: str) -> _Dao:
     row = (await connection.execute(select(dao).where(dao.c.id == dao_id))).mappings().one()
     standing = DaoStanding(
@@ -131,6 +149,7 @@ async def _load(connection: AsyncConnection, dao_id: str) -> _Dao:
         suspended=row["suspended"],
         version=row["version"],
         roles=await _roles(connection, dao_id),
+        quota=read_quota(row),
     )
     return _Dao(standing, await _members(connection, dao_id), await _keys(connection, dao_id))
 
@@ -174,6 +193,9 @@ async def _keys(connection: AsyncConnection, dao_id: str) -> Mapping[str, KeyRec
             act_as=row["act_as"],
             expires_at=row["expires_at"],
             revoked=row["revoked_at"] is not None,
+            previous_digest=row["previous_digest"],
+            previous_until=row["previous_until"],
+            quota=read_quota(row),
         )
         for row in rows
     }

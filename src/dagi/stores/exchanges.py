@@ -15,6 +15,7 @@ from dagi.message import Message, Turn
 from dagi.ports.dialogs import Exchange
 from dagi.ports.observer import Observer
 from dagi.stores.database import Database
+from dagi.stores.spend import add_spend
 from dagi.stores.tables import exchange as table
 
 HISTORY_EXCHANGES = 20
@@ -153,6 +154,7 @@ class ExchangeStore:
     async def _insert(self, rows: list[_Row]) -> None:
         async with self._database.write() as connection:
             await connection.execute(insert(table), rows)
+            await add_spend(connection, rows)
 
     async def _write_one_by_one(self, batch: list[_Row]) -> None:
         """One record of the batch cannot be stored: keep all the others, and say which one it was."""
@@ -203,7 +205,7 @@ def _within(told: list[tuple[str, str]], tokens: int) -> tuple[Turn, ...]:
 
 
 def _row(exchange: Exchange) -> _Row:
-    message = exchange.message
+    message, charge = exchange.message, exchange.charge
     return {
         "request_id": message.id,
         "dao_id": message.sender.dao_id,
@@ -222,6 +224,10 @@ def _row(exchange: Exchange) -> _Row:
         "attempts": msgspec.json.encode(exchange.attempts).decode(),
         "duration_ms": exchange.timings_ms["total"],
         "at": exchange.at,
+        "key_id": message.sender.key_id,
+        "charged_on": "" if charge is None else charge.day,
+        "charged_tokens": 0 if charge is None else charge.tokens,
+        "charged_micros": 0 if charge is None else charge.micros,
     }
 
 

@@ -73,6 +73,10 @@ dao = Table(
     # Counts changes of its documents: what the search index polls.
     Column("facts_version", BigInteger, nullable=False, server_default="1"),
     Column("created_at", UtcTime, nullable=False),
+    # Limits of its own: NULL says nothing, -1 that there is none whatever the default says. The same for keys.
+    Column("rpm", BigInteger),
+    Column("tokens_per_day", BigInteger),
+    Column("money_per_month", BigInteger),  # millionths of a currency unit
 )
 
 person = Table(
@@ -122,6 +126,12 @@ api_key = Table(
     Column("expires_at", UtcTime),
     Column("revoked_at", UtcTime),
     Column("created_at", UtcTime, nullable=False),
+    Column("rpm", BigInteger),
+    Column("tokens_per_day", BigInteger),
+    Column("money_per_month", BigInteger),
+    # The secret before the last rotation, and until when it still counts.
+    Column("previous_digest", LargeBinary(32)),
+    Column("previous_until", UtcTime),
 )
 
 document = Table(
@@ -170,7 +180,27 @@ exchange = Table(
     Column("attempts", Text, nullable=False, server_default="[]"),  # JSON
     Column("duration_ms", Float, nullable=False),
     Column("at", UtcTime, nullable=False),
+    Column("key_id", String(32), nullable=False, server_default=""),
+    # What it used, and the day it counts on; an empty day: it was not admitted.
+    Column("charged_on", String(10), nullable=False, server_default=""),
+    Column("charged_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("charged_micros", BigInteger, nullable=False, server_default="0"),
     CheckConstraint("duration_ms >= 0", name="duration"),
     Index("ix_exchange_session", "dao_id", "user_id", "session_id", "id"),
     Index("ix_exchange_at", "at"),
+)
+
+# What was used, by day in UTC and by whom: `of` is key, user or dao, `holder` its id. No reference to the DAO: one that is removed and
+# founded again does not get its budget back.
+spend = Table(
+    "spend",
+    metadata,
+    Column("dao_id", String(64), primary_key=True),
+    Column("of", String(8), primary_key=True),
+    Column("holder", String(200), primary_key=True),
+    Column("day", String(10), primary_key=True, index=True),
+    Column("requests", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("micros", BigInteger, nullable=False),
+    Column("last_at", UtcTime, nullable=False),
 )

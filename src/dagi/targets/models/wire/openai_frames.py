@@ -100,6 +100,9 @@ class _Counts(msgspec.Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     total_tokens: int | None = None
+    # OpenAI's word for what it had in its cache, and DeepSeek's. Raw, because an answer's counts are not lost over them.
+    prompt_tokens_details: msgspec.Raw = _NULL
+    prompt_cache_hit_tokens: msgspec.Raw = _NULL
 
 
 _BODY = msgspec.json.Decoder(Body)
@@ -124,7 +127,14 @@ def usage(raw: msgspec.Raw) -> Usage | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     prompt, completion = counted(counts.prompt_tokens), counted(counts.completion_tokens)
-    return Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=counted(counts.total_tokens) or prompt + completion)
+    total = counted(counts.total_tokens) or prompt + completion
+    return Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=total, cached_tokens=min(prompt, _cached(counts)))
+
+
+def _cached(counts: _Counts) -> int:
+    details = loose(counts.prompt_tokens_details)
+    told = cast("dict[str, object]", details).get("cached_tokens") if isinstance(details, dict) else loose(counts.prompt_cache_hit_tokens)
+    return counted(told) if isinstance(told, int) else 0
 
 
 def loose(raw: msgspec.Raw) -> object:

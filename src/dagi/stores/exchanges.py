@@ -2,26 +2,32 @@
 
 import asyncio
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import msgspec
-from sqlalchemy import insert, select
+from sqlalchemy import Select, insert, select
 
 from dagi.errors import Overloaded, StoreError
 from dagi.message import Message, Turn
-from dagi.ports.dialogs import Exchange
+from dagi.ports.dialogs import Exchange, History
 from dagi.ports.observer import Observer
 from dagi.stores.database import Database
+from dagi.stores.erasure import forgotten
 from dagi.stores.spend import add_spend
 from dagi.stores.tables import exchange as table
+from dagi.stores.tables import session_summary
 
 HISTORY_EXCHANGES = 20
 RETRY_S = 1.0
 SAVE_S = 10.0
 BATCH = 1000
+# Sessions that wait for a summary.
+TRIMMED = 100
+# What the stack asked for itself, on behalf of the person.
+STACK = "stack"
 # Beside the number of exchanges: a few very long ones must not fill the memory while the disk takes nothing.
 MOST_BYTES = 64 * 1024 * 1024
 
@@ -36,6 +42,9 @@ class ExchangeStore:
     it, the batch is kept and tried again; when no place is left, new work is refused rather than a record dropped.
 
     Use as a context: entering starts the writer, leaving writes what is left.
+
+    Attributes:
+        overflowing: the latest message of sessions whose history did not fit and of which not all that was left out is in a summary.
     """
 
     def __init__(self, database: Database, observer: Observer, *, flush_s: float = 0.05, places: int = 10_000) -> None:
@@ -47,6 +56,8 @@ class ExchangeStore:
         self._rows: list[_Row] = []
         self._bytes = 0
         self._pending: dict[_Session, list[_Row]] = {}
+        self._trimmed: set[_Session] = set()
+        self.overflowing: asyncio.Queue[Message] = asyncio.Queue(TRIMMED)
         self._arrived = asyncio.Event()
         self._stopping = False
         self._written = asyncio.Condition()
@@ -82,6 +93,7 @@ class ExchangeStore:
             self._taken -= 1
             if exchange.grant is not None and exchange.grant.entitlements:
                 self._take(_row(exchange))
+            self._overflow(exchange.message)
 
     def _take(self, row: _Row) -> None:
         self._rows.append(row)
@@ -89,6 +101,18 @@ class ExchangeStore:
         self._recorded_count += 1
         self._pending.setdefault(_session(row), []).append(row)
         self._arrived.set()
+
+    def _overflow(self, message: Message) -> None:
+        """After the answer, so that nobody waits for it: tell whose history no longer fits."""
+        if not self._trimmed:
+            return
+        sender = message.sender
+        key = (sender.dao_id, sender.user_id, sender.session_id)
+        if key in self._trimmed:
+            self._trimmed.discard(key)
+            with suppress(asyncio.QueueFull):
+                # What finds no place comes again with the session's next question.
+                self.overflowing.put_nowait(message)
 
     async def saved(self) -> None:
         """See the port Dialogs.
@@ -103,25 +127,23 @@ class ExchangeStore:
         except TimeoutError as error:
             raise Overloaded("The exchange could not be written down in time. Try again later.", retry_after_s=10) from error
 
-    async def history(self, message: Message, tokens: int) -> tuple[Turn, ...]:
+    async def history(self, message: Message, tokens: int) -> History:
         """See the port Dialogs. A session belongs to one person in one DAO; nobody reads another's by its id."""
         sender = message.sender
         key = (sender.dao_id, sender.user_id, sender.session_id)
         # What is not on disk yet, noted before the disk is asked: what is written meanwhile is found twice rather than not at all.
         waiting = list(self._pending.get(key, ()))
-        query = (
-            select(table.c.request_id, table.c.at, table.c.prompt, table.c.answer)
-            .where(table.c.dao_id == key[0], table.c.user_id == key[1], table.c.session_id == key[2])
-            .where(table.c.outcome == "ok", table.c.mode == "chat")
-            .order_by(table.c.id.desc())
-            .limit(HISTORY_EXCHANGES)
-        )
         async with self._database.read() as connection:
-            rows = (await connection.execute(query)).all()
-        written = {(request_id, at) for request_id, at, _, _ in rows}
+            rows = (await connection.execute(_told_in(*key))).all()
+        written = {(row.request_id, row.at) for row in rows}
         told = [(str(row["prompt"]), str(row["answer"])) for row in reversed(waiting) if _is_news(row, written)]
-        told += [(prompt, answer) for _, _, prompt, answer in rows]
-        return _within(told, tokens)
+        news = len(told)
+        told += [(row.prompt, row.answer) for row in rows]
+        turns = _within(told, tokens)
+        fallen_out = rows[max(0, len(turns) // 2 - news) :]
+        if fallen_out and (fallen_out[0].through_id or 0) < fallen_out[0].id and len(self._trimmed) < TRIMMED:
+            self._trimmed.add(key)
+        return History(turns, (rows[0].summary or "") if rows else "")
 
     async def _write_until_stopped(self) -> None:
         while True:
@@ -153,8 +175,9 @@ class ExchangeStore:
 
     async def _insert(self, rows: list[_Row]) -> None:
         async with self._database.write() as connection:
-            await connection.execute(insert(table), rows)
-            await add_spend(connection, rows)
+            known = await forgotten(connection, rows)
+            await connection.execute(insert(table), known)
+            await add_spend(connection, known)
 
     async def _write_one_by_one(self, batch: list[_Row]) -> None:
         """One record of the batch cannot be stored: keep all the others, and say which one it was."""
@@ -179,6 +202,21 @@ class ExchangeStore:
         async with self._written:
             self._written_count += len(rows)
             self._written.notify_all()
+
+
+def _told_in(dao_id: str, user_id: str, session_id: str) -> Select[Any]:
+    """The session's latest exchanges, newest first, one more than are shown; beside each the summary of what was before."""
+    ours = session_summary.c
+    of_session = (ours.dao_id == dao_id, ours.user_id == user_id, ours.session_id == session_id)
+    return (
+        select(table.c.id, table.c.request_id, table.c.at, table.c.prompt, table.c.answer)
+        .add_columns(select(ours.text).where(*of_session).scalar_subquery().label("summary"))
+        .add_columns(select(ours.through_id).where(*of_session).scalar_subquery().label("through_id"))
+        .where(table.c.dao_id == dao_id, table.c.user_id == user_id, table.c.session_id == session_id)
+        .where(table.c.outcome == "ok", table.c.mode == "chat", table.c.cleared_at.is_(None))
+        .order_by(table.c.id.desc())
+        .limit(HISTORY_EXCHANGES + 1)
+    )
 
 
 def _session(row: _Row) -> _Session:
@@ -211,7 +249,7 @@ def _row(exchange: Exchange) -> _Row:
         "dao_id": message.sender.dao_id,
         "user_id": message.sender.user_id,
         "session_id": message.sender.session_id,
-        "source": message.sender.source,
+        "source": STACK if message.purpose else message.sender.source,
         "mode": message.mode,
         "rule": exchange.rule,
         "provider": exchange.provider,

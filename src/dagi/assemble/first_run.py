@@ -131,8 +131,7 @@ async def first_question(installation: Installation, wish: Wish) -> Exchange:
     )
     async with opened_front(silenced, "") as front:
         exchange = front.router.exchange(message)
-        async for _ in front.router.open(exchange):
-            pass
+        await front.router.answer(exchange)
     if exchange.error is not None:
         raise exchange.error
     return exchange

@@ -1,8 +1,7 @@
 """Puts what falls out of a session's history into words: after the answer, one session at a time, by the same path as any question."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -12,7 +11,6 @@ from dagi.ports.clock import Clock
 from dagi.ports.dialogs import Exchange
 from dagi.ports.observer import Observer
 from dagi.ports.summaries import Due, Summaries
-from dagi.ports.target import Event
 
 PROMPT = "Write the minutes."
 LONGEST = 2_000
@@ -39,7 +37,7 @@ class Summarist:
         *,
         can: Callable[[Message], bool],
         exchange: Callable[[Message], Exchange],
-        ask: Callable[[Exchange], AsyncGenerator[Event]],
+        ask: Callable[[Exchange], Awaitable[None]],
         history_tokens: int,
         new_id: Callable[[], str],
     ) -> None:
@@ -93,9 +91,7 @@ class Summarist:
     async def _words(self, asked: Message, due: Due) -> str:
         context = Context(history=due.turns, summary=due.summary)
         exchange = self._exchange(msgspec.structs.replace(asked, context=context))
-        async with aclosing(self._ask(exchange)) as answer:
-            async for _ in answer:
-                pass
+        await self._ask(exchange)
         if exchange.error is not None:
             raise exchange.error
         return exchange.text.strip()[:LONGEST]

@@ -7,18 +7,19 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from dagi.access.names import check_session
+from dagi.access.names import check_dao, check_identity, check_session
 from dagi.errors import Invalid, Missing
 from dagi.message import Grant, Message, Sender
 from dagi.ports.sessions import Sessions
-from dagi.services.callers import Callers, claims
+from dagi.services.callers import Callers
 from dagi.services.errors import encode
 from dagi.services.face import Answer, Endpoint, Parameter, Request
 
 PATH: Final = "/sessions"
 MOST: Final = 200
 _USUAL: Final = 50
-_CLAIMS: Final = ("dao_id", "user_id")
+_CLAIMS: Final = (("dao_id", check_dao), ("user_id", check_identity))
+_KNOWN: Final = (*(name for name, _ in _CLAIMS), "limit")
 _PARAMETERS: Final = (
     Parameter(name="dao_id", description="The DAO; the key's own where left out."),
     Parameter(name="user_id", description="Whose sessions: the caller's own, or those of whom it may speak for (`act_as`)."),
@@ -119,22 +120,22 @@ class SessionsFace:
         caller = self._callers.prove(request)
         values = _query(request.query)
         limit = _limit(values.pop("limit", None))
-        sender = self._callers.sender(caller, claims(values), request.id)
+        claimed = {name: check(values[name], name) for name, check in _CLAIMS if name in values}
+        sender = self._callers.sender(caller, claimed, request.id)
         self._grant(Message(id=request.id, sender=sender)).require("chat.use")
         return sender, limit
 
 
 def _query(text: bytes) -> dict[str, str]:
-    known = (*_CLAIMS, "limit")
     values: dict[str, str] = {}
     try:
         pairs: Sequence[tuple[str, str]] = parse_qsl(text.decode("ascii"), keep_blank_values=True, max_num_fields=10, errors="strict")
     except ValueError as error:
         raise Invalid("The query of the address cannot be read.", field="query") from error
     for name, value in pairs:
-        if name not in known or name in values:
+        if name not in _KNOWN or name in values:
             what = "is there twice" if name in values else "is unknown"
-            raise Invalid(f"The parameter {name[:40]!r} {what}.", field=name[:40] or "query", allowed=list(known))
+            raise Invalid(f"The parameter {name[:40]!r} {what}.", field=name[:40] or "query", allowed=list(_KNOWN))
         values[name] = value
     return values
 

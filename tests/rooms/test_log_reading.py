@@ -100,6 +100,11 @@ def test_news_are_lines_that_were_finished_since_through_rotation_and_emptying(d
     assert [entry.event["event"] for entry in files.news()] == ["k"]
 
 
+def test_lines_of_several_writers_in_one_file_are_put_in_order(tmp_path: Path) -> None:
+    (tmp_path / "router.log").write_text(line(1, "b") + line(3, "d") + line(0, "a") + "torn\n" + line(2, "c"))
+    assert events(LogFiles(tmp_path, Wanted())) == ["a", "torn", "b", "c", "d"]
+
+
 def test_a_directory_that_is_not_there_has_no_lines(tmp_path: Path) -> None:
     files = LogFiles(tmp_path / "nowhere", Wanted())
     assert (files.there, list(files.past()), files.news()) == (False, [], [])

@@ -17,6 +17,7 @@ from typing import BinaryIO, Final
 import msgspec
 
 LONGEST: Final = 1024 * 1024
+WINDOW: Final = 500
 _NAME: Final = re.compile(r"(?P<service>[^/]+?)\.log(?:\.(?P<number>\d{1,6}))?\Z")
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 _object: Final = msgspec.json.Decoder(dict[str, object])
@@ -84,7 +85,7 @@ class LogFiles:
                 if file is not None:
                     files[service].append(stack.enter_context(file))
             yield from heapq.merge(
-                *(self._read(service, each, unfinished=unfinished) for service, each in files.items()), key=lambda entry: entry.at
+                *(_settled(self._read(service, each, unfinished=unfinished)) for service, each in files.items()), key=lambda entry: entry.at
             )
 
     def news(self) -> list[Entry]:
@@ -139,6 +140,17 @@ class LogFiles:
         self._latest[service] = at
         named = event.get("service") if event is not None else None
         return Entry(at=at, service=named if isinstance(named, str) else service, raw=line, event=event)
+
+
+def _settled(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """By time within a file, too: each process gathers its lines for a moment, so those of several come a little out of order."""
+    waiting: list[tuple[datetime, int, Entry]] = []
+    for number, entry in enumerate(entries):
+        heapq.heappush(waiting, (entry.at, number, entry))
+        if len(waiting) > WINDOW:
+            yield heapq.heappop(waiting)[2]
+    while waiting:
+        yield heapq.heappop(waiting)[2]
 
 
 def decoded(line: bytes) -> Mapping[str, object] | None:

@@ -256,3 +256,35 @@ async def test_a_model_is_given_no_more_than_it_reads_at_once(database: Database
     assert due is not None
     assert len(due.covers) == 6
     assert {len(turn.text) for turn in due.turns} == {2000}
+
+
+# --- the schema
+
+
+async def test_a_database_of_the_first_release_keeps_its_exchanges(tmp_path: Path) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from sqlalchemy import Connection, text
+
+    import dagi.stores.upgrade
+
+    found = Database.in_directory(tmp_path)
+
+    def first(connection: Connection) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(Path(dagi.stores.upgrade.__file__).parent / "migrations"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(
+            text(
+                "INSERT INTO exchange (request_id, dao_id, user_id, source, mode, outcome, prompt, answer, duration_ms, at) "
+                "VALUES ('r', 'green', 'tg:1', 'api', 'chat', 'ok', 'old', 're old', 1, '2026-01-01 00:00:00')"
+            )
+        )
+
+    async with found.write() as connection:
+        await connection.run_sync(first)
+    await upgrade(found)
+    assert await texts(found) == [("old", "re old")]
+    assert (await Retention(found, CollectingObserver(), FakeClock(), days=90).run()).exchanges == 0
+    await found.close()

@@ -5,10 +5,10 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import msgspec
-from sqlalchemy import Select, insert, select
+from sqlalchemy import bindparam, insert, select
 
 from dagi.errors import Overloaded, StoreError
 from dagi.message import Message, Turn
@@ -30,6 +30,20 @@ TRIMMED = 100
 STACK = "stack"
 # Beside the number of exchanges: a few very long ones must not fill the memory while the disk takes nothing.
 MOST_BYTES = 64 * 1024 * 1024
+
+# Built once: putting a statement together costs as much as running it.
+_OF = (bindparam("dao"), bindparam("user"), bindparam("session"))
+# The session's latest exchanges, newest first, one more than are shown.
+_TOLD = (
+    select(table.c.id, table.c.request_id, table.c.at, table.c.prompt, table.c.answer)
+    .where(table.c.dao_id == _OF[0], table.c.user_id == _OF[1], table.c.session_id == _OF[2])
+    .where(table.c.outcome == "ok", table.c.mode == "chat", table.c.cleared_at.is_(None))
+    .order_by(table.c.id.desc())
+    .limit(HISTORY_EXCHANGES + 1)
+)
+_SUMMARY = select(session_summary.c.text, session_summary.c.through_id).where(
+    session_summary.c.dao_id == _OF[0], session_summary.c.user_id == _OF[1], session_summary.c.session_id == _OF[2]
+)
 
 _Row = dict[str, object]
 _Session = tuple[object, object, object]
@@ -133,17 +147,21 @@ class ExchangeStore:
         key = (sender.dao_id, sender.user_id, sender.session_id)
         # What is not on disk yet, noted before the disk is asked: what is written meanwhile is found twice rather than not at all.
         waiting = list(self._pending.get(key, ()))
+        of = {"dao": key[0], "user": key[1], "session": key[2]}
         async with self._database.read() as connection:
-            rows = (await connection.execute(_told_in(*key))).all()
-        written = {(row.request_id, row.at) for row in rows}
-        told = [(str(row["prompt"]), str(row["answer"])) for row in reversed(waiting) if _is_news(row, written)]
-        news = len(told)
-        told += [(row.prompt, row.answer) for row in rows]
-        turns = _within(told, tokens)
-        fallen_out = rows[max(0, len(turns) // 2 - news) :]
-        if fallen_out and (fallen_out[0].through_id or 0) < fallen_out[0].id and len(self._trimmed) < TRIMMED:
+            rows = (await connection.execute(_TOLD, of)).all()
+            written = {(row.request_id, row.at) for row in rows}
+            told = [(str(row["prompt"]), str(row["answer"])) for row in reversed(waiting) if _is_news(row, written)]
+            news = len(told)
+            told += [(row.prompt, row.answer) for row in rows]
+            turns = _within(told, tokens)
+            fallen_out = rows[max(0, len(turns) // 2 - news) :]
+            if not fallen_out:
+                return History(turns)
+            kept = (await connection.execute(_SUMMARY, of)).one_or_none()
+        if (kept is None or kept.through_id < fallen_out[0].id) and len(self._trimmed) < TRIMMED:
             self._trimmed.add(key)
-        return History(turns, (rows[0].summary or "") if rows else "")
+        return History(turns, "" if kept is None else kept.text)
 
     async def _write_until_stopped(self) -> None:
         while True:
@@ -202,21 +220,6 @@ class ExchangeStore:
         async with self._written:
             self._written_count += len(rows)
             self._written.notify_all()
-
-
-def _told_in(dao_id: str, user_id: str, session_id: str) -> Select[Any]:
-    """The session's latest exchanges, newest first, one more than are shown; beside each the summary of what was before."""
-    ours = session_summary.c
-    of_session = (ours.dao_id == dao_id, ours.user_id == user_id, ours.session_id == session_id)
-    return (
-        select(table.c.id, table.c.request_id, table.c.at, table.c.prompt, table.c.answer)
-        .add_columns(select(ours.text).where(*of_session).scalar_subquery().label("summary"))
-        .add_columns(select(ours.through_id).where(*of_session).scalar_subquery().label("through_id"))
-        .where(table.c.dao_id == dao_id, table.c.user_id == user_id, table.c.session_id == session_id)
-        .where(table.c.outcome == "ok", table.c.mode == "chat", table.c.cleared_at.is_(None))
-        .order_by(table.c.id.desc())
-        .limit(HISTORY_EXCHANGES + 1)
-    )
 
 
 def _session(row: _Row) -> _Session:

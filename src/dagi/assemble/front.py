@@ -73,8 +73,11 @@ class _World(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def opened_front(installation: Installation, url: str) -> AsyncGenerator[Front]:
+async def opened_front(installation: Installation, url: str, *, lasting: bool = True) -> AsyncGenerator[Front]:
     """Put the front together; leaving writes what is unwritten and closes everything, in reverse order.
+
+    Args:
+        lasting: do beside the requests what a server does; a command that asks one question does not.
 
     Raises:
         ConfigError: the configuration is wrong.
@@ -92,7 +95,7 @@ async def opened_front(installation: Installation, url: str) -> AsyncGenerator[F
             world.local_limits.use(read_terms(fresh.installation.loaded.settings, fresh.configured))
 
         reloader = Reloader(installation, apply, world.clock.now, world.observer)
-        for name, work in _background(installation, world, router, reloader).items():
+        for name, work in _background(installation, world, router, reloader).items() if lasting else ():
             stack.push_async_callback(_cancelled, asyncio.create_task(work, name=name))
         yield Front(
             router=router,
@@ -108,9 +111,7 @@ def _tools(world: "_World", configured: Configured) -> ProviderTools:
     return ProviderTools(http=world.http, facts=world.facts, clock=world.clock, api_key=configured.api_key)
 
 
-def _background(
-    installation: Installation, world: "_World", router: Router, reloader: Reloader
-) -> dict[str, Coroutine[None, None, None]]:
+def _background(installation: Installation, world: "_World", router: Router, reloader: Reloader) -> dict[str, Coroutine[None, None, None]]:
     """What goes on beside the requests, for as long as the process lives."""
     work: dict[str, Coroutine[None, None, None]] = {"directory": world.directory.follow(), "reload": reloader.follow()}
     work |= dialog_work(installation.loaded.settings, world.database, world.dialogs, router)

@@ -53,17 +53,19 @@ class Terminal:
     def __init__(self, line: int, process: asyncio.subprocess.Process) -> None:
         self.process = process
         self.shown = ""
-        self._line = line
+        self.line = line
         self._looked = 0
 
     def receive(self) -> None:
         try:
-            self.shown += os.read(self._line, 65536).decode("utf-8", "replace")
+            self.shown += os.read(self.line, 65536).decode("utf-8", "replace")
         except OSError:
-            asyncio.get_running_loop().remove_reader(self._line)
+            asyncio.get_running_loop().remove_reader(self.line)
 
-    def type(self, text: str) -> None:
-        os.write(self._line, text.encode())
+    async def types(self, text: str) -> None:
+        """Type once there is a prompt: what is typed before is the terminal's own to interpret."""
+        await self.sees(">")
+        os.write(self.line, text.encode())
 
     async def sees(self, text: str) -> None:
         """Wait until the text is shown after what was seen before."""
@@ -111,23 +113,23 @@ async def test_a_conversation_on_a_terminal_remembers_can_be_interrupted_and_goe
     )
     async with terminal(stack, tmp_path) as person:
         await person.sees("/help tells")
-        person.type("Who are you?\r")
+        await person.types("Who are you?\r")
         await person.sees("I am a [2Jmodel.")
         await person.sees("model (scripted)")
-        person.type("Tell me\x1b\rmore\\\rand more\r")
+        await person.types("Tell me\x1b\rmore\\\rand more\r")
         await person.sees("This takes for")
-        person.type("\x03")
+        os.write(person.line, b"\x03")
         await person.sees("(stopped)")
         await stack.upstream.until(lambda: stack.upstream.disconnects == 1)
         stack.upstream.release()
-        person.type("Still there?\r")
+        await person.types("Still there?\r")
         await person.sees("Back again.")
-        person.type("thrown away\x03")
-        person.type("/nonsense\r")
+        await person.types("thrown away\x03")
+        await person.types("/nonsense\r")
         await person.sees("There is no command /nonsense")
-        person.type("/sessions\r")
+        await person.types("/sessions\r")
         await person.sees("Who are you?")
-        person.type("\x04")
+        await person.types("\x04")
         assert await asyncio.wait_for(person.process.wait(), 10) == 0
     await eventually(lambda: len(rows(stack, "SELECT 1 FROM exchange")) == 3)
     told = rows(stack, "SELECT prompt, outcome, session_id FROM exchange ORDER BY id")
@@ -147,13 +149,13 @@ async def test_a_session_is_resumed_by_its_id_or_as_the_latest_and_shows_how_it_
     async with terminal(stack, tmp_path, "--resume") as person:
         await person.sees("Noted.")
         await person.sees("Session cli-bees")
-        person.type("What do I keep?\r")
+        await person.types("What do I keep?\r")
         await person.sees("Bees.")
-        person.type("/new\r")
+        await person.types("/new\r")
         await person.sees("Session cli-")
-        person.type("/resume cli-bees\r")
+        await person.types("/resume cli-bees\r")
         await person.sees("What do I keep?")
-        person.type("/quit\r")
+        await person.types("/quit\r")
         assert await asyncio.wait_for(person.process.wait(), 10) == 0
     assert "I keep bees." in json.dumps(stack.upstream.heard[-1].body)
     status, _, err = await piped(stack, tmp_path, "", "--resume", "nobodys")

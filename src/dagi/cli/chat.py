@@ -75,6 +75,8 @@ async def _chat(talk: "Talk", resumed: str | None) -> int:
         await talk.resume(resumed)
     asking = Asking.of_terminal()
     if asking.interactive:
+        # Ctrl-C stops answers and throws away what was typed; in the moment between the two there is nothing to stop.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         say(f"Session {talk.session_id}. /help tells the commands, Ctrl-D leaves.")
     status = 0
     async with aclosing(asking.lines()) as lines:
@@ -93,12 +95,13 @@ async def _chat(talk: "Talk", resumed: str | None) -> int:
 
 async def _interruptible(work: Coroutine[object, object, None]) -> bool:
     """Do the work; Ctrl-C ends it, and nothing else. Whether it was ended."""
-    loop, task = asyncio.get_running_loop(), asyncio.create_task(work)
+    loop, task, before = asyncio.get_running_loop(), asyncio.create_task(work), signal.getsignal(signal.SIGINT)
     loop.add_signal_handler(signal.SIGINT, task.cancel)
     try:
         await asyncio.wait([task])
     finally:
         loop.remove_signal_handler(signal.SIGINT)
+        signal.signal(signal.SIGINT, before)
     if task.cancelled():
         write("\n(stopped)\n", sys.stderr)
         return True

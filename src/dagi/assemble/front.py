@@ -39,9 +39,9 @@ from dagi.stores.directory import Directory
 from dagi.stores.exchanges import ExchangeStore
 from dagi.stores.limits import LocalLimits
 from dagi.stores.passages import SqlPassages
+from dagi.stores.sessions import SqlSessions
 from dagi.stores.shared_limits import SharedLimits
 from dagi.targets.resilience.answers import Answers
-from dagi.stores.sessions import SqlSessions
 
 
 class Front(msgspec.Struct, frozen=True, kw_only=True):

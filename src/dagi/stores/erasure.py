@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from dagi.access.names import check_identity
 from dagi.ports.clock import Clock
 from dagi.stores.database import Database
-from dagi.stores.tables import erasure, exchange, identity, session_summary
+from dagi.stores.tables import erasure, exchange, identity, session_summary, spend
 
 BATCH = 500
 Row = dict[str, object]
@@ -70,6 +70,9 @@ class Erasure:
             now = self._clock.now()
             marks = [{"user_id": account, "dao_id": dao_id or "", "at": now} for account in found.accounts]
             await connection.execute(insert(erasure), marks)
+            # The DAO's and the keys' own sums stay, so nothing that was spent is lost to them.
+            of_person = (spend.c.of == "user", spend.c.holder.in_(found.accounts))
+            await connection.execute(delete(spend).where(*of_person, *_within(spend, dao_id)))
             removed = await connection.execute(
                 delete(session_summary).where(session_summary.c.user_id.in_(found.accounts), *_within(session_summary, dao_id)),
             )
@@ -84,7 +87,10 @@ class Erasure:
         async with self._database.write() as connection:
             ids = (await connection.scalars(due)).all()
             if ids:
-                await connection.execute(update(exchange).where(exchange.c.id.in_(ids)).values(**_nobodys(self._clock.now())))
+                # A key that spoke for itself is named here, too.
+                key_id = case((exchange.c.user_id == "key:" + exchange.c.key_id, ""), else_=exchange.c.key_id)
+                values = {**_nobodys(self._clock.now()), "key_id": key_id}
+                await connection.execute(update(exchange).where(exchange.c.id.in_(ids)).values(**values))
         return len(ids)
 
 

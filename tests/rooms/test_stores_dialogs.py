@@ -16,7 +16,7 @@ from dagi.stores.erasure import Erasure
 from dagi.stores.members import Daos, MemberAdmin
 from dagi.stores.retention import BATCH, EVERY_S, Retention
 from dagi.stores.summaries import SqlSummaries
-from dagi.stores.tables import erasure, exchange, identity, session_summary
+from dagi.stores.tables import erasure, exchange, identity, session_summary, spend
 from dagi.stores.upgrade import upgrade
 from dagi.testing.clock import FakeClock
 from dagi.testing.observer import CollectingObserver
@@ -136,6 +136,9 @@ async def test_a_person_is_erased_with_all_accounts_and_nobody_else_is(database:
     async with database.write() as connection:
         person_id = await connection.scalar(select(identity.c.person_id).where(identity.c.id == "tg:1"))
         await connection.execute(insert(identity).values(id="dc:9", person_id=person_id, created_at=clock.now()))
+        used = {"dao_id": "green", "day": "2026-01-01", "requests": 1, "tokens": 7, "micros": 0, "last_at": clock.now()}
+        whose = (("user", "tg:1"), ("user", "tg:2"), ("dao", "green"), ("key", "abc"))
+        await connection.execute(insert(spend), [{**used, "of": of, "holder": holder} for of, holder in whose])
         summary = {"dao_id": "green", "session_id": "s", "text": "a secret", "through_id": 1, "since": clock.now()}
         await connection.execute(insert(session_summary), [{**summary, "user_id": "tg:1"}, {**summary, "user_id": "tg:2"}])
     await write(
@@ -150,6 +153,7 @@ async def test_a_person_is_erased_with_all_accounts_and_nobody_else_is(database:
     assert await texts(database) == [("", ""), ("", ""), ("", ""), ("others", "re others")]
     async with database.read() as connection:
         rows = (await connection.execute(select(exchange))).mappings().all()
+        assert sorted((await connection.scalars(select(spend.c.holder))).all()) == ["abc", "green", "tg:2"]
         assert await connection.scalar(select(func.count()).select_from(session_summary)) == 1
     assert [one["user_id"] for one in rows] == ["", "", "", "tg:2"]
     assert [one["prompt_tokens"] for one in rows] == [7] * 4

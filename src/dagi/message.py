@@ -13,6 +13,8 @@ from dagi.errors import Denied, Suspended
 Mode = Literal["chat", "devtools", "crew"]
 Source = Literal["telegram", "discord", "dify", "mcp", "api", "cli"]
 Role = Literal["system", "user", "assistant"]
+# Why the stack itself asks a model: to put the context's history into a few sentences. Empty for what people ask.
+Purpose = Literal["", "summary"]
 
 MODES: tuple[Mode, ...] = ("chat", "devtools", "crew")
 SOURCES: tuple[Source, ...] = ("telegram", "discord", "dify", "mcp", "api", "cli")
@@ -73,12 +75,14 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         facts: passages of the DAO's own documents, best first; None when nobody has searched.
         roles: the sender's roles; None when they are not to be told.
         history: the session's earlier turns, oldest first.
+        summary: what was said before them, in a model's words; empty where nothing was, or nobody has put it into words.
     """
 
     dao_name: str = ""
     facts: tuple[Fact, ...] | None = None
     roles: tuple[str, ...] | None = None
     history: tuple[Turn, ...] = ()
+    summary: str = ""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +110,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         metadata: any further JSON the caller sent, for rules to match on. Never trusted as a right.
         options: the caller's model parameters as unparsed JSON, passed on as they are.
         reuse_s: for how many seconds the answer may be given again to the same question; None for never.
+        purpose: why the stack itself asks; no caller can set it.
         streamed: the caller sees pieces as they come. One who does not has seen nothing of an answer that breaks off.
     """
 
@@ -124,6 +129,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     inputs: Mapping[str, object] = {}
     metadata: Mapping[str, object] = {}
     options: msgspec.Raw | None = None
+    purpose: Purpose = ""
     streamed: bool = False
     reuse_s: float | None = None
     context: Context = Context()

@@ -52,7 +52,7 @@ async def test_a_session_remembers_its_own_turns_in_order_right_after_they_were_
     await say(dialogs, exchange("one", "1"), exchange("two", "2"))
     with dialogs.recording(exchange("three", "3")):
         pass
-    assert await dialogs.history(exchange("now").message, 1000) == (
+    assert (await dialogs.history(exchange("now").message, 1000)).turns == (
         Turn("user", "one"),
         Turn("assistant", "1"),
         Turn("user", "two"),
@@ -64,20 +64,20 @@ async def test_a_session_remembers_its_own_turns_in_order_right_after_they_were_
 
 async def test_other_sessions_people_and_modes_are_not_part_of_it(dialogs: Dialogs) -> None:
     await say(dialogs, exchange("a", session="t"), exchange("b", user="tg:2"), exchange("c", mode="crew"))
-    assert await dialogs.history(exchange("now").message, 1000) == ()
+    assert (await dialogs.history(exchange("now").message, 1000)).turns == ()
 
 
 async def test_only_whole_exchanges_that_fit_are_remembered_the_latest_first(dialogs: Dialogs) -> None:
     await say(dialogs, exchange("x" * 20, "y" * 20), exchange("p" * 20, "q" * 20))
-    assert await dialogs.history(exchange("now").message, 19) == (Turn("user", "p" * 20), Turn("assistant", "q" * 20))
-    assert await dialogs.history(exchange("now").message, 9) == ()
+    assert (await dialogs.history(exchange("now").message, 19)).turns == (Turn("user", "p" * 20), Turn("assistant", "q" * 20))
+    assert (await dialogs.history(exchange("now").message, 9)).turns == ()
 
 
 async def test_what_failed_or_was_cancelled_is_not_told_to_a_model_again(dialogs: Dialogs) -> None:
     unfinished = exchange("half")
     unfinished.outcome = "cancelled"
     await say(dialogs, unfinished)
-    assert await dialogs.history(exchange("now").message, 1000) == ()
+    assert (await dialogs.history(exchange("now").message, 1000)).turns == ()
 
 
 async def test_when_no_place_is_left_new_work_is_refused(dialogs: Dialogs) -> None:

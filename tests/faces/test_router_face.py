@@ -403,6 +403,8 @@ async def test_the_api_description_names_every_endpoint_and_an_absolute_server(s
         "/route",
         "/route/explain",
         "/rules",
+        "/sessions",
+        "/sessions/{session_id}",
     ]
     ids = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
     assert len(ids) == len(set(ids))

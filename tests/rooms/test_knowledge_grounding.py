@@ -7,7 +7,7 @@ import pytest
 from dagi.errors import StoreError
 from dagi.knowledge.grounding import Grounding
 from dagi.message import Context, Fact, Grant, Message, Sender, Turn
-from dagi.ports.dialogs import Exchange
+from dagi.ports.dialogs import Exchange, History
 from dagi.rules.rule import EVERYTHING, NOTHING, Wanted
 from dagi.testing.facts import MemoryFacts
 
@@ -45,11 +45,11 @@ class Remembering:
     async def saved(self) -> None:
         return None
 
-    async def history(self, message: Message, tokens: int) -> tuple[Turn, ...]:
+    async def history(self, message: Message, tokens: int) -> History:
         del message, tokens
         if self._error:
             raise self._error
-        return TURNS
+        return History(TURNS, "They asked before.")
 
 
 def a_message(prompt: str = "What is this?", session_id: str = "s") -> Message:
@@ -62,7 +62,7 @@ def grounding(facts: MemoryFacts, dialogs: Remembering | None = None, notes: Not
 
 async def test_everything_wanted_is_added() -> None:
     message = await grounding(MemoryFacts(always=(FACT,))).add(a_message(), READER, EVERYTHING)
-    assert message.context == Context(dao_name="The DAO", facts=(FACT,), roles=("member",), history=TURNS)
+    assert message.context == Context(dao_name="The DAO", facts=(FACT,), roles=("member",), history=TURNS, summary="They asked before.")
     assert message.prompt == "What is this?"
 
 

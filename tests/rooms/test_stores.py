@@ -391,9 +391,9 @@ async def test_history_is_the_latest_of_the_senders_own_session_within_the_token
         await record(store, exchange("other session", "x", session="t"), exchange("other person", "x", user="tg:2"))
         asked = exchange("now", "").message
         everything = (Turn("user", "q1"), Turn("assistant", "a" * 40), Turn("user", "q2"), Turn("assistant", "b" * 40))
-        assert await store.history(asked, 1000) == everything
-        assert await store.history(asked, 10) == everything[2:]
-        assert await store.history(asked, 9) == ()
+        assert (await store.history(asked, 1000)).turns == everything
+        assert (await store.history(asked, 10)).turns == everything[2:]
+        assert (await store.history(asked, 9)).turns == ()
 
 
 async def test_every_record_of_many_at_once_is_written_exactly_once(green: Database) -> None:

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 import msgspec
 
 from dagi.assemble.caching import watch_cache
+from dagi.assemble.dialogs import dialog_work
 from dagi.assemble.installation import Installation, stack_version
 from dagi.assemble.limits import local_limits, opened_limits, read_terms
 from dagi.assemble.providers import Built, Configured
@@ -32,11 +33,13 @@ from dagi.services.callers import LOCAL_USER, Callers
 from dagi.services.operations import Dependency, Info, Operations, ProviderState
 from dagi.services.route import RouteFace
 from dagi.services.router import RouterFace
+from dagi.services.sessions import SessionsFace
 from dagi.stores.database import Database
 from dagi.stores.directory import Directory
 from dagi.stores.exchanges import ExchangeStore
 from dagi.stores.limits import LocalLimits
 from dagi.stores.passages import SqlPassages
+from dagi.stores.sessions import SqlSessions
 from dagi.stores.shared_limits import SharedLimits
 from dagi.targets.resilience.answers import Answers
 
@@ -70,8 +73,11 @@ class _World(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def opened_front(installation: Installation, url: str) -> AsyncGenerator[Front]:
+async def opened_front(installation: Installation, url: str, *, lasting: bool = True) -> AsyncGenerator[Front]:
     """Put the front together; leaving writes what is unwritten and closes everything, in reverse order.
+
+    Args:
+        lasting: do beside the requests what a server does; a command that asks one question does not.
 
     Raises:
         ConfigError: the configuration is wrong.
@@ -89,7 +95,7 @@ async def opened_front(installation: Installation, url: str) -> AsyncGenerator[F
             world.local_limits.use(read_terms(fresh.installation.loaded.settings, fresh.configured))
 
         reloader = Reloader(installation, apply, world.clock.now, world.observer)
-        for name, work in _background(installation, world, reloader).items():
+        for name, work in _background(installation, world, router, reloader).items() if lasting else ():
             stack.push_async_callback(_cancelled, asyncio.create_task(work, name=name))
         yield Front(
             router=router,
@@ -105,9 +111,10 @@ def _tools(world: "_World", configured: Configured) -> ProviderTools:
     return ProviderTools(http=world.http, facts=world.facts, clock=world.clock, api_key=configured.api_key)
 
 
-def _background(installation: Installation, world: "_World", reloader: Reloader) -> dict[str, Coroutine[None, None, None]]:
+def _background(installation: Installation, world: "_World", router: Router, reloader: Reloader) -> dict[str, Coroutine[None, None, None]]:
     """What goes on beside the requests, for as long as the process lives."""
     work: dict[str, Coroutine[None, None, None]] = {"directory": world.directory.follow(), "reload": reloader.follow()}
+    work |= dialog_work(installation.loaded.settings, world.database, world.dialogs, router)
     if installation.loaded.settings.server.reload_on_change:
         work["watch"] = reloader.watch()
     return work
@@ -178,6 +185,7 @@ def _face(installation: Installation, world: _World, router: Router, live: Live,
     face = RouterFace(
         router=router,
         route=RouteFace(router, callers, before_reply=settings.dialogs.durability == "before_reply"),
+        sessions=SessionsFace(SqlSessions(world.database), callers, router.grant),
         operations=Operations(callers, _dependencies(world), open_details=keyless),
         info=lambda: Info(
             name="dagi-stack",

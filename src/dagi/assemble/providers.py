@@ -32,6 +32,8 @@ from dagi.targets.unconfigured import Unconfigured
 T = TypeVar("T")
 
 GROUP = "dagi.providers"
+# The one type that finds no words of its own.
+QUOTES_ONLY = "facts"
 
 
 class Configured(msgspec.Struct, frozen=True, kw_only=True):
@@ -192,6 +194,7 @@ class Built(msgspec.Struct, frozen=True, kw_only=True):
             max_concurrent=limits.max_concurrent,
             max_queue=limits.max_queue,
             queue_timeout_ms=limits.queue_timeout_ms,
+            writes=self.configured.type != QUOTES_ONLY,
         )
 
     async def retire(self) -> None:

@@ -25,5 +25,10 @@ MESSAGES: dict[str, str] = {
         "I found nothing about this in the DAO's documents, and no language model was asked. "
         "Try other words, or ask an admin to add a document about it."
     ),
+    "init.about": (
+        "{name} is a community run as a microDAO. Nobody has written more about it yet: "
+        "an admin can add documents about its purpose, projects, treasury and how to join."
+    ),
+    "init.question": "What is {name}?",
     "facts.no_question": "I saw no question. Write it in words, and I will look in the DAO's documents.",
 }

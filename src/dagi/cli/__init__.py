@@ -22,6 +22,10 @@ COMMANDS: Final[Mapping[str, str]] = {
     "key": "keys",
     "spend": "spend",
     "access": "access",
+    "dialogs": "dialogs",
+    "logs": "logs",
+    "chat": "chat",
+    "init": "init",
     "db": "db",
     "cache": "cache",
 }

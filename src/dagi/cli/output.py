@@ -62,7 +62,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: st
         shown.add_column(column, no_wrap=index == 0)
     for row in rows:
         # As Text, because square brackets in a plain str are markup to rich.
-        shown.add_row(*(Text(_cell(value)) for value in row))
+        shown.add_row(*(Text(_CONTROLS.sub("", _cell(value))) for value in row))
     console().print(shown)
 
 

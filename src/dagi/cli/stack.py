@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -60,6 +61,11 @@ class Stack:
             Refused: the stack answered with an error.
         """
         return await self.call("POST", path, body)
+
+    async def get(self, path: str, query: Mapping[str, str | None]) -> Mapping[str, object]:
+        """What stands at a path; parameters that are None are left out. Raises as `post` does."""
+        named = urlencode({name: value for name, value in query.items() if value is not None})
+        return await self.call("GET", f"{path}?{named}")
 
     async def call(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Mapping[str, object]:
         """The whole answer to a request of any method; see `post`."""

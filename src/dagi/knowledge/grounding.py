@@ -6,8 +6,8 @@ from collections.abc import Callable
 import msgspec
 
 from dagi.errors import StoreError
-from dagi.message import Context, Fact, Grant, Message, Turn
-from dagi.ports.dialogs import Dialogs
+from dagi.message import Context, Fact, Grant, Message
+from dagi.ports.dialogs import Dialogs, History
 from dagi.ports.facts import Facts
 from dagi.ports.observer import Observer
 from dagi.rules.rule import Wanted
@@ -41,14 +41,16 @@ class Grounding:
 
     async def add(self, message: Message, grant: Grant, wanted: Wanted) -> Message:
         """The message with what the rule wants in its context; see the port."""
-        if not wanted.anything:
+        if not wanted.anything or message.purpose:
+            # What the stack asks for itself brings all it needs.
             return message
-        facts, history = await asyncio.gather(self._found(message, grant, wanted), self._earlier(message, wanted))
+        facts, told = await asyncio.gather(self._found(message, grant, wanted), self._earlier(message, wanted))
         context = Context(
             dao_name=self._dao_name(message.sender.dao_id),
             facts=facts,
             roles=grant.roles if wanted.roles else None,
-            history=history,
+            history=told.turns,
+            summary=told.summary,
         )
         return msgspec.structs.replace(message, context=context)
 
@@ -62,11 +64,11 @@ class Grounding:
             self._observer.note("context_unavailable", part="facts", error=error.code)
             return None
 
-    async def _earlier(self, message: Message, wanted: Wanted) -> tuple[Turn, ...]:
+    async def _earlier(self, message: Message, wanted: Wanted) -> History:
         if not wanted.history or not message.sender.session_id:
-            return ()
+            return History()
         try:
             return await self._dialogs.history(message, self._history_tokens)
         except StoreError as error:
             self._observer.note("context_unavailable", part="history", error=error.code)
-            return ()
+            return History()

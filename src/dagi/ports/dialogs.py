@@ -4,6 +4,8 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
+import msgspec
+
 from dagi.access.limits import Allowance
 from dagi.errors import DagiError, TargetFailure
 from dagi.message import Attempt, Grant, Message, Reply, Turn, Usage
@@ -107,6 +109,18 @@ class Exchange:
         )
 
 
+class History(msgspec.Struct, frozen=True):
+    """What of a session a model is shown.
+
+    Attributes:
+        turns: the latest ones, oldest first.
+        summary: what was said before them, in a model's words; empty where nothing was, or nobody has put it into words yet.
+    """
+
+    turns: tuple[Turn, ...] = ()
+    summary: str = ""
+
+
 class Dialogs(Protocol):
     """The record of what was asked and answered."""
 
@@ -124,6 +138,6 @@ class Dialogs(Protocol):
         """Wait until everything that was recorded before this call is on disk."""
         ...
 
-    async def history(self, message: Message, tokens: int) -> tuple[Turn, ...]:
-        """The latest turns of the sender's own session, oldest first, that fit into the number of tokens (bytes / 4)."""
+    async def history(self, message: Message, tokens: int) -> History:
+        """The latest whole exchanges of the sender's own session that fit into the number of tokens (bytes / 4)."""
         ...

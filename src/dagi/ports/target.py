@@ -140,6 +140,7 @@ class TargetInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         state: its breaker's `closed`, `open`, `half_open`; or `not_configured`.
+        writes: it finds words of its own, where others only quote.
     """
 
     name: str
@@ -151,6 +152,7 @@ class TargetInfo(msgspec.Struct, frozen=True, kw_only=True):
     max_concurrent: int | None = None
     max_queue: int | None = None
     queue_timeout_ms: float | None = None
+    writes: bool = True
 
 
 class Chain(Target, Whole, Protocol):

@@ -1,5 +1,6 @@
 """A face without a server: bytes in; status, headers and bytes (or chunks as they come) out."""
 
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Final, Literal
 
@@ -8,6 +9,7 @@ import msgspec
 from dagi.errors import MethodNotAllowed, Missing
 
 Headers = list[tuple[bytes, bytes]]
+_PARAMETER: Final = re.compile(r"(.*/)\{[a-z_]+\}\Z")
 JSON: Final = (b"content-type", b"application/json")
 EVENT_STREAM: Final[Headers] = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -17,13 +19,16 @@ EVENT_STREAM: Final[Headers] = [
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """An HTTP request, read. Header names are lower case; `peer` is the address of the other end, empty where there is none."""
+    """An HTTP request, read. Header names are lower case; `peer` is the address of the other end, empty where there is none; `query` is
+    what stands behind the question mark, still encoded.
+    """
 
     id: str
     method: str
     path: str
     headers: Mapping[bytes, bytes]
     peer: str
+    query: bytes = b""
     body: bytes = b""
 
 
@@ -40,10 +45,19 @@ Handler = Callable[[Request], Awaitable[Answer]]
 Audience = Literal["public", "caller"]
 
 
+class Parameter(msgspec.Struct, frozen=True, kw_only=True):
+    """A parameter in the path or the query, for the description."""
+
+    name: str
+    description: str
+    place: Literal["path", "query"] = "query"
+
+
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """One method of one path, with what the API description says about it.
 
     Attributes:
+        path: exact; or ending with `/{name}`, which stands for whatever follows the slash, further slashes included.
         audience: `public` answers anyone; `caller` needs a proven caller outside of development (the handler checks).
         takes, gives: types of the JSON bodies, for the description.
         stream: whether it may answer as server-sent events too.
@@ -60,6 +74,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     gives_text: str | None = None
     stream: bool = False
     errors: Sequence[int] = ()
+    parameters: Sequence[Parameter] = ()
 
 
 class Table:
@@ -68,6 +83,8 @@ class Table:
     def __init__(self, endpoints: Sequence[Endpoint]) -> None:
         self.endpoints = tuple(endpoints)
         self._by_path: dict[str, dict[str, Endpoint]] = {}
+        # The few paths that end with a parameter, by what stands before it.
+        self._below = {found[1]: endpoint.path for endpoint in endpoints if (found := _PARAMETER.match(endpoint.path))}
         for endpoint in endpoints:
             self._by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint
 
@@ -78,7 +95,7 @@ class Table:
             Missing: no such path.
             MethodNotAllowed: the path exists, the method does not.
         """
-        methods = self._by_path.get(path)
+        methods = self._by_path.get(path) or self._by_path.get(self._pattern(path))
         if methods is None:
             raise Missing("There is nothing at this path. GET /openapi.json lists what there is.", known=sorted(self._by_path))
         endpoint = methods.get("GET" if method == "HEAD" else method)
@@ -86,3 +103,6 @@ class Table:
             allow = sorted([*methods, "HEAD"] if "GET" in methods else methods)
             raise MethodNotAllowed(f"This path takes {', '.join(allow)}.", allow=allow)
         return endpoint
+
+    def _pattern(self, path: str) -> str:
+        return next((pattern for before, pattern in self._below.items() if path.startswith(before) and len(path) > len(before)), "")

@@ -1,12 +1,14 @@
 """The API description, made from the same table that serves the requests, so that the two cannot differ."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from dagi.services.errors import STATUSES
-from dagi.services.face import Endpoint
+from dagi.services.face import Endpoint, Parameter
 
+_NO_WORD = re.compile(r"[^a-z0-9]+")
 _REF = "#/components/schemas/{name}"
 
 
@@ -60,11 +62,23 @@ def _operation(endpoint: Endpoint) -> dict[str, object]:
     }
     if endpoint.description:
         operation["description"] = endpoint.description
+    if endpoint.parameters:
+        operation["parameters"] = [_parameter(parameter) for parameter in endpoint.parameters]
     if endpoint.audience == "public":
         operation["security"] = []
     if endpoint.takes is not None:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref(endpoint.takes)}}}
     return operation
+
+
+def _parameter(parameter: Parameter) -> dict[str, object]:
+    return {
+        "name": parameter.name,
+        "in": parameter.place,
+        "required": parameter.place == "path",
+        "description": parameter.description,
+        "schema": {"type": "string"},
+    }
 
 
 def _content(endpoint: Endpoint) -> Mapping[str, object]:
@@ -85,5 +99,5 @@ def _ref(kind: type) -> Mapping[str, object]:
 
 
 def _operation_id(endpoint: Endpoint) -> str:
-    words = endpoint.path.strip("/").replace("/", "_").replace(".", "_") or "root"
+    words = _NO_WORD.sub("_", endpoint.path).strip("_") or "root"
     return f"{endpoint.method.lower()}_{words}"

@@ -13,6 +13,7 @@ from dagi.services.face import Answer, Endpoint, Table
 from dagi.services.openapi import describe
 from dagi.services.operations import Health, Info, Operations, Providers, ProviderState, Readiness, RuleBody, Rules
 from dagi.services.route import RouteFace, share_bodies
+from dagi.services.sessions import SessionsFace
 
 _STREAM = (
     "With `stream: true` the answer is `text/event-stream`; every frame is `data: {…}` and a blank line, with a `type`: "
@@ -26,6 +27,7 @@ class RouterFace(msgspec.Struct, frozen=True, kw_only=True):
 
     router: Router
     route: RouteFace
+    sessions: SessionsFace
     operations: Operations
     info: Callable[[], Info]
     providers: Callable[[], Sequence[ProviderState]]
@@ -58,6 +60,7 @@ class RouterFace(msgspec.Struct, frozen=True, kw_only=True):
                 gives=ExplainReply,
                 errors=(400, 401, 403),
             ),
+            *self.sessions.endpoints(),
             Endpoint(method="GET", path="/health", handler=operations.health, summary="Alive", audience="public", gives=Health),
             Endpoint(
                 method="GET",

@@ -1,7 +1,9 @@
 """The database: one writer engine that begins IMMEDIATE, separate readers that cannot write."""
 
+import asyncio
+import sqlite3
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Protocol
 
@@ -77,6 +79,10 @@ class Database:
         async with self.read() as connection:
             await connection.execute(text("SELECT 1 FROM dao LIMIT 1"))
 
+    async def truncate_journal(self) -> None:
+        """Move everything into the database file and empty the journal beside it, as far as readers let it: there, too, lies old text."""
+        await asyncio.to_thread(_checkpoint, self.path)
+
     async def close(self) -> None:
         """Give all connections back."""
         await self._writer.dispose()
@@ -99,6 +105,11 @@ class _explained:  # noqa: N801 - reads as a clause: with _explained(path)
                 f"The database {self._path.name} cannot be used: {why}. Check that the data directory exists, is writable and has "
                 "space, and that the file is not damaged (`dagi doctor`)."
             ) from error
+
+
+def _checkpoint(path: Path) -> None:
+    with _explained(path), closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_MS / 1000)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _is_callers(error: DatabaseError) -> bool:
@@ -128,6 +139,8 @@ def _engine(path: Path, *, readonly: bool) -> AsyncEngine:
             "foreign_keys=ON",
             f"busy_timeout={BUSY_TIMEOUT_MS}",
             "recursive_triggers=ON",
+            # What is removed is overwritten: text that somebody had erased must not lie on in the file.
+            "secure_delete=ON",
         ):
             cursor.execute(f"PRAGMA {pragma}")
         if readonly:

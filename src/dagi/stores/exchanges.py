@@ -2,28 +2,48 @@
 
 import asyncio
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from types import TracebackType
 from typing import Self
 
 import msgspec
-from sqlalchemy import insert, select
+from sqlalchemy import bindparam, insert, select
 
 from dagi.errors import Overloaded, StoreError
 from dagi.message import Message, Turn
-from dagi.ports.dialogs import Exchange
+from dagi.ports.dialogs import Exchange, History
 from dagi.ports.observer import Observer
 from dagi.stores.database import Database
+from dagi.stores.erasure import forgotten
 from dagi.stores.spend import add_spend
 from dagi.stores.tables import exchange as table
+from dagi.stores.tables import session_summary
 
 HISTORY_EXCHANGES = 20
 RETRY_S = 1.0
 SAVE_S = 10.0
 BATCH = 1000
+# Sessions that wait for a summary.
+TRIMMED = 100
+# What the stack asked for itself, on behalf of the person.
+STACK = "stack"
 # Beside the number of exchanges: a few very long ones must not fill the memory while the disk takes nothing.
 MOST_BYTES = 64 * 1024 * 1024
+
+# Built once: putting a statement together costs as much as running it.
+_OF = (bindparam("dao"), bindparam("user"), bindparam("session"))
+# The session's latest exchanges, newest first, one more than are shown.
+_TOLD = (
+    select(table.c.id, table.c.request_id, table.c.at, table.c.prompt, table.c.answer)
+    .where(table.c.dao_id == _OF[0], table.c.user_id == _OF[1], table.c.session_id == _OF[2])
+    .where(table.c.outcome == "ok", table.c.mode == "chat", table.c.cleared_at.is_(None))
+    .order_by(table.c.id.desc())
+    .limit(HISTORY_EXCHANGES + 1)
+)
+_SUMMARY = select(session_summary.c.text, session_summary.c.through_id).where(
+    session_summary.c.dao_id == _OF[0], session_summary.c.user_id == _OF[1], session_summary.c.session_id == _OF[2]
+)
 
 _Row = dict[str, object]
 _Session = tuple[object, object, object]
@@ -36,6 +56,9 @@ class ExchangeStore:
     it, the batch is kept and tried again; when no place is left, new work is refused rather than a record dropped.
 
     Use as a context: entering starts the writer, leaving writes what is left.
+
+    Attributes:
+        overflowing: the latest message of sessions whose history did not fit and of which not all that was left out is in a summary.
     """
 
     def __init__(self, database: Database, observer: Observer, *, flush_s: float = 0.05, places: int = 10_000) -> None:
@@ -47,6 +70,8 @@ class ExchangeStore:
         self._rows: list[_Row] = []
         self._bytes = 0
         self._pending: dict[_Session, list[_Row]] = {}
+        self._trimmed: set[_Session] = set()
+        self.overflowing: asyncio.Queue[Message] = asyncio.Queue(TRIMMED)
         self._arrived = asyncio.Event()
         self._stopping = False
         self._written = asyncio.Condition()
@@ -82,6 +107,7 @@ class ExchangeStore:
             self._taken -= 1
             if exchange.grant is not None and exchange.grant.entitlements:
                 self._take(_row(exchange))
+            self._overflow(exchange.message)
 
     def _take(self, row: _Row) -> None:
         self._rows.append(row)
@@ -89,6 +115,18 @@ class ExchangeStore:
         self._recorded_count += 1
         self._pending.setdefault(_session(row), []).append(row)
         self._arrived.set()
+
+    def _overflow(self, message: Message) -> None:
+        """After the answer, so that nobody waits for it: tell whose history no longer fits."""
+        if not self._trimmed:
+            return
+        sender = message.sender
+        key = (sender.dao_id, sender.user_id, sender.session_id)
+        if key in self._trimmed:
+            self._trimmed.discard(key)
+            with suppress(asyncio.QueueFull):
+                # What finds no place comes again with the session's next question.
+                self.overflowing.put_nowait(message)
 
     async def saved(self) -> None:
         """See the port Dialogs.
@@ -103,25 +141,27 @@ class ExchangeStore:
         except TimeoutError as error:
             raise Overloaded("The exchange could not be written down in time. Try again later.", retry_after_s=10) from error
 
-    async def history(self, message: Message, tokens: int) -> tuple[Turn, ...]:
+    async def history(self, message: Message, tokens: int) -> History:
         """See the port Dialogs. A session belongs to one person in one DAO; nobody reads another's by its id."""
         sender = message.sender
         key = (sender.dao_id, sender.user_id, sender.session_id)
         # What is not on disk yet, noted before the disk is asked: what is written meanwhile is found twice rather than not at all.
         waiting = list(self._pending.get(key, ()))
-        query = (
-            select(table.c.request_id, table.c.at, table.c.prompt, table.c.answer)
-            .where(table.c.dao_id == key[0], table.c.user_id == key[1], table.c.session_id == key[2])
-            .where(table.c.outcome == "ok", table.c.mode == "chat")
-            .order_by(table.c.id.desc())
-            .limit(HISTORY_EXCHANGES)
-        )
+        of = {"dao": key[0], "user": key[1], "session": key[2]}
         async with self._database.read() as connection:
-            rows = (await connection.execute(query)).all()
-        written = {(request_id, at) for request_id, at, _, _ in rows}
-        told = [(str(row["prompt"]), str(row["answer"])) for row in reversed(waiting) if _is_news(row, written)]
-        told += [(prompt, answer) for _, _, prompt, answer in rows]
-        return _within(told, tokens)
+            rows = (await connection.execute(_TOLD, of)).all()
+            written = {(row.request_id, row.at) for row in rows}
+            told = [(str(row["prompt"]), str(row["answer"])) for row in reversed(waiting) if _is_news(row, written)]
+            news = len(told)
+            told += [(row.prompt, row.answer) for row in rows]
+            turns = _within(told, tokens)
+            fallen_out = rows[max(0, len(turns) // 2 - news) :]
+            if not fallen_out:
+                return History(turns)
+            kept = (await connection.execute(_SUMMARY, of)).one_or_none()
+        if (kept is None or kept.through_id < fallen_out[0].id) and len(self._trimmed) < TRIMMED:
+            self._trimmed.add(key)
+        return History(turns, "" if kept is None else kept.text)
 
     async def _write_until_stopped(self) -> None:
         while True:
@@ -153,8 +193,9 @@ class ExchangeStore:
 
     async def _insert(self, rows: list[_Row]) -> None:
         async with self._database.write() as connection:
-            await connection.execute(insert(table), rows)
-            await add_spend(connection, rows)
+            known = await forgotten(connection, rows)
+            await connection.execute(insert(table), known)
+            await add_spend(connection, known)
 
     async def _write_one_by_one(self, batch: list[_Row]) -> None:
         """One record of the batch cannot be stored: keep all the others, and say which one it was."""
@@ -211,7 +252,7 @@ def _row(exchange: Exchange) -> _Row:
         "dao_id": message.sender.dao_id,
         "user_id": message.sender.user_id,
         "session_id": message.sender.session_id,
-        "source": message.sender.source,
+        "source": STACK if message.purpose else message.sender.source,
         "mode": message.mode,
         "rule": exchange.rule,
         "provider": exchange.provider,

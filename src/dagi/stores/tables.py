@@ -24,6 +24,7 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     false,
+    text,
 )
 
 metadata = MetaData(
@@ -185,9 +186,34 @@ exchange = Table(
     Column("charged_on", String(10), nullable=False, server_default=""),
     Column("charged_tokens", BigInteger, nullable=False, server_default="0"),
     Column("charged_micros", BigInteger, nullable=False, server_default="0"),
+    Column("cleared_at", UtcTime),  # when its text was removed, by retention or by erasure
     CheckConstraint("duration_ms >= 0", name="duration"),
     Index("ix_exchange_session", "dao_id", "user_id", "session_id", "id"),
     Index("ix_exchange_at", "at"),
+    # What retention still has to look at; what it is done with costs it nothing more.
+    Index("ix_exchange_kept", "at", sqlite_where=text("cleared_at IS NULL"), postgresql_where=text("cleared_at IS NULL")),
+)
+
+# What a session's older exchanges said, in a model's words: what history has no room for.
+session_summary = Table(
+    "session_summary",
+    metadata,
+    Column("dao_id", String(64), primary_key=True),
+    Column("user_id", String(200), primary_key=True),
+    Column("session_id", String(200), primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("through_id", Integer, nullable=False),  # the latest exchange it covers
+    Column("since", UtcTime, nullable=False),  # when the oldest one was, for its text ends with that one's retention
+)
+
+# Who was erased, for as long as a request that began before may still be written down.
+erasure = Table(
+    "erasure",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("user_id", String(200), nullable=False),
+    Column("dao_id", String(64), nullable=False, server_default=""),  # empty for all DAOs
+    Column("at", UtcTime, nullable=False),
 )
 
 # What was used, by day in UTC and by whom: `of` is key, user or dao, `holder` its id. No reference to the DAO: one that is removed and

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from dagi.errors import Overloaded
 from dagi.message import Message, Turn
-from dagi.ports.dialogs import Exchange
+from dagi.ports.dialogs import Exchange, History
 
 
 class FakeDialogs:
@@ -32,7 +32,7 @@ class FakeDialogs:
     async def saved(self) -> None:
         """Memory is saved at once."""
 
-    async def history(self, message: Message, tokens: int) -> tuple[Turn, ...]:
+    async def history(self, message: Message, tokens: int) -> History:
         """See the port Dialogs."""
         turns: list[Turn] = []
         for exchange in reversed(self.recorded):
@@ -45,4 +45,4 @@ class FakeDialogs:
             if tokens < 0:
                 break
             turns += (Turn("assistant", exchange.text), Turn("user", told.prompt))
-        return tuple(reversed(turns))
+        return History(tuple(reversed(turns)))

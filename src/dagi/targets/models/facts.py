@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dagi.catalogue import language_of, say
 from dagi.catalogue.words import terms, words
-from dagi.errors import StoreError
+from dagi.errors import NotConfigured, StoreError
 from dagi.message import Fact, Grant, Message, Usage
 from dagi.ports.facts import Facts
 from dagi.ports.provider import Finding, ProviderTools
@@ -42,6 +42,8 @@ class FactsTarget:
 
     async def open(self, message: Message, grant: Grant) -> AsyncGenerator[Event]:
         """Answer with quotations; see the port."""
+        if message.purpose:
+            raise NotConfigured("The DAO's documents can be quoted; they put nothing into words of their own.", provider=self._name)
         question = message.prompt.strip()
         language = language_of(question)
         facts, how = await self._found(message, grant) if question else ((), {})

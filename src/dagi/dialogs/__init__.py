@@ -1,0 +1,1 @@
+"""What becomes of conversations after they were recorded."""

@@ -1,0 +1,126 @@
+"""One person's data, removed: the text, and everything that says whose it was. What can be counted stays, without a name."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import ColumnElement, Table, case, delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from dagi.access.names import check_identity
+from dagi.ports.clock import Clock
+from dagi.stores.database import Database
+from dagi.stores.tables import erasure, exchange, identity, session_summary, spend
+
+BATCH = 500
+Row = dict[str, object]
+# A question outside of any conversation belongs to no session.
+_named_session = case((exchange.c.session_id != "", exchange.c.dao_id + " " + exchange.c.session_id))
+
+
+class Erased(msgspec.Struct, frozen=True, kw_only=True):
+    """What was removed, of which accounts."""
+
+    accounts: tuple[str, ...]
+    exchanges: int
+    sessions: int
+    summaries: int
+
+
+class Erasure:
+    """Removes a person's dialogs."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def count(self, user_id: str, dao_id: str | None = None) -> Erased:
+        """What `erase` would remove.
+
+        Raises:
+            Invalid: it is no account.
+        """
+        check_identity(user_id)
+        async with self._database.read() as connection:
+            accounts = await accounts_of(connection, user_id)
+            exchanges, sessions = (
+                await connection.execute(
+                    select(func.count(), func.count(_named_session.distinct()))
+                    .select_from(exchange)
+                    .where(exchange.c.user_id.in_(accounts), *_within(exchange, dao_id)),
+                )
+            ).one()
+            summaries = await connection.scalar(
+                select(func.count())
+                .select_from(session_summary)
+                .where(session_summary.c.user_id.in_(accounts), *_within(session_summary, dao_id)),
+            )
+        return Erased(accounts=accounts, exchanges=exchanges, sessions=sessions, summaries=summaries or 0)
+
+    async def erase(self, user_id: str, dao_id: str | None = None) -> Erased:
+        """Remove the dialogs of the person with this account, those of the person's other accounts included.
+
+        A request that is under way meanwhile is written down without text and name: see `forgotten`.
+
+        Raises:
+            Invalid: it is no account.
+        """
+        found = await self.count(user_id, dao_id)
+        async with self._database.write() as connection:
+            now = self._clock.now()
+            marks = [{"user_id": account, "dao_id": dao_id or "", "at": now} for account in found.accounts]
+            await connection.execute(insert(erasure), marks)
+            # The DAO's and the keys' own sums stay, so nothing that was spent is lost to them.
+            of_person = (spend.c.of == "user", spend.c.holder.in_(found.accounts))
+            await connection.execute(delete(spend).where(*of_person, *_within(spend, dao_id)))
+            removed = await connection.execute(
+                delete(session_summary).where(session_summary.c.user_id.in_(found.accounts), *_within(session_summary, dao_id)),
+            )
+        exchanges = 0
+        while cleared := await self._batch(found.accounts, dao_id):
+            exchanges += cleared
+        await self._database.truncate_journal()
+        return msgspec.structs.replace(found, exchanges=exchanges, summaries=removed.rowcount)
+
+    async def _batch(self, accounts: Sequence[str], dao_id: str | None) -> int:
+        due = select(exchange.c.id).where(exchange.c.user_id.in_(accounts), *_within(exchange, dao_id)).limit(BATCH)
+        async with self._database.write() as connection:
+            ids = (await connection.scalars(due)).all()
+            if ids:
+                # A key that spoke for itself is named here, too.
+                key_id = case((exchange.c.user_id == "key:" + exchange.c.key_id, ""), else_=exchange.c.key_id)
+                values = {**_nobodys(self._clock.now()), "key_id": key_id}
+                await connection.execute(update(exchange).where(exchange.c.id.in_(ids)).values(**values))
+        return len(ids)
+
+
+async def accounts_of(connection: AsyncConnection, user_id: str) -> tuple[str, ...]:
+    """All accounts of the person with this one; this one alone where it is no known person's."""
+    of_person = select(identity.c.person_id).where(identity.c.id == user_id).scalar_subquery()
+    found = (await connection.scalars(select(identity.c.id).where(identity.c.person_id == of_person).order_by(identity.c.id))).all()
+    return tuple(found) or (user_id,)
+
+
+async def forgotten(connection: AsyncConnection, rows: Sequence[Row]) -> list[Row]:
+    """The rows as they may be written: without text and name where the person was erased after the request began."""
+    marks = (await connection.execute(select(erasure.c.user_id, erasure.c.dao_id, erasure.c.at))).all()
+    if not marks:
+        return list(rows)
+    until: dict[tuple[object, object], datetime] = {}
+    for user_id, dao_id, at in marks:
+        until[user_id, dao_id] = max(at, until.get((user_id, dao_id), at))
+    return [{**row, "cleared_at": None, **(_nobodys(at) if (at := _erased_at(row, until)) else {})} for row in rows]
+
+
+def _erased_at(row: Row, until: dict[tuple[object, object], datetime]) -> datetime | None:
+    began = row["at"]
+    marks = (until.get((row["user_id"], row["dao_id"])), until.get((row["user_id"], "")))
+    return next((mark for mark in marks if mark is not None and isinstance(began, datetime) and began <= mark), None)
+
+
+def _nobodys(at: datetime) -> Row:
+    return {"request_id": "", "user_id": "", "session_id": "", "prompt": "", "answer": "", "cleared_at": at}
+
+
+def _within(table: Table, dao_id: str | None) -> tuple[ColumnElement[bool], ...]:
+    return () if dao_id is None else (table.c.dao_id == dao_id,)

@@ -1,0 +1,86 @@
+"""How long text is kept: in small steps, so that nobody who writes has to wait for it."""
+
+from datetime import datetime, timedelta
+
+import msgspec
+from sqlalchemy import delete, exists, or_, select, update
+
+from dagi.errors import StoreError
+from dagi.ports.clock import Clock
+from dagi.ports.observer import Observer
+from dagi.stores.database import Database
+from dagi.stores.tables import erasure, exchange, session_summary
+
+BATCH = 200
+PAUSE_S = 0.05
+EVERY_S = 3600.0
+# Longer than any request runs: see `erasure`.
+ERASURES_KEPT = timedelta(days=7)
+
+
+class Cleared(msgspec.Struct, frozen=True):
+    """What one run removed."""
+
+    exchanges: int
+    summaries: int
+
+
+class Retention:
+    """Removes the text of exchanges, and the summaries made from it, once they are older than `days`; everything countable stays."""
+
+    def __init__(self, database: Database, observer: Observer, clock: Clock, *, days: int) -> None:
+        self._database = database
+        self._observer = observer
+        self._clock = clock
+        self._age = timedelta(days=days)
+
+    async def follow(self) -> None:
+        """Run now, and then every hour, for ever. A database that cannot be written is tried again the next time."""
+        while True:
+            try:
+                cleared = await self.run()
+            except StoreError as error:
+                self._observer.note("retention_failed", level="error", why=str(error))
+            else:
+                if cleared.exchanges or cleared.summaries:
+                    self._observer.note("retention", exchanges=cleared.exchanges, summaries=cleared.summaries, days=self._age.days)
+            await self._clock.sleep(EVERY_S)
+
+    async def run(self) -> Cleared:
+        """Remove what is too old.
+
+        Raises:
+            StoreError: the database cannot be written.
+        """
+        now = self._clock.now()
+        end = now - self._age
+        summaries = await self._outdated(end)
+        exchanges = 0
+        while cleared := await self._batch(end):
+            exchanges += cleared
+            await self._clock.sleep(PAUSE_S)
+        return Cleared(exchanges, summaries)
+
+    async def _outdated(self, end: datetime) -> int:
+        stale = session_summary.c.since < end
+        past = erasure.c.at < self._clock.now() - ERASURES_KEPT
+        async with self._database.read() as connection:
+            # Nobody takes the writer's lock for nothing.
+            if not await connection.scalar(select(or_(exists().where(stale), exists().where(past)))):
+                return 0
+        async with self._database.write() as connection:
+            removed = await connection.execute(delete(session_summary).where(stale))
+            await connection.execute(delete(erasure).where(past))
+            return removed.rowcount
+
+    async def _batch(self, end: datetime) -> int:
+        due = select(exchange.c.id).where(exchange.c.cleared_at.is_(None), exchange.c.at < end).order_by(exchange.c.at).limit(BATCH)
+        async with self._database.read() as connection:
+            ids = (await connection.scalars(due)).all()
+        if not ids:
+            return 0
+        async with self._database.write() as connection:
+            await connection.execute(
+                update(exchange).where(exchange.c.id.in_(ids)).values(prompt="", answer="", cleared_at=self._clock.now()),
+            )
+        return len(ids)

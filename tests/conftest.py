@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from pathlib import Path
 
 import httpx
+import hypothesis
 import pytest
 import yaml
 
@@ -23,6 +24,9 @@ from dagi.testing.clock import FakeClock
 from dagi.testing.upstream import Upstream
 
 DAO = "greenfood-dao"
+# No test measures time, hypothesis's own limit for an example included.
+hypothesis.settings.register_profile("dagi", deadline=None)
+hypothesis.settings.load_profile("dagi")
 
 
 @pytest.fixture(scope="session")

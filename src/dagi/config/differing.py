@@ -53,7 +53,7 @@ def _different(before: object, after: object, path: str) -> Iterator[tuple[str, 
             yield from _different(named_before.get(name, ABSENT), named_after.get(name, ABSENT), f"{path}[{name}]")
         if list(named_before) != list(named_after) and set(named_before) == set(named_after):
             yield f"{path}, their order", list(named_before), list(named_after)
-    elif type(before) is not type(after) or before != after:
+    elif _exact(before) != _exact(after):
         yield path, before, after
 
 
@@ -68,3 +68,8 @@ def _named(value: object) -> dict[str, object] | None:
             return None
         things[name] = entry
     return things
+
+
+def _exact(value: object) -> object:
+    """The value as JSON: there, other than in Python, 1 is not true."""
+    return value if value is ABSENT else msgspec.json.encode(value, order="sorted")

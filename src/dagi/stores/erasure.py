@@ -109,7 +109,7 @@ async def forgotten(connection: AsyncConnection, rows: Sequence[Row]) -> list[Ro
     until: dict[tuple[object, object], datetime] = {}
     for user_id, dao_id, at in marks:
         until[user_id, dao_id] = max(at, until.get((user_id, dao_id), at))
-    return [{**row, "cleared_at": None, **(_nobodys(at) if (at := _erased_at(row, until)) else {})} for row in rows]
+    return [{**row, **(_nobodys(at) if (at := _erased_at(row, until)) else {})} for row in rows]
 
 
 def _erased_at(row: Row, until: dict[tuple[object, object], datetime]) -> datetime | None:

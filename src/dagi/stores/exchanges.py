@@ -1,19 +1,19 @@
 """Exchanges on disk: written in batches, read back as a session's history."""
 
 import asyncio
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
 from typing import Self
 
 import msgspec
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import bindparam, select
 
 from dagi.errors import Overloaded, StoreError
 from dagi.message import Message, Turn
 from dagi.ports.dialogs import Exchange, History
 from dagi.ports.observer import Observer
+from dagi.stores.batches import Batch
 from dagi.stores.database import Database
 from dagi.stores.erasure import forgotten
 from dagi.stores.spend import add_spend
@@ -44,6 +44,8 @@ _TOLD = (
 _SUMMARY = select(session_summary.c.text, session_summary.c.through_id).where(
     session_summary.c.dao_id == _OF[0], session_summary.c.user_id == _OF[1], session_summary.c.session_id == _OF[2]
 )
+
+_EXCHANGES = Batch(table, [column.name for column in table.columns if column.name != "id"])
 
 _Row = dict[str, object]
 _Session = tuple[object, object, object]
@@ -95,19 +97,26 @@ class ExchangeStore:
         """Exchanges that are not on disk yet."""
         return len(self._rows)
 
-    @contextmanager
-    def recording(self, exchange: Exchange) -> Generator[None]:
+    def recording(self, exchange: Exchange) -> "_Recording":
         """See the port Dialogs."""
+        return _Recording(self, exchange)
+
+    def begin(self) -> None:
+        """Keep a place for an exchange that begins.
+
+        Raises:
+            Overloaded: none is left.
+        """
         if self._taken + len(self._rows) >= self._places or self._bytes >= MOST_BYTES:
             raise Overloaded("The stack cannot record more just now. Try again shortly.", retry_after_s=1)
         self._taken += 1
-        try:
-            yield
-        finally:
-            self._taken -= 1
-            if exchange.grant is not None and exchange.grant.entitlements:
-                self._take(_row(exchange))
-            self._overflow(exchange.message)
+
+    def end(self, exchange: Exchange) -> None:
+        """Take over the exchange that has a place."""
+        self._taken -= 1
+        if exchange.grant is not None and exchange.grant.entitlements:
+            self._take(_row(exchange))
+        self._overflow(exchange.message)
 
     def _take(self, row: _Row) -> None:
         self._rows.append(row)
@@ -194,7 +203,7 @@ class ExchangeStore:
     async def _insert(self, rows: list[_Row]) -> None:
         async with self._database.write() as connection:
             known = await forgotten(connection, rows)
-            await connection.execute(insert(table), known)
+            await _EXCHANGES.insert(connection, known)
             await add_spend(connection, known)
 
     async def _write_one_by_one(self, batch: list[_Row]) -> None:
@@ -220,6 +229,20 @@ class ExchangeStore:
         async with self._written:
             self._written_count += len(rows)
             self._written.notify_all()
+
+
+class _Recording:
+    """The context in which one exchange happens."""
+
+    def __init__(self, store: ExchangeStore, exchange: Exchange) -> None:
+        self._store = store
+        self._exchange = exchange
+
+    def __enter__(self) -> None:
+        self._store.begin()
+
+    def __exit__(self, *_: object) -> None:
+        self._store.end(self._exchange)
 
 
 def _session(row: _Row) -> _Session:
@@ -269,6 +292,7 @@ def _row(exchange: Exchange) -> _Row:
         "charged_on": "" if charge is None else charge.day,
         "charged_tokens": 0 if charge is None else charge.tokens,
         "charged_micros": 0 if charge is None else charge.micros,
+        "cleared_at": None,
     }
 
 

@@ -100,7 +100,7 @@ class AsgiFace:
             path=scope["path"],
             headers=headers,
             peer=client[0] if client else "",
-            query=scope["query_string"],
+            query=scope.get("query_string", b""),
             body=body,
         )
         return await _unless_gone(endpoint.handler(request), inbound, receive)

@@ -1,6 +1,7 @@
 """The forms ids have to have. Ids reach logs, file names and terminals, so nothing odd gets in."""
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from dagi.errors import Invalid
@@ -10,8 +11,11 @@ _IDENTITY: Final = re.compile(r"[a-z]{2,10}:[A-Za-z0-9._@+-]{1,128}\Z")
 _SESSION: Final = re.compile(r"[\x21-\x7e]{1,200}\Z")
 _ROLE: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}\Z")
 NAME_MAX: Final = 200
+# Requests name the same ids again and again.
+_KNOWN: Final = 4096
 
 
+@lru_cache(maxsize=_KNOWN)
 def check_dao(text: str, field: str = "dao_id") -> str:
     """A DAO's id.
 
@@ -23,6 +27,7 @@ def check_dao(text: str, field: str = "dao_id") -> str:
     return text
 
 
+@lru_cache(maxsize=_KNOWN)
 def check_identity(text: str, field: str = "user_id") -> str:
     """An account on some platform, `<kind>:<id>`, for example `tg:12345`.
 
@@ -34,6 +39,7 @@ def check_identity(text: str, field: str = "user_id") -> str:
     return text
 
 
+@lru_cache(maxsize=_KNOWN)
 def check_session(text: str, field: str = "session_id") -> str:
     """A session's id: up to 200 printable ASCII characters without spaces.
 

@@ -79,13 +79,16 @@ class Metrics:
     def finished(self, exchange: Exchange) -> None:
         """Count one exchange, whatever it holds. Labels come from the configuration, never from the caller, so their number is bounded."""
         counts, mode = self._exchanges, exchange.message.mode
-        _add(counts.requests, (mode, exchange.rule, exchange.provider, exchange.outcome))
+        requests, attempts = counts.requests, counts.attempts
+        key = (mode, exchange.rule, exchange.provider, exchange.outcome)
+        requests[key] = requests.get(key, 0.0) + 1.0
         durations = counts.durations.get(mode)
         if durations is None:
             durations = counts.durations[mode] = _Durations()
-        durations.add(_amount(exchange.timings_ms["total"]) / 1000)
+        durations.add(max(0.0, exchange.timings_ms["total"]) / 1000)
         for attempt in exchange.attempts:
-            _add(counts.attempts, (attempt.provider, attempt.outcome))
+            tried = (attempt.provider, attempt.outcome)
+            attempts[tried] = attempts.get(tried, 0.0) + 1.0
         usage = exchange.usage
         if usage.total_tokens:
             _add(counts.tokens, (exchange.provider, "prompt"), _amount(usage.prompt_tokens))

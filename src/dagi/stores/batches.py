@@ -1,26 +1,25 @@
 """Many rows at once, without what SQLAlchemy otherwise does for each single one."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from sqlalchemy import Table, insert
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.asyncio import AsyncConnection
-
-_Bind = Callable[[Any], Any] | None
 
 
 class Batch:
     """Inserts rows of one table, all with the same columns. The statement and how each column is bound are worked out once.
 
     Args:
-        columns: the names of the columns the rows have.
+        columns: the names of the columns the rows have; at least two.
     """
 
     def __init__(self, table: Table, columns: Sequence[str]) -> None:
         self._table = table
         self._columns = tuple(columns)
-        self._compiled: tuple[str, list[tuple[str, _Bind]]] | None = None
+        self._compiled: _Compiled | None = None
 
     async def insert(self, connection: AsyncConnection, rows: Sequence[Mapping[str, object]]) -> None:
         """Add the rows; each has exactly the batch's columns."""
@@ -28,15 +27,24 @@ class Batch:
             return
         if self._compiled is None:
             self._compiled = self._compile(connection.dialect)
-        statement, columns = self._compiled
-        values = [tuple(row[name] if bind is None else bind(row[name]) for name, bind in columns) for row in rows]
-        await connection.exec_driver_sql(statement, values)
+        compiled = self._compiled
+        values = [list(compiled.values(row)) for row in rows]
+        for place, bind in compiled.binds:
+            for row in values:
+                row[place] = bind(row[place])
+        await connection.exec_driver_sql(compiled.statement, [tuple(row) for row in values])
 
-    def _compile(self, dialect: Dialect) -> tuple[str, list[tuple[str, _Bind]]]:
+    def _compile(self, dialect: Dialect) -> "_Compiled":
         compiled = insert(self._table).compile(dialect=dialect, column_keys=list(self._columns))
         names: Sequence[str] = compiled.positiontup or self._columns
-        return str(compiled), [(name, _processor(self._table, name, dialect)) for name in names]
+        processors = [self._table.c[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names]
+        binds = [(place, bind) for place, bind in enumerate(processors) if bind is not None]
+        return _Compiled(str(compiled), itemgetter(*names), binds)
 
 
-def _processor(table: Table, name: str, dialect: Dialect) -> _Bind:
-    return table.c[name].type.dialect_impl(dialect).bind_processor(dialect)
+class _Compiled(NamedTuple):
+    """The statement, what takes the values out of a row in its order, and the places of those that have to be converted."""
+
+    statement: str
+    values: Callable[[Mapping[str, object]], tuple[Any, ...]]
+    binds: list[tuple[int, Callable[[Any], Any]]]

@@ -1,24 +1,31 @@
 """Searching a DAO's facts: by words alone, and with the embedder process beside it."""
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
+import numpy as np
 from sqlalchemy import text
 
 from dagi.assemble.installation import Choice
 from dagi.assemble.installation import Installation as Assembled
+from dagi.knowledge.e5 import DIMENSIONS, E5
+from dagi.knowledge.matrix import stored
 from dagi.knowledge.search import Search
 from dagi.remote.embedder import RemoteEmbedder
-from dagi.stores.database import Database
+from dagi.stores.database import FILE_NAME, Database
 from dagi.stores.passages import SqlPassages
 from facts import documents, questions
 from figures import Plan, Row, Spread
 from stack import DAO, Installation, install, serving, twenty_rules
 
-FACTS = 1_000
+FACTS = 10_000
+# So many are embedded for real (0.2 s each); the others get one of these vectors, turned a little.
+EMBEDDED = 100
 LIMIT = 5
 TIMEOUT_MS = 50
 INDEXING_S = 600.0
@@ -46,10 +53,9 @@ async def _measure(plan: Plan, installation: Installation, count: int) -> list[R
     database = installation.database
     try:
         words = await _searched(Search(SqlPassages(database)), asked)
-        began = time.monotonic()
+        _give_vectors(installation, plan.pick(EMBEDDED, EMBEDDED // 10))
         with serving(installation):
             await _indexed(database)
-            indexing_s = time.monotonic() - began
             embedder = RemoteEmbedder(socket)
             try:
                 await _connected(embedder)
@@ -62,7 +68,7 @@ async def _measure(plan: Plan, installation: Installation, count: int) -> list[R
     about = f"fact search, {count:,} facts"
     return [
         _row(f"{about}, words alone", words, ""),
-        _row(f"{about}, words and meaning", fresh, f"{_share(fresh)}; start and indexing {indexing_s:.0f} s", indexing_s=indexing_s),
+        _row(f"{about}, words and meaning", fresh, _share(fresh)),
         _row(f"{about}, a question asked before", again, _share(again)),
     ]
 
@@ -95,6 +101,19 @@ async def _searched(search: Search, asked: Sequence[str]) -> Searched:
         if not found.facts:
             raise RuntimeError(f"nothing was found for {question!r}")
     return Searched(Spread.of(taken), semantic)
+
+
+def _give_vectors(installation: Installation, number: int) -> None:
+    model = E5(threads=2)
+    turned = np.random.default_rng(7)
+    with closing(sqlite3.connect(installation.data_dir / FILE_NAME)) as connection, connection:
+        passages: list[tuple[int, str]] = connection.execute("SELECT id, title || ' ' || text FROM fact ORDER BY id").fetchall()
+        known = [model.passage(text) for _, text in passages[:: max(1, len(passages) // number)][:number]]
+        rows: list[tuple[bytes, int]] = []
+        for place, (identity, _) in enumerate(passages):
+            vector = known[place % len(known)] + turned.normal(0, 0.02, DIMENSIONS).astype(np.float32)
+            rows.append((stored((vector / np.linalg.norm(vector)).astype(np.float32)), identity))
+        connection.executemany("UPDATE fact SET vector = ? WHERE id = ?", rows)
 
 
 async def _indexed(database: Database) -> None:

@@ -22,15 +22,20 @@ pytestmark = pytest.mark.anyio
 
 
 class Letters:
-    """A model: which letters a text has. `hold` keeps passages waiting; `asked` counts queries."""
+    """A model: which letters a text has. `go_on` and `answer` keep passages and queries waiting; `asked` counts queries that ended."""
 
     def __init__(self) -> None:
         self.go_on = threading.Event()
         self.go_on.set()
         self.asked = 0
+        self.begun = 0
+        self.answer = threading.Event()
+        self.answer.set()
         self.embedded: list[str] = []
 
     def query(self, text: str) -> Array:
+        self.begun += 1
+        assert self.answer.wait(10)
         self.asked += 1
         return self._vector(text)
 
@@ -217,3 +222,22 @@ def test_a_matrix_grows_without_changing_the_one_before() -> None:
     assert (len(before), len(after)) == (2, 3)
     assert before.nearest(rows[1], 1)[0][0] == "2"
     assert after.nearest(rows[1], 1)[0][0] == "3"
+
+
+async def test_a_question_that_nobody_could_wait_for_is_known_when_it_is_asked_again() -> None:
+    library = MemoryLibrary(["dao"])
+    await put(library, "dao", "a.md", "xxxx")
+    model = Letters()
+    async with running(library, model) as index:
+        await until_found(index, "dao", "y", 1)
+        model.answer.clear()
+        impatient = asyncio.ensure_future(index.nearest("dao", "slow", 1))
+        await until(lambda: model.begun == 2)
+        impatient.cancel()
+        with suppress(asyncio.CancelledError):
+            await impatient
+        model.answer.set()
+        await until(lambda: model.asked == 2)
+        await until(lambda: "slow" in index.remembered)
+        assert len(await index.nearest("dao", "slow", 1)) == 1
+        assert model.asked == 2

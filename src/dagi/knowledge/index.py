@@ -4,7 +4,8 @@ import asyncio
 import os
 import threading
 from collections import OrderedDict
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from types import TracebackType
 from typing import Protocol, Self
@@ -19,6 +20,8 @@ from dagi.ports.vectors import Unindexed, Vector, Vectors
 _BATCH = 16
 _REMEMBERED = 1024
 _LOWEST_PRIORITY = 19
+# Up to so many passages a vector that is known is compared at once (3 ms); more would keep the others waiting.
+_AT_ONCE = 50_000
 
 
 class Model(Protocol):
@@ -66,6 +69,11 @@ class Index:
         self._queries.shutdown(wait=False, cancel_futures=True)
         self._indexing.shutdown(wait=False, cancel_futures=True)
 
+    @property
+    def remembered(self) -> frozenset[str]:
+        """Questions whose vectors are known."""
+        return frozenset(self._remembered)
+
     async def nearest(self, dao_id: str, query: str, limit: int) -> Hits:
         """Ids of the passages nearest in meaning; see the port."""
         matrix = self._matrices.get(dao_id)
@@ -75,13 +83,22 @@ class Index:
             return ()
         question = query[:MAX_QUERY]
         known = self._remembered.get(question)
-        # Cancelling the wait takes a query out of the line that no thread has begun with.
-        vector, hits = await asyncio.get_running_loop().run_in_executor(self._queries, self._look, matrix, question, known, limit)
+        if known is not None and len(matrix) <= _AT_ONCE:
+            self._remembered.move_to_end(question)
+            return matrix.nearest(known, limit)
+        loop = asyncio.get_running_loop()
+        looking = self._queries.submit(self._look, matrix, question, known, limit)
+        looking.add_done_callback(lambda done: _tell(loop, self._remember, question, done))
+        # Cancelling the wait takes a query out of the line that no thread has begun with. One that was begun is remembered all the same:
+        # whoever could not wait for it asks again.
+        _, hits = await asyncio.wrap_future(looking)
+        return hits
+
+    def _remember(self, question: str, vector: Array) -> None:
         self._remembered[question] = vector
         self._remembered.move_to_end(question)
         if len(self._remembered) > _REMEMBERED:
             self._remembered.popitem(last=False)
-        return hits
 
     def _look(self, matrix: Matrix, question: str, known: Array | None, limit: int) -> tuple[Array, Hits]:
         vector = self._model.query(question) if known is None else known
@@ -168,3 +185,10 @@ def _give_way() -> None:
     # On Linux a thread has a priority of its own, and the engine's helper threads inherit it.
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST_PRIORITY)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, remember: Callable[[str, Array], None], question: str, done: Future[tuple[Array, Hits]]) -> None:
+    if done.cancelled() or done.exception() is not None:
+        return
+    with suppress(RuntimeError):  # the loop is closed: nobody asks again
+        loop.call_soon_threadsafe(remember, question, done.result()[0])

@@ -23,10 +23,12 @@ class ChatSettings(ModelSettings):
     Attributes:
         max_tokens_name: what the server calls `max_tokens`.
         stream_usage: ask for token counts in streams; off for the few servers that refuse `stream_options`.
+        fresh_connections: one for each question, for servers that close those they have promised to keep, such as llama.cpp's.
     """
 
     max_tokens_name: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     stream_usage: bool = True
+    fresh_connections: bool = False
 
     def headers(self) -> Mapping[str, str]:
         """Further headers of every request."""
@@ -105,7 +107,7 @@ class ChatTarget:
             stream=stream,
             ask_usage=settings.stream_usage,
         )
-        return HttpRequest(method="POST", url=self._url, headers=self._headers, body=body)
+        return HttpRequest(method="POST", url=self._url, headers=self._headers, body=body, fresh=settings.fresh_connections)
 
 
 def headers(api_key: str | None, accept: str = "application/json") -> Mapping[str, str]:

@@ -255,7 +255,7 @@ class AnyLlmTarget:
 def _package_errors() -> tuple[type[Exception], ...]:
     """What the package may raise by its own word; asked for only once it is imported."""
     base = cast("type[Exception]", import_module(f"{PACKAGE}.exceptions").AnyLLMError)
-    return (base, NotImplementedError, ValueError, TypeError, OSError)
+    return (base, RuntimeError, ValueError, TypeError, OSError)
 
 
 def _ours(event: Event) -> Event:

@@ -255,7 +255,7 @@ def write_tiny_model(file: Path) -> None:
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{value:02X}>" for value in range(256))]
     kinds = gguf.TokenType
     writer = gguf.GGUFWriter(file, "llama")
-    writer.add_context_length(2048)
+    writer.add_context_length(16384)
     writer.add_embedding_length(width)
     writer.add_block_count(1)
     writer.add_feed_forward_length(inner)

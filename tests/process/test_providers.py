@@ -69,7 +69,7 @@ async def test_the_example_package_is_found_by_its_entry_point_and_answers(tmp_p
 
 @pytest.mark.parametrize("how", ["stopped", "front killed"])
 async def test_a_models_process_ends_with_the_stack_however_that_ends(tmp_path: Path, tiny_model: Path, how: str) -> None:
-    provider = {"type": "llama", "config": {"model_path": str(tiny_model), "context_tokens": 512, "max_tokens": 4}}
+    provider = {"type": "llama", "config": {"model_path": str(tiny_model), "context_tokens": 512, "max_tokens": 4, "temperature": 0.0}}
     async with served(tmp_path, provider, tmp_path) as (pid, http):
         assert (await asked(http, "Hi"))["provider"] == "mine"
         first = model_process(pid)

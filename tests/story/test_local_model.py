@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 
 def local(model: Path, **config: object) -> dict[str, object]:
-    values = {"model_path": str(model), "context_tokens": 2048, "max_tokens": 6, "timeout_ms": 30000, **config}
+    values = {"model_path": str(model), "context_tokens": 2048, "max_tokens": 6, "temperature": 0.0, "timeout_ms": 30000, **config}
     return {"name": "local", "type": "llama", "config": values}
 
 

@@ -157,6 +157,7 @@ class LlamaChild:
             async with asyncio.timeout(self._plan.start_s):
                 line = await _first_line(process, orders)
         except TimeoutError:
+            await self._kill()
             return Trouble(f"its model was not loaded within {self._plan.start_s:g} s; raise start_timeout_s, or take a smaller model")
         if line.startswith(f"http://{HOST}:".encode()):
             return Address(f"{line.decode('ascii').strip()}/v1", key)
@@ -164,7 +165,7 @@ class LlamaChild:
         return Trouble(f"its model could not be loaded: {_reason(await last_words)}")
 
     async def _kill(self) -> None:
-        process, self.process = self.process, None
+        process = self.process
         if process is None:
             return
         if process.returncode is None:
@@ -174,12 +175,15 @@ class LlamaChild:
         if process.stdin is not None:
             process.stdin.close()
         await process.wait()
-        # The pipes are closed once their ends have been read; a grandchild that held one would not be waited for.
-        rest = [asyncio.create_task(process.stdout.read())] if process.stdout is not None else []
-        last_words, self._last_words = self._last_words, None
-        _, left = await asyncio.wait([*rest, *([last_words] if last_words is not None else [])], timeout=_DRAIN_S)
-        for task in left:
-            task.cancel()
+        # The pipes are closed once their ends have been read; a grandchild that holds one is not waited for.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_S):
+                if process.stdout is not None:
+                    await process.stdout.read()
+                if self._last_words is not None:
+                    await asyncio.wait([self._last_words])
+        # Only now, for who is cancelled on the way begins anew.
+        self.process = self._last_words = None
 
     def _failed(self, trouble: Trouble) -> TargetFailure:
         detail = f"{self._name} cannot answer: {trouble.why}."

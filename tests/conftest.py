@@ -238,6 +238,58 @@ async def stack(start: StackFactory) -> AsyncGenerator[Stack]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A language model of 120 KB in llama.cpp's own format: valid and quick, and it talks nonsense."""
+    file = tmp_path_factory.mktemp("models") / "tiny.gguf"
+    write_tiny_model(file)
+    return file
+
+
+def write_tiny_model(file: Path) -> None:
+    """One layer of random weights over a vocabulary of single bytes."""
+    import gguf
+    import numpy as np
+
+    width, inner = 32, 64
+    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{value:02X}>" for value in range(256))]
+    kinds = gguf.TokenType
+    writer = gguf.GGUFWriter(file, "llama")
+    writer.add_context_length(16384)
+    writer.add_embedding_length(width)
+    writer.add_block_count(1)
+    writer.add_feed_forward_length(inner)
+    writer.add_head_count(2)
+    writer.add_head_count_kv(2)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_dimension_count(width // 2)
+    writer.add_vocab_size(len(tokens))
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(tokens)
+    writer.add_token_scores([0.0] * len(tokens))
+    writer.add_token_types([kinds.UNKNOWN, kinds.CONTROL, kinds.CONTROL, *[kinds.BYTE] * 256])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_unk_token_id(0)
+    writer.add_chat_template("{% for turn in messages %}{{ turn['role'] }}: {{ turn['content'] }}\n{% endfor %}assistant: ")
+    chance = np.random.default_rng(7)
+    shapes = {
+        "token_embd": (len(tokens), width),
+        "output": (len(tokens), width),
+        **{f"blk.0.attn_{part}": (width, width) for part in ("q", "k", "v", "output")},
+        **{f"blk.0.ffn_{part}": (inner, width) for part in ("gate", "up")},
+        "blk.0.ffn_down": (width, inner),
+    }
+    for name, shape in shapes.items():
+        writer.add_tensor(f"{name}.weight", (chance.standard_normal(shape) * 0.1).astype(np.float32))
+    for name in ("output_norm", "blk.0.attn_norm", "blk.0.ffn_norm"):
+        writer.add_tensor(f"{name}.weight", np.ones(width, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 async def until(condition: Callable[[], bool], within_s: float = 10) -> None:
     """Wait until something is so."""
     async with asyncio.timeout(within_s):

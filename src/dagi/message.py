@@ -199,12 +199,18 @@ _DENIALS = {
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens of one exchange, as the provider counted them. `cached_tokens` are those of the prompt that it had in its own cache."""
+    """Tokens of one exchange, as the provider counted them.
+
+    Attributes:
+        cached_tokens: those of the prompt that the provider had read before and charges less for.
+        reasoning_tokens: those of the completion that were thought and not said.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     total_tokens: int = 0
     cached_tokens: int = 0
+    reasoning_tokens: int = 0
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):

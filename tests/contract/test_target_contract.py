@@ -11,11 +11,16 @@ import pytest
 from dagi.errors import DagiError, ProviderError
 from dagi.message import Grant, Message, Sender
 from dagi.outbound import Client
-from dagi.ports.provider import ProviderTools
+from dagi.ports.provider import Closing, ProviderTools
 from dagi.ports.target import CONTENT, Delta, End, Event, Failure, Note, Target, Tried, Used, Waited, whole_of
-from dagi.targets.models import ollama, openai_compatible
+from dagi.targets.models import any_llm, deepseek, ollama, openai, openai_compatible
+from dagi.targets.models.any_llm import AnyLlmSettings
 from dagi.targets.models.chat_api import ChatSettings
+from dagi.targets.models.deepseek import DeepSeekSettings
+from dagi.targets.models.llama import LlamaSettings, LlamaTarget
+from dagi.targets.models.llama_child import Address
 from dagi.targets.models.ollama import OllamaSettings
+from dagi.targets.models.openai import OpenAISettings
 from dagi.targets.resilience import Fallback, ResilienceSettings, resilient
 from dagi.targets.resilience.answers import Answers
 from dagi.targets.resilience.cache import Cache
@@ -97,8 +102,43 @@ KINDS = (
     "cache openai_compatible",
     "openai_compatible",
     "ollama",
+    "openai",
+    "deepseek",
+    "llama",
+    "any_llm",
     "resilient openai_compatible",
 )
+SCRIPTED = ("openai_compatible", "ollama", "openai", "deepseek", "llama", "any_llm")
+
+
+class Loaded:
+    """The scripted server as a model's own process that is up."""
+
+    def __init__(self, base_url: str) -> None:
+        self._address = Address(base_url, "key")
+
+    async def where(self) -> Address:
+        return self._address
+
+    async def aclose(self) -> None:
+        pass
+
+
+def model(kind: str, upstream: Upstream, tools: ProviderTools) -> Target:
+    match kind:
+        case "ollama":
+            return ollama.provider.build("t", OllamaSettings(base_url=upstream.origin, model="m"), tools)
+        case "openai":
+            return openai.provider.build("t", OpenAISettings(base_url=upstream.v1, model="m"), tools)
+        case "deepseek":
+            return deepseek.provider.build("t", DeepSeekSettings(base_url=upstream.v1, model="m"), tools)
+        case "llama":
+            return LlamaTarget("t", LlamaSettings(model_path="m.gguf"), tools, Loaded(upstream.v1))
+        case "any_llm":
+            settings = AnyLlmSettings(vendor="openai", base_url=upstream.v1, model="m")
+            return any_llm.provider.build("t", settings, msgspec.structs.replace(tools, api_key="key"))
+        case _:
+            return openai_compatible.provider.build("t", ChatSettings(base_url=upstream.v1, model="m"), tools)
 
 
 @pytest.fixture(params=KINDS)
@@ -106,15 +146,13 @@ async def subject(request: pytest.FixtureRequest) -> AsyncGenerator[Subject]:
     kind = cast("str", request.param)
     clock = FakeClock()
     async with AsyncExitStack() as stack:
-        if kind.endswith(("openai_compatible", "ollama")):
+        if kind.endswith(SCRIPTED):
             upstream = await stack.enter_async_context(Upstream())
             http = await stack.enter_async_context(Client())
             tools = ProviderTools(http=http, facts=MemoryFacts(), clock=clock)
-            target: Target = (
-                ollama.provider.build("t", OllamaSettings(base_url=upstream.origin, model="m"), tools)
-                if kind == "ollama"
-                else openai_compatible.provider.build("t", ChatSettings(base_url=upstream.v1, model="m"), tools)
-            )
+            target = model(kind, upstream, tools)
+            if isinstance(target, Closing):
+                stack.push_async_callback(target.aclose)
             world: ScriptedTarget | Upstream = upstream
         else:
             target = world = ScriptedTarget()

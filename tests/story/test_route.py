@@ -227,7 +227,8 @@ async def test_counts_that_cannot_be_cost_neither_the_answer_nor_its_record(stac
     usage = {"prompt_tokens": claim, "completion_tokens": 2, "total_tokens": claim}
     said = {"choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}], "usage": usage}
     stack.upstream.script(Answer(body=json.dumps(said).encode()))
-    assert (await stack.route("Hello?")).json()["usage"] == {"prompt_tokens": 0, "completion_tokens": 2, "total_tokens": 2}
+    counts = {"prompt_tokens": 0, "completion_tokens": 2, "total_tokens": 2, "cached_tokens": 0, "reasoning_tokens": 0}
+    assert (await stack.route("Hello?")).json()["usage"] == counts
     await stack.front.router.ports.dialogs.saved()
     assert rows(stack.database, "SELECT outcome FROM exchange") == [("ok",)]
 

@@ -108,7 +108,7 @@ async def opened_front(installation: Installation, url: str, *, lasting: bool = 
 
 
 def _tools(world: "_World", configured: Configured) -> ProviderTools:
-    return ProviderTools(http=world.http, facts=world.facts, clock=world.clock, api_key=configured.api_key)
+    return ProviderTools(http=world.http, facts=world.facts, clock=world.clock, api_key=configured.api_key, note=world.observer.note)
 
 
 def _background(installation: Installation, world: "_World", router: Router, reloader: Reloader) -> dict[str, Coroutine[None, None, None]]:

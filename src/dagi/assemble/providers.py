@@ -17,7 +17,7 @@ from dagi.config import Loaded, choice, unknown_key
 from dagi.errors import ConfigError, UnknownModel
 from dagi.ports.clock import Clock
 from dagi.ports.observer import Observer
-from dagi.ports.provider import Closing, Finding, Provider, ProviderTools
+from dagi.ports.provider import Closing, Finding, Lacking, Provider, ProviderTools
 from dagi.ports.target import Chain, Target, TargetInfo
 from dagi.rules.compile import compile_rules
 from dagi.rules.known import Known
@@ -106,7 +106,7 @@ def read_providers(loaded: Loaded) -> tuple[Configured, ...]:
                 settings=settings,
                 resilience=resilience,
                 api_key=api_key,
-                missing=_missing(provider, api_key, where),
+                missing=_missing(provider, settings, api_key, where),
             )
         )
     if mistakes:
@@ -126,7 +126,10 @@ def _secret_of(settings: object) -> dict[str, str]:
     return {key: value for key, value in named.items() if isinstance(value, str)}
 
 
-def _missing(provider: Provider[Any], api_key: str | None, where: Mapping[str, str]) -> str:
+def _missing(provider: Provider[Any], settings: object, api_key: str | None, where: Mapping[str, str]) -> str:
+    lacking = provider.missing(settings) if isinstance(provider, Lacking) else ""
+    if lacking:
+        return f"not configured: {lacking}"
     # Whoever says where a key is means that there should be one.
     if api_key is not None or not (provider.needs_key or where):
         return ""

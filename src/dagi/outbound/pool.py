@@ -57,7 +57,7 @@ class Exchange(AbstractAsyncContextManager[Response]):
 
     async def __aenter__(self) -> Response:
         origin, data = encoded(self._request)
-        connection = self._client.idle(origin)
+        connection = None if self._request.fresh else self._client.idle(origin)
         if connection is not None:
             try:
                 return await self._ask(connection, data)

@@ -8,12 +8,17 @@ import msgspec
 
 
 class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One request. `url` is absolute; `body` is sent as it is."""
+    """One request. `url` is absolute; `body` is sent as it is.
+
+    Attributes:
+        fresh: on a new connection, for servers that close those they have promised to keep (llama.cpp's after each stream).
+    """
 
     method: str
     url: str
     headers: Mapping[str, str] = {}
     body: bytes = b""
+    fresh: bool = False
 
 
 class HttpFailure(Exception):

@@ -1,6 +1,6 @@
 """Provider: a kind of model server, behind the entry-point group `dagi.providers`."""
 
-from typing import Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -12,17 +12,32 @@ from dagi.ports.target import Target
 SettingsT = TypeVar("SettingsT")
 
 
+class Noting(Protocol):
+    """Tells the operator what happens outside one exchange; see `dagi.ports.observer.Observer.note`."""
+
+    def __call__(self, event: str, **facts: object) -> None:
+        """Must not raise and must not wait."""
+        ...
+
+
+def unheard(event: str, **facts: object) -> None:
+    """Nobody is told."""
+    del event, facts
+
+
 class ProviderTools(msgspec.Struct, frozen=True, kw_only=True):
     """What a provider may use of the world.
 
     Attributes:
         api_key: its key, resolved from `api_key_env` or `api_key_file` of its settings; None where there is none.
+        note: tells the operator of what happens outside one exchange.
     """
 
     http: HttpClient
     facts: Facts
     clock: Clock
     api_key: str | None = None
+    note: Noting = unheard
 
 
 @runtime_checkable
@@ -31,6 +46,15 @@ class Closing(Protocol):
 
     async def aclose(self) -> None:
         """Give it back. Called once, when nobody asks the target any more."""
+        ...
+
+
+@runtime_checkable
+class Lacking(Protocol):
+    """What a provider has as well where it may need more than a key, such as a package that comes as an extra."""
+
+    def missing(self, settings: Any) -> str:  # noqa: ANN401 - the provider's own settings
+        """What the operator has to install or set before it can answer, in half a sentence; empty where nothing is missing."""
         ...
 
 

@@ -154,11 +154,13 @@ def _mapping(metadata: Mapping[str, object], name: str) -> Mapping[str, object]:
 
 
 class UsageBody(msgspec.Struct):
-    """Tokens as the provider counted them."""
+    """Tokens as the provider counted them: of the prompt's, those it had cached; of the completion's, those it thought and did not say."""
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
 
 
 class AttemptBody(msgspec.Struct):

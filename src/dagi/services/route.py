@@ -167,7 +167,7 @@ def reply_body(exchange: Exchange) -> RouteReply:
         model=exchange.model,
         response=exchange.text,
         data=exchange.data,
-        usage=UsageBody(usage.prompt_tokens, usage.completion_tokens, usage.total_tokens),
+        usage=UsageBody(usage.prompt_tokens, usage.completion_tokens, usage.total_tokens, usage.cached_tokens, usage.reasoning_tokens),
         timings_ms={name: round(ms, 3) for name, ms in exchange.timings_ms.items()},
         attempts=[AttemptBody(attempt.provider, attempt.outcome, round(attempt.ms, 3)) for attempt in exchange.attempts],
         cached=exchange.cached,

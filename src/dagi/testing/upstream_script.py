@@ -99,7 +99,8 @@ def whole_body(protocol: Protocol, model: str, text: str, reason: str | None, co
         numbers = {"prompt_eval_count": prompt, "eval_count": completion}
         return _json({"model": model, "message": message, "done": True, "done_reason": reason, **numbers})
     choice = {"index": 0, "message": message, "finish_reason": reason}
-    return _json({"id": "c1", "object": "chat.completion", "model": model, "choices": [choice], "usage": _usage(prompt, completion)})
+    answer = {"id": "c1", "object": "chat.completion", "created": 1, "model": model, "choices": [choice]}
+    return _json({**answer, "usage": _usage(prompt, completion)})
 
 
 def model_list(protocol: Protocol, models: tuple[str, ...]) -> bytes:

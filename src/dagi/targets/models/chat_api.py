@@ -14,7 +14,7 @@ from dagi.targets.models.chat_check import check
 from dagi.targets.models.compose import compose
 from dagi.targets.models.failures import Failures
 from dagi.targets.models.settings import ModelSettings
-from dagi.targets.models.wire.openai_chat import ChatDecoder, decode_answer, encode_request
+from dagi.targets.models.wire.openai_chat import ChatDecoder, decode_answer, encode_request, without
 
 
 class ChatSettings(ModelSettings):
@@ -23,10 +23,24 @@ class ChatSettings(ModelSettings):
     Attributes:
         max_tokens_name: what the server calls `max_tokens`.
         stream_usage: ask for token counts in streams; off for the few servers that refuse `stream_options`.
+        fresh_connections: one for each question, for servers that close those they have promised to keep, such as llama.cpp's.
     """
 
     max_tokens_name: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     stream_usage: bool = True
+    fresh_connections: bool = False
+
+    def headers(self) -> Mapping[str, str]:
+        """Further headers of every request."""
+        return {}
+
+    def parameters(self) -> Mapping[str, object]:
+        """Further parameters of every request; the caller's go before them."""
+        return {}
+
+    def unsupported(self) -> frozenset[str]:
+        """Parameters the model refuses; they are left out, whoever set them."""
+        return frozenset()
 
 
 SettingsT = TypeVar("SettingsT", bound=ChatSettings)
@@ -54,14 +68,17 @@ class ChatTarget:
     def __init__(self, name: str, settings: ChatSettings, tools: ProviderTools) -> None:
         self._settings = settings
         self._url = f"{settings.base_url}/chat/completions"
-        self._headers = headers(tools.api_key, accept="text/event-stream, application/json")
-        self._defaults: dict[str, object] = {
+        self._headers = {**headers(tools.api_key, accept="text/event-stream, application/json"), **settings.headers()}
+        self._unsupported = settings.unsupported()
+        defaults: dict[str, object] = {
             settings.max_tokens_name: settings.max_tokens,
             "temperature": settings.temperature,
             "top_p": settings.top_p,
             "stop": settings.stop,
             "seed": settings.seed,
+            **settings.parameters(),
         }
+        self._defaults = {name: value for name, value in defaults.items() if name not in self._unsupported}
         self._asking = Asking(
             http=tools.http,
             failures=Failures(provider=name, api_key=tools.api_key, now=tools.clock.now),
@@ -86,11 +103,11 @@ class ChatTarget:
             settings.model,
             compose(message),
             defaults=self._defaults,
-            options=message.options,
+            options=without(message.options, self._unsupported),
             stream=stream,
             ask_usage=settings.stream_usage,
         )
-        return HttpRequest(method="POST", url=self._url, headers=self._headers, body=body)
+        return HttpRequest(method="POST", url=self._url, headers=self._headers, body=body, fresh=settings.fresh_connections)
 
 
 def headers(api_key: str | None, accept: str = "application/json") -> Mapping[str, str]:

@@ -4,6 +4,7 @@ import msgspec
 
 from dagi.ports.http import HttpFailure, HttpRequest
 from dagi.ports.provider import Finding, ProviderTools
+from dagi.targets.models.failures import CREDIT
 from dagi.targets.models.settings import ModelSettings
 
 _LIST_LIMIT = 4 * 1024 * 1024
@@ -34,6 +35,8 @@ async def check(name: str, settings: ModelSettings, tools: ProviderTools, *, nee
             return (Finding(severity="ok", what=f"{name} is reachable at {settings.base_url}."), _model(name, settings.model, data))
         case 401 | 403:
             return (Finding(severity="error", what=f"{name} does not accept the API key.", fix=_key_fix(settings)),)
+        case 402:
+            return (Finding(severity="error", what=f"{name} has no credit left at its vendor.", fix=CREDIT),)
         case 404 | 405:
             what = f"{name} is reachable but lists no models, so the model {settings.model} could not be checked."
             return (Finding(severity="warning", what=what, fix="If requests fail with HTTP 404, base_url should probably end with /v1."),)

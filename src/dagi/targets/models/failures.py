@@ -25,6 +25,9 @@ _ECHO = re.compile(r"[\[{](?!key\]).*|(['\"`])(?:(?!\1).){41,}\1?", re.DOTALL)
 _MAX_QUOTE = 200
 # So many characters in common are no chance.
 _RUN = 10
+# What accounts without credit are told: DeepSeek by its status, OpenAI by a code under 429, where waiting would not help.
+_NO_CREDIT = frozenset({"insufficient_quota", "insufficient_balance", "billing_hard_limit_reached"})
+CREDIT = "Add credit to its account at the vendor, or set the key of another account."
 _REDIRECTS = range(300, 400)
 _CLIENT_ERRORS = range(400, 500)
 _MAX_PATIENCE_S = 3600.0
@@ -76,6 +79,10 @@ class Failures(msgspec.Struct, frozen=True, kw_only=True):
         reason = f": {said}" if said else ""
         sentence = f"{self.provider} answered with HTTP {status}."
         detail = f"{self.provider} answered with HTTP {status}{reason}. {advice(status, said)}".rstrip()
+        if status == HTTPStatus.PAYMENT_REQUIRED or (error is not None and error.code in _NO_CREDIT):
+            sentence = f"{self.provider} has no credit left at its vendor (HTTP {status})."
+            detail = f"{sentence.removesuffix('.')}{reason}. {CREDIT}"
+            return ProviderError(sentence, provider=self.provider, detail=detail, upstream_status=status)
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             patience = self._patience(retry_after)
             facts = {} if patience is None else {"retry_after_s": patience}

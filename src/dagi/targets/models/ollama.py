@@ -3,9 +3,10 @@
 from collections.abc import AsyncGenerator
 from functools import partial
 from http import HTTPStatus
+from typing import Annotated, Literal
 
 import msgspec
-from pydantic import Field
+from pydantic import AliasChoices, ConfigDict, Field
 
 from dagi.message import Grant, Message
 from dagi.ports.http import HttpFailure, HttpRequest
@@ -28,6 +29,8 @@ _PARAMETERS = {
     "max_tokens": "num_predict",
     "max_completion_tokens": "num_predict",
 }
+# A duration as Go writes it: Ollama answers every request with an error where it cannot be read.
+KeepAlive = Annotated[str, Field(pattern=r"^-?(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$")]
 _LIST_LIMIT = 4 * 1024 * 1024
 
 
@@ -35,16 +38,18 @@ class OllamaSettings(ModelSettings):
     """Settings of an Ollama server.
 
     Attributes:
-        context_tokens: how much the model reads at once (`num_ctx`); Ollama's own default is small.
+        num_ctx: how much the model reads at once, in tokens; `context_tokens` is the same. Ollama's own default is small.
         keep_alive: how long the model stays in memory after an answer, such as `10m`, or seconds; -1 is for ever.
-        think: let a reasoning model think first. Off by default: `max_tokens` counts the thinking too, so a short limit would leave
-            no answer. None leaves it to the model.
+        think: let a reasoning model think first; some models take how much instead. Off by default: `max_tokens` counts the thinking
+            too, so a short limit would leave no answer. None leaves it to the model.
     """
 
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
+
     base_url: BaseUrl = "http://localhost:11434"
-    context_tokens: int | None = Field(default=None, ge=256)
-    keep_alive: int | str | None = None
-    think: bool | None = False
+    num_ctx: int | None = Field(default=None, ge=256, validation_alias=AliasChoices("num_ctx", "context_tokens"))
+    keep_alive: int | KeepAlive | None = None
+    think: bool | Literal["low", "medium", "high"] | None = False
 
 
 class Ollama:
@@ -136,7 +141,7 @@ def _parameters(settings: OllamaSettings, message: Message) -> dict[str, object]
         "top_p": settings.top_p,
         "stop": settings.stop,
         "seed": settings.seed,
-        "num_ctx": settings.context_tokens,
+        "num_ctx": settings.num_ctx,
     }
     for name, raw in caller_options(message.options).items():
         value = loose(raw)

@@ -37,6 +37,17 @@ def caller_options(options: msgspec.Raw | None) -> dict[str, msgspec.Raw]:
         raise Invalid("The model parameters have to be a JSON object.", field="options") from None
 
 
+def without(options: msgspec.Raw | None, names: frozenset[str]) -> msgspec.Raw | None:
+    """The caller's model parameters less those of these names.
+
+    Raises:
+        Invalid: they are not a JSON object.
+    """
+    if options is None or not names:
+        return options
+    return msgspec.Raw(msgspec.json.encode({name: value for name, value in caller_options(options).items() if name not in names}))
+
+
 def encode_request(
     model: str,
     turns: Sequence[Turn],

@@ -100,9 +100,10 @@ class _Counts(msgspec.Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     total_tokens: int | None = None
-    # OpenAI's word for what it had in its cache, and DeepSeek's. Raw, because an answer's counts are not lost over them.
-    prompt_tokens_details: msgspec.Raw = _NULL
+    # Raw, because an answer's counts are not lost over them. The first is DeepSeek's name for what others put into the second.
     prompt_cache_hit_tokens: msgspec.Raw = _NULL
+    prompt_tokens_details: msgspec.Raw = _NULL
+    completion_tokens_details: msgspec.Raw = _NULL
 
 
 _BODY = msgspec.json.Decoder(Body)
@@ -127,14 +128,24 @@ def usage(raw: msgspec.Raw) -> Usage | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     prompt, completion = counted(counts.prompt_tokens), counted(counts.completion_tokens)
-    total = counted(counts.total_tokens) or prompt + completion
-    return Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=total, cached_tokens=min(prompt, _cached(counts)))
+    cached = _part(counts.prompt_tokens_details, "cached_tokens") or _tokens(loose(counts.prompt_cache_hit_tokens))
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        total_tokens=counted(counts.total_tokens) or prompt + completion,
+        # Parts of the counts above; nothing that is charged by them may become negative.
+        cached_tokens=min(cached, prompt),
+        reasoning_tokens=min(_part(counts.completion_tokens_details, "reasoning_tokens"), completion),
+    )
 
 
-def _cached(counts: _Counts) -> int:
-    details = loose(counts.prompt_tokens_details)
-    told = cast("dict[str, object]", details).get("cached_tokens") if isinstance(details, dict) else loose(counts.prompt_cache_hit_tokens)
-    return counted(told) if isinstance(told, int) else 0
+def _part(raw: msgspec.Raw, name: str) -> int:
+    details = loose(raw)
+    return _tokens(cast("dict[str, object]", details).get(name)) if isinstance(details, dict) else 0
+
+
+def _tokens(value: object) -> int:
+    return counted(value) if isinstance(value, int) else 0
 
 
 def loose(raw: msgspec.Raw) -> object:

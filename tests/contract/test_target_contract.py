@@ -14,7 +14,7 @@ from dagi.outbound import Client
 from dagi.ports.provider import Closing, ProviderTools
 from dagi.ports.target import CONTENT, Delta, End, Event, Failure, Note, Target, Tried, Used, Waited, whole_of
 from dagi.targets.models import any_llm, deepseek, ollama, openai, openai_compatible
-from dagi.targets.models.any_llm import AnyLlmSettings
+from dagi.targets.models.any_llm import AnyLlmSettings, AnyLlmTarget
 from dagi.targets.models.chat_api import ChatSettings
 from dagi.targets.models.deepseek import DeepSeekSettings
 from dagi.targets.models.llama import LlamaSettings, LlamaTarget
@@ -151,6 +151,9 @@ async def subject(request: pytest.FixtureRequest) -> AsyncGenerator[Subject]:
             http = await stack.enter_async_context(Client())
             tools = ProviderTools(http=http, facts=MemoryFacts(), clock=clock)
             target = model(kind, upstream, tools)
+            if isinstance(target, AnyLlmTarget):
+                # The package takes seconds to import, which none of the promises is about.
+                await target.vendor()
             if isinstance(target, Closing):
                 stack.push_async_callback(target.aclose)
             world: ScriptedTarget | Upstream = upstream

@@ -10,6 +10,7 @@ from dagi.message import Turn, Usage
 from dagi.ports.target import Delta, End, Event, Thought, Used
 from dagi.targets.models.wire import ANSWER_LIMIT, FRAME_LIMIT, WireError
 from dagi.targets.models.wire.openai_frames import Body, Said, body, fault, loose, usage
+from dagi.targets.models.wire.openai_plain import decode_plain
 from dagi.targets.models.wire.sse import Frame, SseDecoder
 
 # What the caller may not decide: the first four are ours, several choices at once cannot be passed on.
@@ -257,6 +258,14 @@ def decode_answer(data: bytes, provider: str, model: str) -> list[Event]:
     Raises:
         WireError: it is not one, it is empty, or it says that it failed.
     """
+    plain = decode_plain(data, provider)
+    if plain is not None:
+        return plain
     if data.lstrip()[:1] == b"<":
         raise WireError("it answered with a web page instead of JSON")
+    return decode_lenient(data, provider, model)
+
+
+def decode_lenient(data: bytes, provider: str, model: str) -> list[Event]:
+    """The same for an answer of any form. Raises WireError."""
     return _Answer(provider, model).whole(data)

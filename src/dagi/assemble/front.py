@@ -11,6 +11,7 @@ import msgspec
 
 from dagi.assemble.caching import watch_cache
 from dagi.assemble.dialogs import dialog_work
+from dagi.assemble.files import ENOUGH_FILES, few_files, most_callers, raise_open_files
 from dagi.assemble.installation import Installation, stack_version
 from dagi.assemble.limits import local_limits, opened_limits, read_terms
 from dagi.assemble.providers import Built, Configured
@@ -280,7 +281,11 @@ async def serve_front(installation: Installation, listener: socket.socket, url: 
     async with opened_front(installation, url) as front:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, front.reloader.ask)
         _tune_collector()
-        await Server(front.face, _shutdown_s(installation), ready).serve(sockets=[listener])
+        files = raise_open_files()
+        if few_files(files) is not None:
+            front.observer.note("few_open_files", level="warning", files=files, callers=most_callers(files), enough=ENOUGH_FILES)
+        server = Server(front.face, _shutdown_s(installation), front.observer, most_callers(files), ready)
+        await server.serve(sockets=[listener])
 
 
 def _shutdown_s(installation: Installation) -> float:
@@ -295,10 +300,10 @@ def _tune_collector() -> None:
 
 
 @asynccontextmanager
-async def serving(front: Front, installation: Installation, listener: socket.socket) -> AsyncGenerator[None]:
-    """Answer on a listening socket while the context lasts, on the caller's event loop."""
+async def serving(front: Front, installation: Installation, listener: socket.socket, most: int = 1_000) -> AsyncGenerator[None]:
+    """Answer on a listening socket while the context lasts, on the caller's event loop; `most` connections at once."""
     started = asyncio.Event()
-    server = Server(front.face, _shutdown_s(installation), started.set)
+    server = Server(front.face, _shutdown_s(installation), front.observer, most, started.set)
     running = asyncio.create_task(server.serve(sockets=[listener]))
     await started.wait()
     try:

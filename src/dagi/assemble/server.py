@@ -2,13 +2,15 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final, cast
 
 import uvicorn
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from dagi.assemble.accepting import Acceptor, Guest
+from dagi.ports.observer import Observer
 from dagi.services.asgi import INBOUND, AsgiFace
 
 KEEP_ALIVE_S: Final = 75
@@ -103,6 +105,18 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.departure is not None:
             self.departure()
 
+    def rests_until(self) -> float | None:
+        """See `dagi.assemble.accepting.Guest`."""
+        if self._answering():
+            # Its body has a time of its own, which is as long as a head's unless somebody has set another.
+            return self.loop.time() + HEAD_S if self.cycle.more_body else None
+        timer = self._timer or self.timeout_keep_alive_task
+        return 0.0 if timer is None else timer.when()
+
+    def leave(self) -> None:
+        """See `dagi.assemble.accepting.Guest`."""
+        self.transport.close()
+
     def _arm(self) -> None:
         self._disarm()
         self._timer = self.loop.call_later(HEAD_S, self._too_slow)
@@ -136,9 +150,14 @@ class GuardedProtocol(HttpToolsProtocol):
 
 
 class Server(uvicorn.Server):
-    """uvicorn with our face."""
+    """uvicorn with our face, and its own way of taking connections.
 
-    def __init__(self, face: AsgiFace, shutdown_s: float, ready: Callable[[], None]) -> None:
+    Args:
+        most: how many connections are open at once.
+        ready: called once the first request could be answered.
+    """
+
+    def __init__(self, face: AsgiFace, shutdown_s: float, observer: Observer, most: int, ready: Callable[[], None]) -> None:
         super().__init__(
             uvicorn.Config(
                 face,
@@ -153,9 +172,27 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=max(1, round(shutdown_s)),
             )
         )
+        self._observer = observer
+        self._most = most
         self._ready = ready
+        self._acceptors: list[Acceptor] = []
 
     @override
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
+        # Without a socket it only gets ready.
+        await super().startup(sockets=[])
+        for one in sockets or ():
+            self._acceptors.append(Acceptor(one, self._protocol, self._guests, self._most, self._observer))
         self._ready()
+
+    @override
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for acceptor in self._acceptors:
+            acceptor.close()
+        await super().shutdown(sockets=sockets)
+
+    def _protocol(self) -> GuardedProtocol:
+        return GuardedProtocol(self.config, self.server_state, self.lifespan.state)
+
+    def _guests(self) -> Collection[Guest]:
+        return cast("set[GuardedProtocol]", self.server_state.connections)

@@ -3,6 +3,7 @@
 import msgspec
 
 from dagi.assemble.demo import DemoMade, seed_demo
+from dagi.assemble.files import attainable_files, few_files
 from dagi.assemble.installation import Installation, refuse_unsafe
 from dagi.assemble.limits import free_of_charge, open_server
 from dagi.assemble.providers import read_providers, read_rules
@@ -49,6 +50,9 @@ async def prepare(installation: Installation) -> Prepared:
     finally:
         await database.close()
     notes = [*installation.loaded.warnings, *rules.warnings, *free]
+    few = few_files(attainable_files())
+    if few is not None:
+        notes.append(few)
     notes += [f"{provider.name}: {provider.missing}" for provider in providers if provider.missing]
     return Prepared(demo, tuple(notes))
 

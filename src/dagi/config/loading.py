@@ -12,7 +12,7 @@ from dagi.config.merging import merged
 from dagi.config.mistakes import Mistake, choice, refusal
 from dagi.config.origins import Origins
 from dagi.config.reading import read_text, read_tree
-from dagi.config.safety import unsafe, warnings
+from dagi.config.safety import Hazard, advice, hazards, unsafe, warnings
 from dagi.config.schema import Settings
 from dagi.config.validation import repeated, validate
 from dagi.config.variables import overridden
@@ -41,6 +41,14 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     def unsafe(self) -> list[str]:
         """Why staging or production must not start like this; one line a reason. Empty in development."""
         return unsafe(self.settings, self.origins, self.environment)
+
+    def hazards(self) -> list[Hazard]:
+        """The same, each with the reason."""
+        return hazards(self.settings, self.environment)
+
+    def advice(self) -> list[Hazard]:
+        """What staging and production may start with, and their operator should have thought of. Empty in development."""
+        return advice(self.settings, self.environment)
 
 
 def load(

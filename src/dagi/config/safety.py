@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+import msgspec
+
 from dagi.config.environment import Environment
 from dagi.config.marks import KeyPath
 from dagi.config.origins import Origins
@@ -13,7 +15,31 @@ _PLACEHOLDERS = frozenset(
     {"admin", "changeme", "change-me", "change_me", "dagi", "default", "demo", "example", "pass", "password", "placeholder", "postgres"}
     | {"replace-me", "replace_me", "root", "secret", "test", "todo", "xxx", "123456"}
 )
+# Emptied at the start of the machine, or by a sweep.
+_EMPTIED = ("/tmp/", "/var/tmp/", "/dev/shm/", "/run/")  # noqa: S108 - named to be warned of
 _PLACEHOLDER_STARTS = ("your-", "your_", "sk-xxx", "sk-your", "sk-...", "<", "change", "example", "demo-", "test-")
+
+
+class Hazard(msgspec.Struct, frozen=True):
+    """A setting that is not safe where strangers can reach the stack.
+
+    Attributes:
+        what: what is set, as the rest of a sentence that begins with the key.
+        why: what could come of it.
+        write: what to set instead.
+    """
+
+    path: KeyPath
+    what: str
+    why: str
+    write: str
+
+
+def hazards(settings: Settings, environment: Environment) -> list[Hazard]:
+    """What staging or production must not start with; in development, what reaches beyond its machine."""
+    if settings.environment == "development":
+        return [*_reachable_development(settings)]
+    return [*_open_doors(settings), *_default_secrets(settings, environment)]
 
 
 def unsafe(settings: Settings, origins: Origins, environment: Environment) -> list[str]:
@@ -21,16 +47,25 @@ def unsafe(settings: Settings, origins: Origins, environment: Environment) -> li
 
     Development may not listen beyond its machine.
     """
+    of = "" if settings.environment == "development" else f" (environment is {settings.environment})"
+    return [origins.mistake(one.path, f"{one.what}; {one.write}{of}") for one in hazards(settings, environment)]
+
+
+def advice(settings: Settings, environment: Environment) -> list[Hazard]:
+    """What staging and production may start with, and their operator should have thought of."""
     if settings.environment == "development":
-        return [origins.mistake(path, message) for path, message in _reachable_development(settings)]
-    found = [*_open_doors(settings), *_default_secrets(settings, environment)]
-    return [origins.mistake(path, f"{message} (environment is {settings.environment})") for path, message in found]
+        return []
+    return [*_readable_on_the_way(settings, environment), *_without_bounds(settings), *_short_lived(settings)]
 
 
-def _reachable_development(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
+def _reachable_development(settings: Settings) -> Iterator[Hazard]:
     if not _is_loopback(settings.server.host):
-        message = "development serves callers without a key, so it listens on this machine alone; set 127.0.0.1, or environment: staging"
-        yield ("server", "host"), message
+        yield Hazard(
+            ("server", "host"),
+            "development serves callers without a key, so it listens on this machine alone",
+            "whoever can reach this address could ask, as an admin of every DAO, without a key",
+            "set 127.0.0.1, or environment: staging",
+        )
 
 
 def warnings(settings: Settings, origins: Origins) -> list[str]:
@@ -46,23 +81,66 @@ def warnings(settings: Settings, origins: Origins) -> list[str]:
     return [origins.mistake(path, message) for path, message in found]
 
 
-def _open_doors(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
+def _open_doors(settings: Settings) -> Iterator[Hazard]:
     if settings.debug:
-        yield ("debug",), "is for development alone; set debug: false"
+        why = "whatever shows more for debugging shows it to strangers as well"
+        yield Hazard(("debug",), "is for development alone", why, "set debug: false")
     if settings.dao.demo:
-        yield ("dao", "demo"), "seeds a DAO whose members everybody knows; set dao.demo: false"
+        why = "whoever has read the documentation knows the identity of its admin"
+        yield Hazard(("dao", "demo"), "seeds a DAO whose members everybody knows", why, "set dao.demo: false")
 
 
-def _default_secrets(settings: Settings, environment: Environment) -> Iterator[tuple[KeyPath, str]]:
+def _default_secrets(settings: Settings, environment: Environment) -> Iterator[Hazard]:
     for index, provider in enumerate(settings.llm_providers):
         secret = environment.secret(provider.config)
         if secret is not None and _is_placeholder(secret):
             key = "api_key_file" if provider.config.get("api_key_file") else "api_key_env"
-            yield ("llm_providers", index, "config", key), "leads to a placeholder instead of a key; set your own key, or leave it unset"
+            why = "the provider refuses it, or takes everybody who knows it for you"
+            path = ("llm_providers", index, "config", key)
+            yield Hazard(path, "leads to a placeholder instead of a key", why, "set your own key, or leave it unset")
+    known = "whoever reaches that server reads and changes what is in it"
     if _has_default_password(settings.database.url):
-        yield ("database", "url"), "has a password everybody knows; give the database user a password of its own"
+        yield Hazard(("database", "url"), "has a password everybody knows", known, "give the database user a password of its own")
     if _has_default_password(settings.limits.url):
-        yield ("limits", "url"), "has a password everybody knows; give the server of shared limits a password of its own"
+        write = "give the server of shared limits a password of its own"
+        yield Hazard(("limits", "url"), "has a password everybody knows", known, write)
+
+
+def _readable_on_the_way(settings: Settings, environment: Environment) -> Iterator[Hazard]:
+    if not _is_loopback(settings.server.host):
+        why = "the stack speaks plain HTTP, so keys and messages can be read between a caller and it"
+        write = "listen on 127.0.0.1 behind a reverse proxy with TLS, or let nobody but the proxy reach the port"
+        yield Hazard(("server", "host"), "is an address that other machines reach", why, write)
+    for index, provider in enumerate(settings.llm_providers):
+        base_url = provider.config.get("base_url")
+        if _is_plain_and_far(base_url) and environment.secret(provider.config) is not None:
+            why = "its key and everything that is said can be read on the way"
+            yield Hazard(("llm_providers", index, "config", "base_url"), "sends a key over plain HTTP", why, "write https://")
+
+
+def _without_bounds(settings: Settings) -> Iterator[Hazard]:
+    limits = settings.limits
+    if not any(value is not None for quota in (limits.key, limits.user, limits.dao) for value in quota.model_dump().values()):
+        why = "one member, or one key that leaks, can use up everything the providers allow"
+        write = "set limits.user.rpm and limits.dao.money_per_month, or give keys and DAOs limits of their own"
+        yield Hazard(("limits",), "limit nobody", why, write)
+
+
+def _short_lived(settings: Settings) -> Iterator[Hazard]:
+    if any(settings.data_dir.startswith(place) for place in _EMPTIED):
+        why = "it is emptied when the machine starts, with every key, member and record"
+        yield Hazard(("data_dir",), "is a directory for temporary files", why, "set one that stays, such as /var/lib/dagi")
+
+
+def _is_plain_and_far(url: object) -> bool:
+    if not isinstance(url, str):
+        return False
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return False
+    return parts.scheme == "http" and not _is_loopback(host)
 
 
 def _is_placeholder(secret: str) -> bool:

@@ -15,6 +15,7 @@ from dagi.assemble.files import ENOUGH_FILES, few_files, most_callers, raise_ope
 from dagi.assemble.installation import Installation, stack_version
 from dagi.assemble.limits import local_limits, opened_limits, read_terms
 from dagi.assemble.providers import Built, Configured
+from dagi.assemble.readiness import dependencies
 from dagi.assemble.reload import Fresh, Live, Reloader, read_fresh
 from dagi.assemble.server import Server
 from dagi.knowledge.grounding import Grounding
@@ -25,13 +26,12 @@ from dagi.observe.metrics import Metrics
 from dagi.observe.observer import LoggingObserver
 from dagi.outbound import Client
 from dagi.ports.cache import AnswerCache
-from dagi.ports.embedder import EmbedderUnavailable
 from dagi.ports.provider import ProviderTools
 from dagi.remote.embedder import RemoteEmbedder
 from dagi.router import Policy, Ports, Router
 from dagi.services.asgi import AsgiFace, BodyLimits
 from dagi.services.callers import LOCAL_USER, Callers
-from dagi.services.operations import Dependency, Info, Operations, ProviderState
+from dagi.services.operations import Info, Operations, ProviderState
 from dagi.services.route import RouteFace
 from dagi.services.router import RouterFace
 from dagi.services.sessions import SessionsFace
@@ -183,11 +183,12 @@ def _face(installation: Installation, world: _World, router: Router, live: Live,
     callers = Callers(world.directory, world.directory, world.clock, keyless=keyless, default_dao=lambda: settings.dao.default)
     _gauges(world.metrics, world.dialogs, live)
     watch_cache(world.metrics, world.answers)
+    needed = dependencies(world.database, world.directory, world.dialogs, world.embedder, world.limits)
     face = RouterFace(
         router=router,
         route=RouteFace(router, callers, before_reply=settings.dialogs.durability == "before_reply"),
         sessions=SessionsFace(SqlSessions(world.database), callers, router.grant),
-        operations=Operations(callers, _dependencies(world), open_details=keyless),
+        operations=Operations(callers, needed, open_details=keyless),
         info=lambda: Info(
             name="dagi-stack",
             version=stack_version(),
@@ -237,36 +238,6 @@ def _provider_state(one: Built) -> ProviderState:
         active=0 if wrapped is None else wrapped.active,
         waiting=0 if wrapped is None else wrapped.waiting,
     )
-
-
-def _dependencies(world: _World) -> Sequence[Dependency]:
-    database, directory, embedder, limits = world.database, world.directory, world.embedder, world.limits
-
-    async def check_database() -> str | None:
-        await database.ping()
-        return None
-
-    async def check_directory() -> str | None:
-        return None if directory.fresh else "memberships could not be read for over five seconds"
-
-    async def check_embedder() -> str | None:
-        try:
-            await embedder.nearest("-", "ready?", 1) if embedder is not None else None
-        except EmbedderUnavailable as error:
-            return f"{error}; facts are searched by words alone"
-        return None
-
-    async def check_limits() -> str | None:
-        if isinstance(limits, LocalLimits) or limits.up:
-            return None
-        return "the server of limits.url does not answer; rates are limited by each process alone, money-limited requests are refused"
-
-    found = [Dependency("database", check_database), Dependency("access", check_directory)]
-    if embedder is not None:
-        found.append(Dependency("embedder", check_embedder, needed=False))
-    if isinstance(limits, SharedLimits):
-        found.append(Dependency("limits", check_limits, needed=False))
-    return found
 
 
 async def serve_front(installation: Installation, listener: socket.socket, url: str, ready: Callable[[], None]) -> None:

@@ -129,7 +129,7 @@ class RotatingFile:
                 self._rotate(fd)
                 continue
             taken = fits or data.find(b"\n") + 1 or len(data)
-            _write_all(fd, data[:taken])
+            _append(fd, size, data[:taken])
             data = data[taken:]
 
     def _current(self) -> tuple[int, int]:
@@ -178,6 +178,14 @@ class RotatingFile:
             self._fd = None
 
 
-def _write_all(fd: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(fd, data) :]
+def _append(fd: int, size: int, data: bytes) -> None:
+    """Write whole lines behind the `size` bytes that are there, all of them or none."""
+    left = data
+    try:
+        while left:
+            left = left[os.write(fd, left) :]
+    except OSError:
+        # A disk that is full takes the beginning of a line, and the next line would go on in the middle of it.
+        if len(left) < len(data) and os.fstat(fd).st_size == size + len(data) - len(left):
+            os.ftruncate(fd, size)
+        raise

@@ -101,15 +101,21 @@ class _explained:  # noqa: N801 - reads as a clause: with _explained(path)
     def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, PoolTimeout) or (isinstance(error, DatabaseError) and not _is_callers(error)):
             why = str(error.orig) if isinstance(error, DatabaseError) and error.orig is not None else "all connections are busy"
-            raise StoreError(
-                f"The database {self._path.name} cannot be used: {why}. Check that the data directory exists, is writable and has "
-                "space, and that the file is not damaged (`dagi doctor`)."
-            ) from error
+            raise StoreError(f"The database {self._path.name} cannot be used: {why}. {_advice(why)}") from error
 
 
 def _checkpoint(path: Path) -> None:
     with _explained(path), closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_MS / 1000)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _advice(why: str) -> str:
+    """What to do, by what SQLite says."""
+    if "locked" in why:
+        return "Another program holds it, a backup perhaps: try again when it has ended, or find out which (`dagi doctor`)."
+    if "full" in why:
+        return "Free some space on the disk of the data directory and try again."
+    return "Check that the data directory exists, is writable and has space, and that the file is not damaged (`dagi doctor`)."
 
 
 def _is_callers(error: DatabaseError) -> bool:

@@ -19,6 +19,7 @@ from dagi.stores.erasure import forgotten
 from dagi.stores.spend import add_spend
 from dagi.stores.tables import exchange as table
 from dagi.stores.tables import session_summary
+from dagi.stores.trouble import Trouble
 
 HISTORY_EXCHANGES = 20
 RETRY_S = 1.0
@@ -60,6 +61,7 @@ class ExchangeStore:
     Use as a context: entering starts the writer, leaving writes what is left.
 
     Attributes:
+        trouble: why nothing can be written just now.
         overflowing: the latest message of sessions whose history did not fit and of which not all that was left out is in a summary.
     """
 
@@ -74,6 +76,7 @@ class ExchangeStore:
         self._pending: dict[_Session, list[_Row]] = {}
         self._trimmed: set[_Session] = set()
         self.overflowing: asyncio.Queue[Message] = asyncio.Queue(TRIMMED)
+        self.trouble = Trouble(observer, "exchanges_unwritten", "exchanges_written_again")
         self._arrived = asyncio.Event()
         self._stopping = False
         self._written = asyncio.Condition()
@@ -97,6 +100,11 @@ class ExchangeStore:
         """Exchanges that are not on disk yet."""
         return len(self._rows)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether another exchange can be recorded."""
+        return self._taken + len(self._rows) < self._places and self._bytes < MOST_BYTES
+
     def recording(self, exchange: Exchange) -> "_Recording":
         """See the port Dialogs."""
         return _Recording(self, exchange)
@@ -107,7 +115,7 @@ class ExchangeStore:
         Raises:
             Overloaded: none is left.
         """
-        if self._taken + len(self._rows) >= self._places or self._bytes >= MOST_BYTES:
+        if not self.has_room:
             raise Overloaded("The stack cannot record more just now. Try again shortly.", retry_after_s=1)
         self._taken += 1
 
@@ -182,11 +190,14 @@ class ExchangeStore:
                 while self._rows:
                     await self._write(self._rows[:BATCH])
             except StoreError as error:
-                self._observer.note("exchanges_unwritten", level="error", waiting=len(self._rows), why=str(error))
+                self.trouble.again(str(error), waiting=len(self._rows))
                 if self._stopping:
+                    self._observer.note("exchanges_lost", level="error", count=len(self._rows))
                     return
                 self._arrived.set()
                 await asyncio.sleep(RETRY_S)
+            else:
+                self.trouble.over()
             if self._stopping and not self._rows:
                 return
 

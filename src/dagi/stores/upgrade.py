@@ -30,6 +30,9 @@ async def upgrade(database: Database) -> str:
         StoreError: the database belongs to a newer version of the stack, or cannot be written.
     """
     database.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # One that is up to date is only read: whoever just looks does not wait for a backup to end.
+    if database.path.exists() and await revision(database) == HEAD:
+        return HEAD
     async with database.write() as connection:
         await connection.run_sync(_run)
     database.path.chmod(0o600)

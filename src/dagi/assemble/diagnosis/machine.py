@@ -12,6 +12,7 @@ from dagi.assemble.diagnosis.report import GIB, Report, bad, good, odd
 from dagi.assemble.files import ENOUGH_FILES, attainable_files, most_callers
 
 LOW_DISK = 1 * GIB
+FULL_DISK = GIB // 64
 LOW_MEMORY = GIB // 2
 FEW_INODES = 1_000
 # No release of the stack is older; a machine that believes otherwise has lost its clock.
@@ -52,7 +53,9 @@ def about_disk(path: Path) -> Iterator[Report]:
     except OSError as error:
         yield odd("disk", f"what is free cannot be told: {error.strerror}", "look with: df")
         return
-    if free < LOW_DISK:
+    if free < FULL_DISK:
+        yield bad("disk", f"{path} is on a disk that is full", "free some space: nothing can be recorded, so requests are refused")
+    elif free < LOW_DISK:
         yield odd("disk", f"only {free / GIB:.2f} GiB free", "free some: while nothing can be written, requests are refused")
     else:
         yield good("disk", f"{free / GIB:.0f} GiB free")

@@ -1,0 +1,83 @@
+"""What `/ready` asks: everything the answering process cannot, or would rather not, work without."""
+
+from collections.abc import Sequence
+
+from dagi.ports.embedder import EmbedderUnavailable
+from dagi.remote.embedder import RemoteEmbedder
+from dagi.services.operations import Check, Dependency
+from dagi.stores.database import Database
+from dagi.stores.directory import Directory
+from dagi.stores.exchanges import ExchangeStore
+from dagi.stores.limits import LocalLimits
+from dagi.stores.shared_limits import SharedLimits
+
+
+def dependencies(
+    database: Database,
+    directory: Directory,
+    dialogs: ExchangeStore,
+    embedder: RemoteEmbedder | None,
+    limits: LocalLimits | SharedLimits,
+) -> Sequence[Dependency]:
+    """What is asked, the indispensable first."""
+    found = [
+        Dependency("database", _pinged(database)),
+        Dependency("access", _known(directory)),
+        Dependency("record_room", _room(dialogs)),
+        Dependency("records", _written(dialogs), needed=False),
+    ]
+    if embedder is not None:
+        found.append(Dependency("embedder", _embedding(embedder), needed=False))
+    if isinstance(limits, SharedLimits):
+        found.append(Dependency("limits", _shared(limits), needed=False))
+    return found
+
+
+def _pinged(database: Database) -> Check:
+    async def check() -> str | None:
+        await database.ping()
+        return None
+
+    return check
+
+
+def _known(directory: Directory) -> Check:
+    async def check() -> str | None:
+        return None if directory.fresh else "memberships could not be read for over five seconds"
+
+    return check
+
+
+def _room(dialogs: ExchangeStore) -> Check:
+    async def check() -> str | None:
+        return None if dialogs.has_room else "no place is left to record another exchange, so requests are refused (dialogs.buffer)"
+
+    return check
+
+
+def _written(dialogs: ExchangeStore) -> Check:
+    async def check() -> str | None:
+        why = dialogs.trouble.why
+        return f"{dialogs.waiting} exchanges wait in memory, because they cannot be written. {why}" if why else None
+
+    return check
+
+
+def _embedding(embedder: RemoteEmbedder) -> Check:
+    async def check() -> str | None:
+        try:
+            await embedder.nearest("-", "ready?", 1)
+        except EmbedderUnavailable as error:
+            return f"{error}; facts are searched by words alone"
+        return None
+
+    return check
+
+
+def _shared(limits: SharedLimits) -> Check:
+    async def check() -> str | None:
+        if limits.up:
+            return None
+        return "the server of limits.url does not answer; rates are limited by each process alone, money-limited requests are refused"
+
+    return check

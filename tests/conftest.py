@@ -5,7 +5,9 @@ import json
 import shutil
 import signal
 import socket
+import sys
 import tempfile
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -52,6 +54,8 @@ class Stack:
         self.upstream = upstream
         self.installation = installation
         self.front: Front | None = None
+        self._last_answered = ""
+        http.event_hooks["response"].append(self._answered)
 
     @property
     def database(self) -> Path:
@@ -77,14 +81,28 @@ class Stack:
         await database.close()
         if self.front is not None:
             await self.front.directory.refresh()
+        else:
+            headers = {"authorization": f"Bearer {made.key}"}
+            async with asyncio.timeout(10):
+                while (await self.http.get("/info", headers=headers)).status_code == 401:
+                    await asyncio.sleep(0.02)
         return made.key
 
     def log(self, service: str = "router") -> list[dict[str, object]]:
         """Every line a process has logged."""
+        path = self.installation.data_dir / "logs" / f"{service}.log"
         if self.front is not None:
             self.front.observer.flush()
-        lines = (self.installation.data_dir / "logs" / f"{service}.log").read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines]
+        else:
+            # Another process gathers its lines for a moment.
+            give_up = time.monotonic() + 5
+            while time.monotonic() < give_up and not (path.exists() and self._last_answered in path.read_text(encoding="utf-8")):
+                time.sleep(0.005)
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+    async def _answered(self, response: httpx.Response) -> None:
+        if response.request.url.path == "/route":
+            self._last_answered = response.headers.get("x-request-id", "")
 
 
 def configuration(upstream: Upstream, tmp_path: Path) -> dict[str, object]:
@@ -200,9 +218,48 @@ async def counters() -> AsyncGenerator[CounterServer]:
 StackFactory = Callable[..., AbstractAsyncContextManager[Stack]]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`pytest tests/story --processes`: the same stories, told to a stack in processes of its own."""
+    parser.addoption("--processes", action="store_true", help="start `dagi serve` instead of a stack in the test's own process")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what looks into the process it tests, where that is another one."""
+    if config.getoption("--processes"):
+        inside = [item for item in items if item.get_closest_marker("inside")]
+        config.hook.pytest_deselected(items=inside)
+        items[:] = [item for item in items if item not in inside]
+
+
+@asynccontextmanager
+async def in_this_process(installation: Installation) -> AsyncGenerator[tuple[str, Front | None]]:
+    """The stack on the test's own event loop: its address, and what it is made of."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    async with opened_front(installation, url) as front, serving(front, installation, listener):
+        yield url, front
+
+
+@asynccontextmanager
+async def in_processes(installation: Installation) -> AsyncGenerator[tuple[str, Front | None]]:
+    """The stack as an operator runs it: supervisor, front and embedder."""
+    command = (sys.executable, "-m", "dagi", "serve", "--port", "0", "--config", str(installation.choice.config))
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL)
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(60):
+            while not (line := (await process.stdout.readline()).decode()).startswith("router"):
+                assert line, "the stack did not start"
+        yield line.split()[1], None
+    finally:
+        process.terminate()
+        await asyncio.wait_for(process.communicate(), 60)
+
+
 @pytest.fixture
-def start(tmp_path: Path) -> StackFactory:
-    """Starts a stack in this process; keyword arguments change its configuration."""
+def start(request: pytest.FixtureRequest, tmp_path: Path) -> StackFactory:
+    """Starts a stack in this process (or in its own, with `--processes`); keyword arguments change its configuration."""
+    running_in = in_processes if request.config.getoption("--processes") else in_this_process
 
     @asynccontextmanager
     async def starting(change: Callable[[dict[str, object]], None] | None = None, **changes: object) -> AsyncGenerator[Stack]:
@@ -219,10 +276,7 @@ def start(tmp_path: Path) -> StackFactory:
             if installation.loaded.settings.dao.demo:
                 await seed_demo(installation, database)
             await database.close()
-            listener = socket.create_server(("127.0.0.1", 0))
-            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            front = await stack.enter_async_context(opened_front(installation, url))
-            await stack.enter_async_context(serving(front, installation, listener))
+            url, front = await stack.enter_async_context(running_in(installation))
             http = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=30))
             running = Stack(url, http, upstream, installation)
             running.front = front

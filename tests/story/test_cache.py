@@ -33,6 +33,7 @@ def again(body: dict[str, object]) -> tuple[object, ...]:
     return body["response"], body["cached"], body["usage"]["total_tokens"] > 0, len(body["attempts"])
 
 
+@pytest.mark.inside
 async def test_a_question_asked_twice_reaches_the_model_once_and_says_so(start) -> None:
     async with start(caching) as stack:
         stack.upstream.script(Answer(text="A food cooperative."))
@@ -95,6 +96,7 @@ async def test_what_stands_in_for_the_model_is_not_kept_beyond_its_trouble(start
     assert [(body["provider"], body["cached"]) for body in bodies] == [("native", False), ("model", False), ("model", True)]
 
 
+@pytest.mark.inside
 async def test_equal_questions_at_once_are_one_question_and_a_caller_who_hangs_up_spoils_nothing(start) -> None:
     async with start(caching) as stack:
         stack.upstream.script(Answer(text="one two", hang_after=0))

@@ -94,6 +94,7 @@ async def test_money_is_counted_by_the_price_table_and_a_restart_forgives_nothin
         assert told == [("dao", DAO, 1, True), ("user", "tg:12345", 1, True)]
 
 
+@pytest.mark.inside
 async def test_what_a_caller_who_hangs_up_has_used_counts(start) -> None:
     async with start(prices=PRICED) as stack:
         stack.upstream.script(Answer(text="one two", hang_after=1))
@@ -183,6 +184,7 @@ async def test_a_key_that_is_revoked_or_rotated_is_noticed_by_the_running_stack(
     await database.close()
 
 
+@pytest.mark.inside
 async def test_refused_requests_are_recorded_but_use_nothing_and_whoever_may_nothing_learns_no_limit(start) -> None:
     async with start(limits={"user": {"rpm": 1}}) as stack:
         for _ in range(2):
@@ -212,6 +214,7 @@ async def test_an_explanation_tells_the_limits_and_what_is_left_and_counts_nothi
     assert stranger["limits"]["usage"] == []
 
 
+@pytest.mark.inside
 async def test_limits_are_shared_through_a_server_and_its_loss_is_told(start, counters) -> None:
     async with start(limits={"url": counters.url, "timeout_ms": 200, "user": {"rpm": 2}}) as stack:
         assert [(await stack.route("Hello?", metadata={"plain": True})).status_code for _ in range(3)] == [200, 200, 429]
@@ -230,6 +233,7 @@ async def test_limits_are_shared_through_a_server_and_its_loss_is_told(start, co
     assert line["level"] == "error"
 
 
+@pytest.mark.inside
 async def test_limits_and_prices_of_a_reloaded_configuration_hold_at_once_and_what_was_counted_stays(start, tmp_path: Path) -> None:
     async with start(limits={"user": {"rpm": 5}}) as stack:
         assert (await stack.route("Hello?", metadata={"plain": True})).headers["x-ratelimit-remaining-requests"] == "4"

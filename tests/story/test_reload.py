@@ -11,7 +11,7 @@ from dagi.assemble.reload import Outcome
 from dagi.testing.upstream import Answer
 from dagi.testing.waiting import eventually
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.inside]
 
 
 def settings(stack) -> dict[str, object]:

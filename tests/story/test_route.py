@@ -222,6 +222,7 @@ async def test_a_provider_that_is_not_there_is_named_to_the_caller_and_its_addre
     assert line["details"] == ["model could not be reached: 127.0.0.1:1 refused the connection."]
 
 
+@pytest.mark.inside
 @pytest.mark.parametrize("claim", [-1, 2**70])
 async def test_counts_that_cannot_be_cost_neither_the_answer_nor_its_record(stack, claim: int) -> None:
     usage = {"prompt_tokens": claim, "completion_tokens": 2, "total_tokens": claim}
@@ -322,6 +323,7 @@ async def test_a_denial_names_role_entitlement_and_reason(start) -> None:
     assert allowed.status_code == 200
 
 
+@pytest.mark.inside
 async def test_every_exchange_is_on_disk_with_how_it_ended_and_strangers_leave_nothing(stack) -> None:
     stack.upstream.script(Answer(text="yes"))
     await stack.route("Is it recorded?", metadata={"session_id": "s1"})
@@ -354,6 +356,7 @@ async def test_with_before_reply_failures_are_on_disk_too_when_they_are_told(sta
         assert rows(stack.database, "SELECT prompt, outcome FROM exchange") == [("one", "PROVIDER_ERROR"), ("two", "PROVIDER_ERROR")]
 
 
+@pytest.mark.inside
 async def test_with_before_reply_a_disk_that_takes_nothing_is_told_and_a_refusal_stays_a_refusal(start, monkeypatch) -> None:
     import dagi.stores.exchanges
 
@@ -380,6 +383,7 @@ async def test_what_a_provider_repeats_of_the_question_does_not_reach_the_log(st
     assert "temperature is too high" in json.dumps(stack.log())
 
 
+@pytest.mark.inside
 async def test_a_conversation_goes_on_while_the_database_cannot_be_written(stack) -> None:
     await stack.front.router.ports.dialogs.saved()
     with closing(sqlite3.connect(stack.database, isolation_level=None)) as other:

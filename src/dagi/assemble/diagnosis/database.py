@@ -47,7 +47,8 @@ async def about_database(installation: Installation, clock: Clock) -> AsyncGener
                 yield report
     except (StoreError, OSError) as error:
         what = error.message if isinstance(error, StoreError) else f"The database {of.path.name} cannot be used: {error}."
-        yield bad("database", what, "restore a backup, or move the file away to begin anew")
+        fix = "free some space and look again" if "full" in what else "restore a backup, or move the file away to begin anew"
+        yield bad("database", what, fix)
     finally:
         await of.close()
 

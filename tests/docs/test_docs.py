@@ -78,7 +78,7 @@ async def test_the_steps_to_production_lead_to_a_stack_that_starts(tmp_path: Pat
         status, out = await run(line, tmp_path, 0)
         assert status == 0, f"{line}\n{out}"
     status, out = await run("dagi doctor --profile prod", tmp_path, 0)
-    assert "nothing unsafe" in out
+    assert "nothing in it that stops the start" in out
 
 
 async def test_what_operators_are_told_to_ask_a_running_stack_works_on_one(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dagi.errors import ProviderError, ProviderTimeout
+from dagi.errors import ProviderError, ProviderTimeout, QueueFull
 from dagi.message import Attachment, Attempt, Context, Fact, Grant, Limits, Message, Sender, Turn, Usage
 from dagi.ports.target import Data, Delta, End, Event, Failure, Thought, Tried, Used, whole_of
 from dagi.targets.resilience.answers import Answers
@@ -143,6 +143,7 @@ async def test_another_chain_or_another_configuration_of_it_does_not_see_the_ans
         a_message(reuse_s=None),
         a_message(earlier=(Turn("user", "hi"),)),
         a_message(context=Context(history=(Turn("user", "hi"),))),
+        a_message(context=Context(summary="The member keeps bees.")),
         a_message(attachments=(Attachment(media_type="image/png"),)),
         a_message(mode="crew", workflow="w"),
         a_message(" "),
@@ -289,6 +290,16 @@ async def test_a_failure_is_everybodys_and_is_not_kept() -> None:
     errors = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(error) for error in errors] == [ProviderError] * 3
     assert text(await case.ask()) == "fine"
+    assert len(case.target.heard) == 2
+
+
+async def test_whoever_lost_its_place_in_the_queue_takes_nothing_from_those_who_came_later() -> None:
+    case = Case([Hang(), QueueFull("others had less", provider="llm")], [Delta("fine"), END])
+    tasks = await case.asking(3)
+    case.target.release()
+    first, *others = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(first, QueueFull)
+    assert [text(events) for events in others if isinstance(events, list)] == ["fine", "fine"]
     assert len(case.target.heard) == 2
 
 

@@ -67,10 +67,10 @@ async def texts(database: Database) -> list[tuple[str, str]]:
 async def test_text_older_than_the_retention_is_removed_and_what_can_be_counted_stays(database: Database) -> None:
     clock = FakeClock()
     now = clock.now()
-    await write(database, row("old", now - timedelta(days=91)), row("new", now - timedelta(days=89)))
+    await write(database, row("old", now - timedelta(days=91)), row("new", now - timedelta(days=89)), row("today", now))
     cleared = await Retention(database, CollectingObserver(), clock, days=90).run()
     assert (cleared.exchanges, cleared.summaries) == (1, 0)
-    assert await texts(database) == [("", ""), ("new", "re new")]
+    assert await texts(database) == [("", ""), ("new", "re new"), ("today", "re today")]
     async with database.read() as connection:
         kept = (await connection.execute(select(exchange).order_by(exchange.c.id))).mappings().first()
     assert (kept["user_id"], kept["prompt_tokens"], kept["cleared_at"], kept["request_id"]) == ("tg:1", 7, now, "r-old")
@@ -91,7 +91,7 @@ async def test_much_text_is_removed_in_small_steps_with_a_pause_for_those_who_wr
     clock = FakeClock()
     old = clock.now() - timedelta(days=100)
     async with database.write() as connection:
-        await connection.execute(insert(exchange), [row(str(number), old) for number in range(2 * BATCH + 1)])
+        await connection.execute(insert(exchange), [row(str(number), old) for number in range(2 * BATCH + 1)] + [row("new", clock.now())])
     assert (await Retention(database, CollectingObserver(), clock, days=90).run()).exchanges == 2 * BATCH + 1
     assert len(clock.slept) == 3
 
@@ -112,10 +112,11 @@ async def test_it_is_done_at_once_and_then_every_hour_and_a_locked_database_is_t
                 raise Stopped
 
     watching = Watching(clock.now())
+    await write(database, row("new", clock.now()))
     with pytest.raises(Stopped):
         await Retention(database, observer, watching, days=90).follow()
     assert observer.notes == [("retention", {"exchanges": 1, "summaries": 0, "days": 90})] * 2
-    assert await texts(database) == [("", "")] * 2
+    assert await texts(database) == [("", "")] * 2 + [("new", "re new")]
 
     class Broken:
         def read(self) -> object:
@@ -124,6 +125,50 @@ async def test_it_is_done_at_once_and_then_every_hour_and_a_locked_database_is_t
     with pytest.raises(Stopped):
         await Retention(Broken(), observer, Watching(clock.now()), days=90).follow()
     assert observer.events[2:] == ["retention_failed"] * 4
+
+
+class SetClock(FakeClock):
+    """A clock somebody sets."""
+
+    def set_ahead(self, by: timedelta) -> None:
+        self._now += by
+
+
+async def test_a_clock_that_jumped_ahead_removes_nothing_for_a_day_and_nothing_at_all_once_it_is_set_right(database: Database) -> None:
+    clock, observer = SetClock(), CollectingObserver()
+    retention = Retention(database, observer, clock, days=90)
+    await write(database, row("new", clock.now()))
+    assert (await retention.run()).exchanges == 0
+    clock.set_ahead(timedelta(days=365))
+    await write(database, row("of the wrong day", clock.now()))
+    for _ in range(23):
+        clock.advance(3600)
+        assert (await retention.run()).exchanges == 0
+    clock.set_ahead(timedelta(days=-365))
+    assert (await retention.run()).exchanges == 0
+    assert ("new", "re new") in await texts(database)
+    assert observer.events == ["retention_waits"]
+
+
+async def test_a_clock_that_is_ahead_for_a_day_is_believed(database: Database) -> None:
+    clock = SetClock()
+    retention = Retention(database, CollectingObserver(), clock, days=90)
+    await write(database, row("old", clock.now()))
+    await retention.run()
+    clock.set_ahead(timedelta(days=365))
+    assert (await retention.run()).exchanges == 0
+    clock.advance(timedelta(days=1).total_seconds())
+    assert (await retention.run()).exchanges == 1
+
+
+async def test_a_start_with_a_clock_far_ahead_of_the_newest_exchange_removes_nothing_yet(database: Database) -> None:
+    clock, observer = FakeClock(), CollectingObserver()
+    await write(database, row("new", clock.now() - timedelta(days=100)))
+    retention = Retention(database, observer, clock, days=90)
+    assert (await retention.run()).exchanges == 0
+    assert observer.events == ["retention_waits"]
+    clock.advance(timedelta(days=1).total_seconds())
+    assert (await retention.run()).exchanges == 1
 
 
 # --- erasure

@@ -8,9 +8,12 @@ from contextlib import closing
 import pytest
 
 from dagi.knowledge.ingest import Ingest
+from dagi.observe.clock import SystemClock
 from dagi.stores.documents import SqlDocuments
+from dagi.stores.erasure import Erasure
 from dagi.testing.clock import FakeClock
 from dagi.testing.upstream import Answer
+from dagi.testing.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 DAO = "greenfood-dao"
@@ -76,6 +79,35 @@ async def test_within_a_session_only_the_first_question_is_cached(start) -> None
         ("second", False),
         ("first", True),
     ]
+
+
+async def test_an_answer_made_from_the_summary_of_a_session_is_given_to_nobody_else(start) -> None:
+    # The latest exchange alone is longer than all of the history that is shown, so that only the summary is told.
+    async with start(caching, dialogs={"history_tokens": 20, "durability": "before_reply"}) as stack:
+        stack.upstream.script(Answer(text="word " * 45), Answer(text="more " * 45), Answer(text="Daryna owes the DAO ten euros."))
+        await stack.route("My name is Daryna.", metadata={"session_id": "s"})
+        await stack.route("Go on.", metadata={"session_id": "s"})
+        await eventually(lambda: "ten euros" in kept_summary(stack.database))
+        stack.upstream.script(Answer(text="You are Daryna."))
+        own = (await stack.route("Who am I?", metadata={"session_id": "s"})).json()
+        others = (await stack.route("Who am I?")).json()
+    assert own["response"] == "You are Daryna."
+    assert (others["response"] == own["response"], others["cached"]) == (False, False)
+
+
+def kept_summary(database: object) -> str:
+    with closing(sqlite3.connect(str(database))) as connection:
+        return str(connection.execute("SELECT text FROM session_summary").fetchone())
+
+
+async def test_an_erasure_by_a_command_empties_the_cache_of_the_running_stack(start) -> None:
+    async with start(caching) as stack:
+        await stack.route("I am Daryna. Who am I?")
+        assert stack.front.cache.stats().entries == 1
+        database = stack.installation.database()
+        await Erasure(database, SystemClock()).erase("tg:12345")
+        await database.close()
+        await eventually(lambda: stack.front.cache.stats().entries == 0)
 
 
 async def test_a_document_that_is_added_makes_the_question_a_new_one(start) -> None:

@@ -146,3 +146,20 @@ async def test_a_question_under_way_while_its_asker_is_erased_is_written_down_wi
     assert rows(stack.database, "SELECT user_id, session_id, request_id, prompt, answer, outcome FROM exchange") == [
         ("", "", "", "", "", "ok")
     ]
+
+
+async def test_of_a_key_that_is_erased_while_its_question_is_under_way_only_the_sums_of_keys_stay(stack) -> None:
+    key = await stack.key("member")
+    key_id = key.split("_")[1]
+    stack.upstream.script(Answer(text="Hello", hang_after=1))
+    headers = {"authorization": f"Bearer {key}"}
+    asking = asyncio.create_task(stack.http.post("/route", json={"prompt": "Hi", "metadata": {}}, headers=headers))
+    await stack.upstream.until(lambda: stack.upstream.active == 1)
+    database = stack.installation.database()
+    await Erasure(database, SystemClock()).erase(f"key:{key_id}")
+    await database.close()
+    stack.upstream.release()
+    assert (await asking).status_code == 200
+    await eventually(lambda: rows(stack.database, "SELECT user_id, key_id, prompt FROM exchange") == [("", "", "")])
+    holders = rows(stack.database, 'SELECT "of", holder FROM spend ORDER BY "of"')
+    assert holders == [("dao", "greenfood-dao"), ("key", key_id)]

@@ -37,6 +37,7 @@ from dagi.services.router import RouterFace
 from dagi.services.sessions import SessionsFace
 from dagi.stores.database import Database
 from dagi.stores.directory import Directory
+from dagi.stores.erasure import ErasureWatch
 from dagi.stores.exchanges import ExchangeStore
 from dagi.stores.limits import LocalLimits
 from dagi.stores.passages import SqlPassages
@@ -116,6 +117,7 @@ def _background(installation: Installation, world: "_World", router: Router, rel
     """What goes on beside the requests, for as long as the process lives."""
     work: dict[str, Coroutine[None, None, None]] = {"directory": world.directory.follow(), "reload": reloader.follow()}
     work |= dialog_work(installation.loaded.settings, world.database, world.dialogs, router)
+    work["erasures"] = ErasureWatch(world.database, world.clock).follow(world.answers.clear)
     if installation.loaded.settings.server.reload_on_change:
         work["watch"] = reloader.watch()
     return work

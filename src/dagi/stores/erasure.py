@@ -1,6 +1,7 @@
 """One person's data, removed: the text, and everything that says whose it was. What can be counted stays, without a name."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 import msgspec
@@ -8,11 +9,13 @@ from sqlalchemy import ColumnElement, Table, case, delete, func, insert, select,
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dagi.access.names import check_identity
+from dagi.errors import StoreError
 from dagi.ports.clock import Clock
 from dagi.stores.database import Database
 from dagi.stores.tables import erasure, exchange, identity, session_summary, spend
 
 BATCH = 500
+WATCH_S = 0.25
 Row = dict[str, object]
 # A question outside of any conversation belongs to no session.
 _named_session = case((exchange.c.session_id != "", exchange.c.dao_id + " " + exchange.c.session_id))
@@ -94,6 +97,36 @@ class Erasure:
         return len(ids)
 
 
+class ErasureWatch:
+    """Notices that somebody was erased by another process, such as a command."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._latest: tuple[int, datetime] | None = None
+
+    async def follow(self, forget: Callable[[], object]) -> None:
+        """Look for ever, and call `forget` after every erasure. A database that cannot be read is read again."""
+        while True:
+            with suppress(StoreError):
+                if await self.news():
+                    forget()
+            await self._clock.sleep(WATCH_S)
+
+    async def news(self) -> bool:
+        """Whether somebody was erased since the last look; the first look counts every erasure there is.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        newest = select(erasure.c.id, erasure.c.at).order_by(erasure.c.id.desc()).limit(1)
+        async with self._database.read() as connection:
+            found = (await connection.execute(newest)).one_or_none()
+        # The time, too: once old marks are gone their ids are given again.
+        before, self._latest = self._latest, None if found is None else (found.id, found.at)
+        return self._latest is not None and self._latest != before
+
+
 async def accounts_of(connection: AsyncConnection, user_id: str) -> tuple[str, ...]:
     """All accounts of the person with this one; this one alone where it is no known person's."""
     of_person = select(identity.c.person_id).where(identity.c.id == user_id).scalar_subquery()
@@ -101,21 +134,29 @@ async def accounts_of(connection: AsyncConnection, user_id: str) -> tuple[str, .
     return tuple(found) or (user_id,)
 
 
-async def forgotten(connection: AsyncConnection, rows: Sequence[Row]) -> list[Row]:
-    """The rows as they may be written: without text and name where the person was erased after the request began."""
+async def forgotten(connection: AsyncConnection, rows: Sequence[Row]) -> Sequence[Row]:
+    """The rows as they may be written: without text and name where the person was erased after the request began.
+
+    Where nobody was erased it is the rows themselves.
+    """
     marks = (await connection.execute(select(erasure.c.user_id, erasure.c.dao_id, erasure.c.at))).all()
     if not marks:
-        return list(rows)
+        return rows
     until: dict[tuple[object, object], datetime] = {}
     for user_id, dao_id, at in marks:
         until[user_id, dao_id] = max(at, until.get((user_id, dao_id), at))
-    return [{**row, **(_nobodys(at) if (at := _erased_at(row, until)) else {})} for row in rows]
+    return [_of_nobody(row, at) if (at := _erased_at(row, until)) else row for row in rows]
 
 
 def _erased_at(row: Row, until: dict[tuple[object, object], datetime]) -> datetime | None:
     began = row["at"]
     marks = (until.get((row["user_id"], row["dao_id"])), until.get((row["user_id"], "")))
     return next((mark for mark in marks if mark is not None and isinstance(began, datetime) and began <= mark), None)
+
+
+def _of_nobody(row: Row, at: datetime) -> Row:
+    key_id = "" if row["user_id"] == f"key:{row['key_id']}" else row["key_id"]
+    return {**row, **_nobodys(at), "key_id": key_id}
 
 
 def _nobodys(at: datetime) -> Row:

@@ -215,7 +215,9 @@ class ExchangeStore:
         async with self._database.write() as connection:
             known = await forgotten(connection, rows)
             await _EXCHANGES.insert(connection, known)
-            await add_spend(connection, known)
+            # An erased key's own sums go on, as all sums of keys do.
+            spent = known if known is rows else [{**one, "key_id": row["key_id"]} for one, row in zip(known, rows, strict=True)]
+            await add_spend(connection, spent)
 
     async def _write_one_by_one(self, batch: list[_Row]) -> None:
         """One record of the batch cannot be stored: keep all the others, and say which one it was."""

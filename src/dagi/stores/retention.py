@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 import msgspec
-from sqlalchemy import delete, exists, or_, select, update
+from sqlalchemy import delete, exists, func, or_, select, update
 
 from dagi.errors import StoreError
 from dagi.ports.clock import Clock
@@ -14,6 +14,8 @@ from dagi.stores.tables import erasure, exchange, session_summary
 BATCH = 200
 PAUSE_S = 0.05
 EVERY_S = 3600.0
+# A clock that is ahead by more than this is doubted for as long as this.
+DOUBT = timedelta(days=1)
 # Longer than any request runs: see `erasure`.
 ERASURES_KEPT = timedelta(days=7)
 
@@ -26,13 +28,21 @@ class Cleared(msgspec.Struct, frozen=True):
 
 
 class Retention:
-    """Removes the text of exchanges, and the summaries made from it, once they are older than `days`; everything countable stays."""
+    """Removes the text of exchanges, and the summaries made from it, once they are older than `days`; everything countable stays.
+
+    What is removed does not come back, so a wall clock that jumped ahead is not believed at once: nothing is removed for a day, in which
+    the operator hears of it and the clock may be set right. A jump is seen against the monotonic clock, and at the start against the
+    newest exchange.
+    """
 
     def __init__(self, database: Database, observer: Observer, clock: Clock, *, days: int) -> None:
         self._database = database
         self._observer = observer
         self._clock = clock
         self._age = timedelta(days=days)
+        # The wall clock and the monotonic one at the last run.
+        self._last: tuple[datetime, float] | None = None
+        self._doubted_until = float("-inf")
 
     async def follow(self) -> None:
         """Run now, and then every hour, for ever. A database that cannot be written is tried again the next time."""
@@ -52,14 +62,32 @@ class Retention:
         Raises:
             StoreError: the database cannot be written.
         """
-        now = self._clock.now()
-        end = now - self._age
+        if await self._doubted():
+            return Cleared(0, 0)
+        end = self._clock.now() - self._age
         summaries = await self._outdated(end)
         exchanges = 0
         while cleared := await self._batch(end):
             exchanges += cleared
             await self._clock.sleep(PAUSE_S)
         return Cleared(exchanges, summaries)
+
+    async def _doubted(self) -> bool:
+        now, monotonic = self._clock.now(), self._clock.monotonic()
+        if self._last is None:
+            async with self._database.read() as connection:
+                expected = await connection.scalar(select(func.max(exchange.c.at, type_=exchange.c.at.type))) or now
+        else:
+            expected = self._last[0] + timedelta(seconds=monotonic - self._last[1])
+        self._last = (now, monotonic)
+        ahead = now - expected
+        if ahead > DOUBT:
+            self._doubted_until = monotonic + DOUBT.total_seconds()
+            self._observer.note("retention_waits", level="warning", why="the clock is ahead", days_ahead=ahead.days, hours=24)
+        elif ahead < -DOUBT:
+            # Set right again.
+            self._doubted_until = float("-inf")
+        return monotonic < self._doubted_until
 
     async def _outdated(self, end: datetime) -> int:
         stale = session_summary.c.since < end

@@ -37,6 +37,8 @@ async def add_spend(connection: AsyncConnection, rows: Iterable[Mapping[str, Any
         if not day:
             continue
         for of, holder in holders(dao_id, row["user_id"], row["key_id"]):
+            if not holder:
+                continue  # erased while the request was under way
             found = sums.setdefault(
                 (day, dao_id, of, holder),
                 {"day": day, "dao_id": dao_id, "of": of, "holder": holder, "requests": 0, "tokens": 0, "micros": 0, "last_at": row["at"]},

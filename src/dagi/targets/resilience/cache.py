@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 
-from dagi.errors import ProviderTimeout
+from dagi.errors import ProviderTimeout, QueueFull
 from dagi.message import Grant, Message
 from dagi.ports.target import CONTENT, Chain, Event, Failure, Note, Tried, Waited
 from dagi.targets.resilience.answers import Answers
@@ -15,7 +15,8 @@ class Cache:
     """A target that answers equal questions once, where the message's rule allows it (`reuse_s`).
 
     Who asks while an equal question is under way waits for that answer, each until its own deadline. A caller who leaves takes nothing
-    from the others. A failure is everybody's, except that time ran out: whoever came later has some left and asks again, once.
+    from the others. A failure is everybody's, except what was the asker's own: its time, and its place in the provider's queue. Whoever
+    came later may have more of both and asks again, once.
 
     Args:
         identity: of the chain inside: the names of its providers and their configuration, 16 to 64 bytes.
@@ -83,7 +84,7 @@ class Cache:
                         begun = begun or isinstance(event, CONTENT)
                         yield event
                 return
-            except ProviderTimeout as error:
+            except (ProviderTimeout, QueueFull) as error:
                 if begun:
                     yield Failure(error)
                     return

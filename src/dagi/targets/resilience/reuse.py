@@ -24,7 +24,8 @@ class Kept(msgspec.Struct, frozen=True):
 def reusable(message: Message) -> bool:
     """Whether the question is one that others may ask in the same words and mean the same.
 
-    A conversation is not, neither the caller's own nor the session's history; nor is anything but a chat, or what comes with files.
+    A conversation is not, neither the caller's own nor the session's history or the summary of it; nor is anything but a chat, or what
+    comes with files.
     """
     return (
         message.reuse_s is not None
@@ -32,6 +33,7 @@ def reusable(message: Message) -> bool:
         and bool(message.prompt.strip())
         and not message.earlier
         and not message.context.history
+        and not message.context.summary
         and not message.attachments
     )
 

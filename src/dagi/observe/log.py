@@ -90,7 +90,7 @@ class Log:
         line.service = self._service
         self._lines.add(_ENCODER.encode(line))
         if self._people is not None:
-            self._people.show(msgspec.to_builtins(line, builtin_types=(datetime,)), line.timestamp.isoformat())
+            self._people.show(msgspec.to_builtins(line, builtin_types=(datetime,)), line.timestamp.isoformat().replace("+00:00", "Z"))
 
     def flush(self) -> None:
         """Write what is still gathered; the process is about to end."""

@@ -79,6 +79,7 @@ def test_an_exchange_is_one_json_line_without_its_text(tmp_path: Path, capsys: p
         "attempts": ["a:PROVIDER_ERROR", "b:ok"],
         "details": ["a failed"],
         "reason": "role_grants",
+        "cached": False,
         "duration_ms": 20.0,
         "status": "ok",
     }

@@ -1,7 +1,7 @@
 """Structured logs: one JSON line an event in a file of its own for each service, and a form for people on the terminal.
 
 Vocabulary of a request's line: timestamp, level, service, event, request_id, user_id, dao_id, source, mode, rule, provider, attempts,
-details (how each failed attempt failed), reason, duration_ms, status. Message text and secrets have no place here.
+details (how each failed attempt failed), reason, cached, duration_ms, status. Message text and secrets have no place here.
 """
 
 import atexit
@@ -51,6 +51,7 @@ class ExchangeLine(msgspec.Struct, kw_only=True):
     attempts: list[str]
     details: list[str]
     reason: str | None
+    cached: bool
     duration_ms: float
     status: str
 

@@ -57,6 +57,7 @@ def _line(exchange: Exchange, level: str) -> ExchangeLine:
         attempts=[f"{attempt.provider}:{attempt.outcome}" for attempt in attempts],
         details=[attempt.detail for attempt in attempts if attempt.outcome != "ok"],
         reason=grant.reason if grant is not None else None,
+        cached=exchange.cached,
         duration_ms=round(exchange.timings_ms["total"], 1),
         status=exchange.outcome,
     )

@@ -16,6 +16,7 @@ from dagi.services.asgi import INBOUND, AsgiFace
 KEEP_ALIVE_S: Final = 75
 HEAD_BYTES: Final = 64 * 1024
 HEAD_S: Final = 10.0
+UNREAD_S: Final = 30.0
 _TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _TOO_SLOW: Final = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
@@ -44,7 +45,8 @@ class Arrived:
 
 class GuardedProtocol(HttpToolsProtocol):
     """HTTP/1.1 with bounds that uvicorn leaves open: a head (and what follows a chunked body) has 64 KiB and what one read brings, a head
-    ten seconds from its first byte, a new connection as long to begin one as an idle one.
+    ten seconds from its first byte, a new connection as long to begin one as an idle one; a caller who takes nothing of an answer for
+    half a minute has left, for a stream that waits for it keeps a provider's place from others.
     """
 
     _in_head = False
@@ -52,6 +54,7 @@ class GuardedProtocol(HttpToolsProtocol):
     _head_bytes = 0
     _tail_bytes = 0
     _timer: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
     # Called when the caller hangs up while it waits for an answer.
     departure: Callable[[], None] | None = None
 
@@ -101,6 +104,7 @@ class GuardedProtocol(HttpToolsProtocol):
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_over()
+        self._taken()
         super().connection_lost(exc)
         if self.departure is not None:
             self.departure()
@@ -116,6 +120,22 @@ class GuardedProtocol(HttpToolsProtocol):
     def leave(self) -> None:
         """See `dagi.assemble.accepting.Guest`."""
         self.transport.close()
+
+    @override
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._taken()
+        self._unread = self.loop.call_later(UNREAD_S, self.transport.abort)
+
+    @override
+    def resume_writing(self) -> None:
+        self._taken()
+        super().resume_writing()
+
+    def _taken(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _arm(self) -> None:
         self._disarm()

@@ -1,0 +1,39 @@
+"""Callers who take nothing of their answer: they keep nobody else from one."""
+
+import asyncio
+import json
+import socket
+
+import pytest
+
+from dagi.testing.upstream import Answer
+from dagi.testing.waiting import eventually
+
+pytestmark = pytest.mark.anyio
+PIECE = b'data: {"choices":[{"index":0,"delta":{"content":"' + b"w" * 20_000 + b'"}}]}\n\n'
+LONG = PIECE * 400 + b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+
+
+async def test_a_caller_who_does_not_read_its_stream_has_left_and_gives_its_place_back(start, monkeypatch: pytest.MonkeyPatch) -> None:
+    import dagi.assemble.server
+
+    monkeypatch.setattr(dagi.assemble.server, "UNREAD_S", 0.1)
+
+    def one_place(settings: dict[str, object]) -> None:
+        settings["llm_providers"][0]["config"] |= {"max_concurrent": 1, "timeout_ms": 600_000}  # pyright: ignore[reportIndexIssue]
+        settings["routing_rules"] = [{"name": "only", "use_provider": "model", "context": False}]
+
+    async with start(one_place) as stack:
+        stack.upstream.script(Answer(body=LONG, headers={"content-type": "text/event-stream"}))
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            deaf.setblocking(False)
+            host, port = stack.url.removeprefix("http://").split(":")
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(deaf, (host, int(port)))
+            body = json.dumps({"prompt": "Hello?", "stream": True, "metadata": {"user_id": "tg:12345"}}).encode()
+            head = b"POST /route HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
+            await loop.sock_sendall(deaf, head + body)
+            await eventually(lambda: bool(stack.upstream.heard))
+            assert (await stack.route("Hello?", user="tg:admin001")).json()["response"] == "echo: Hello?"
+        await eventually(lambda: stack.log()[0].get("status") == "cancelled")

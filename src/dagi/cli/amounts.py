@@ -1,7 +1,7 @@
 """Limits as people write and read them: a number, `none` for no limit, `default` for what the configuration says."""
 
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Annotated, Final
 
 import typer
@@ -41,7 +41,7 @@ def _amount(name: str, text: str, unit: int, most: int) -> int | None:
         return UNLIMITED
     try:
         value = Decimal(text) * unit
-    except InvalidOperation:
+    except ArithmeticError:
         value = Decimal("NaN")
     least = 0 if unit > 1 else 1
     if not value.is_finite() or value != value.to_integral_value() or not least <= value <= most:

@@ -216,6 +216,13 @@ def test_no_number_of_tokens_costs_less_than_nothing_or_more_than_all(prompt: in
     assert 0 <= table.cost("p", "m", usage(prompt, completion, cached)) <= 5 * MOST_TOKENS
 
 
+def test_what_a_server_counts_in_the_total_alone_costs_what_the_answer_does() -> None:
+    table = PriceTable([Price(model="*", input=1, output=10)])
+    thinking = Usage(prompt_tokens=1_000, completion_tokens=100, total_tokens=1_500)
+    assert table.cost("p", "m", thinking) == 1_000 + 500 * 10
+    assert table.cost("p", "m", Usage(total_tokens=700)) == 700 * 10
+
+
 def test_names_from_upstream_do_not_fill_the_memory() -> None:
     table = PriceTable([Price(model="a*", input=1, output=1)])
     for number in range(5_000):

@@ -1,6 +1,7 @@
 """Limits as callers meet them: refused early, told how long to wait, counted by what was really used."""
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import closing
@@ -268,3 +269,14 @@ async def test_an_answer_from_the_cache_counts_as_a_request_and_uses_no_tokens(s
     left = [int(answer.headers["x-ratelimit-remaining-tokens"]) for answer in answers]
     assert left[0] == 1000
     assert left[1] == left[2] < 1000
+
+
+@pytest.mark.parametrize(
+    "claim", [{"prompt_tokens": 0, "completion_tokens": 0}, {"prompt_tokens": 900, "completion_tokens": 100, "total_tokens": 1}]
+)
+async def test_a_provider_that_counts_wrongly_lets_nobody_go_beyond_the_day(start, claim: dict[str, int]) -> None:
+    said = {"choices": [{"message": {"content": "word " * 400}, "finish_reason": "stop"}], "usage": claim}
+    async with start(limits={"user": {"tokens_per_day": 400}}) as stack:
+        stack.upstream.script(Answer(body=json.dumps(said).encode(), headers={"content-type": "application/json"}))
+        answers = [await stack.route("Hello?", metadata={"plain": True}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 429]

@@ -57,6 +57,11 @@ def test_a_count_that_cannot_be_one_is_taken_for_none(decode: Decode, claim: int
     assert (events[1], mistake) == (Used(Usage(prompt_tokens=0, completion_tokens=2, total_tokens=2)), None)
 
 
+def test_a_count_of_nothing_is_none_so_that_the_answer_is_estimated(decode: Decode) -> None:
+    events, mistake = decode(decoder(), [lines(says("a"), {**DONE, "prompt_eval_count": 0, "eval_count": -1})])
+    assert ([event for event in events if isinstance(event, Used)], mistake) == ([], None)
+
+
 def test_an_answer_in_one_piece_needs_no_line_end(decode: Decode) -> None:
     events, mistake = decode(decoder(), [json.dumps({**DONE, "message": {"content": "Hi"}}).encode()])
     assert (events[0], mistake) == (Delta("Hi"), None)

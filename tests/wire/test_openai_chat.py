@@ -92,6 +92,13 @@ def test_a_count_that_cannot_be_one_is_taken_for_none(decode: Decode, claim: int
     assert (counts, mistake) == ([Usage(prompt_tokens=0, completion_tokens=2, total_tokens=2)], None)
 
 
+@pytest.mark.parametrize("claim", [0, -1, 2**70])
+def test_a_count_of_nothing_is_none_so_that_the_answer_is_estimated(decode: Decode, claim: int) -> None:
+    usage = {"prompt_tokens": claim, "completion_tokens": claim, "total_tokens": claim}
+    events, mistake = decode(decoder(), [sse(says("a"), STOP, {"choices": [], "usage": usage}, b"[DONE]")])
+    assert ([event for event in events if isinstance(event, Used)], mistake) == ([], None)
+
+
 def test_usage_that_cannot_be_read_does_not_cost_the_answer(decode: Decode) -> None:
     events, mistake = decode(decoder(), [sse(says("a"), STOP, {"choices": [], "usage": {"prompt_tokens": "many"}}, b"[DONE]")])
     assert mistake is None

@@ -12,6 +12,7 @@ from dagi.message import Usage
 # A provider's word is not trusted with more than this for one answer.
 MOST_TOKENS: Final = 100_000_000
 _REMEMBERED: Final = 1_000
+_LONGEST_NAME: Final = 200
 _FINE: Final = 1_000_000
 
 
@@ -53,11 +54,15 @@ class PriceTable:
         self._found: dict[tuple[str, str], _Rates | None] = {}
 
     def cost(self, provider: str, model: str, usage: Usage) -> int:
-        """Millionths that an answer costs, rounded up; nothing where the model has no price."""
+        """Millionths that an answer costs, rounded up; nothing where the model has no price.
+
+        What is in the total and in neither part costs what the answer does: several servers count a model's thinking that way.
+        """
         rates = self._of(provider, model)
         if rates is None:
             return 0
-        prompt, completion = bounded(usage.prompt_tokens), bounded(usage.completion_tokens)
+        prompt = bounded(usage.prompt_tokens)
+        completion = max(bounded(usage.completion_tokens), bounded(usage.total_tokens) - prompt)
         cached = min(prompt, bounded(usage.cached_tokens))
         return -(-((prompt - cached) * rates.input + cached * rates.cached + completion * rates.output) // _FINE)
 
@@ -71,7 +76,7 @@ class PriceTable:
             return self._found[asked]
         rates = self._search(provider, model) or self._search(provider, self._models.get(provider, ""))
         # The name comes from upstream: it must not fill the memory.
-        if len(self._found) < _REMEMBERED:
+        if len(self._found) < _REMEMBERED and len(model) <= _LONGEST_NAME:
             self._found[asked] = rates
         return rates
 

@@ -147,7 +147,7 @@ class LocalLimits:
         """See the port Limits."""
         sender, day = exchange.message.sender, self.today()
         usage = used(exchange)
-        tokens = bounded(usage.total_tokens or usage.prompt_tokens + usage.completion_tokens)
+        tokens = max(bounded(usage.total_tokens), bounded(bounded(usage.prompt_tokens) + bounded(usage.completion_tokens)))
         micros = max((self.terms.prices.cost(name, exchange.model, usage) for name in _answering(exchange)), default=0) if tokens else 0
         exchange.charge = Charge(day, tokens, micros)
         if tokens:

@@ -177,7 +177,8 @@ class OllamaDecoder:
             raise WireError("the answer is empty" if reason == "stop" else f"the model gave no answer: {reason}")
         if line.prompt_eval_count is not None or line.eval_count is not None:
             prompt, completion = counted(line.prompt_eval_count), counted(line.eval_count)
-            events.append(Used(Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)))
+            if prompt or completion:
+                events.append(Used(Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)))
         finish = "tool_calls" if self._calls and reason == "stop" else reason
         events.append(End(provider=self._provider, model=self._model, finish_reason=finish))
         self.done = True

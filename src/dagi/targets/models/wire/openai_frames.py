@@ -128,11 +128,15 @@ def usage(raw: msgspec.Raw) -> Usage | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     prompt, completion = counted(counts.prompt_tokens), counted(counts.completion_tokens)
+    total = counted(counts.total_tokens) or prompt + completion
+    if not total:
+        # No answer costs nothing: zeros stand there where the server does not count, or counts what cannot be.
+        return None
     cached = _part(counts.prompt_tokens_details, "cached_tokens") or _tokens(loose(counts.prompt_cache_hit_tokens))
     return Usage(
         prompt_tokens=prompt,
         completion_tokens=completion,
-        total_tokens=counted(counts.total_tokens) or prompt + completion,
+        total_tokens=total,
         # Parts of the counts above; nothing that is charged by them may become negative.
         cached_tokens=min(cached, prompt),
         reasoning_tokens=min(_part(counts.completion_tokens_details, "reasoning_tokens"), completion),

@@ -80,4 +80,6 @@ def decode_plain(data: bytes, provider: str) -> list[Event] | None:
     end = End(provider=provider, model=answer.model, finish_reason=choice.finish_reason or "stop")
     if answer.usage is None:
         return [Delta(choice.message.content), end]
-    return [Delta(choice.message.content), Used(answer.usage.counts()), end]
+    usage = answer.usage.counts()
+    # A count of nothing is no plain one.
+    return [Delta(choice.message.content), Used(usage), end] if usage.total_tokens else None

@@ -1,7 +1,7 @@
 """THE REQUEST PATH: grant, rule, admission, target, reply, record. Read `Router.open` from top to bottom."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from itertools import count
 from secrets import token_hex
@@ -51,6 +51,7 @@ class Router:
         # A decision's id is this process's own number before a count.
         self._era = token_hex(4)
         self._decisions = count(1)
+        self._under_way: set[Exchange] = set()
 
     def exchange(self, message: Message) -> Exchange:
         """The account of a new request."""
@@ -66,7 +67,7 @@ class Router:
         Raises:
             DagiError: the request was refused, or no target answered; nothing of an answer has been yielded then.
         """
-        with _Account(exchange, self.ports):
+        with _Account(exchange, self.ports, self._under_way):
             asked = await self._admitted(exchange, wanted)
             async with aclosing(asked.chain.open(asked.message, asked.grant)) as answer:
                 async for event in answer:
@@ -79,7 +80,7 @@ class Router:
         Raises:
             DagiError: the request was refused, or no target answered.
         """
-        with _Account(exchange, self.ports):
+        with _Account(exchange, self.ports, self._under_way):
             asked = await self._admitted(exchange, wanted)
             for event in await asked.chain.whole(asked.message, asked.grant, exchange.hear):
                 exchange.hear(event)
@@ -98,6 +99,11 @@ class Router:
         exchange.timings_ms["access"] = self._ms(exchange)
         message = await self._grounded(rule.shaped(message, self.ports.clock.monotonic), grant, rule.wanted or wanted)
         return _Asked(chain, message, grant)
+
+    def quiet(self) -> Callable[[], bool]:
+        """A question to ask later: whether every request that is under way now, and may still ask a target of `policy`, has ended."""
+        earlier = frozenset(self._under_way)
+        return lambda: earlier.isdisjoint(self._under_way)
 
     def grant(self, message: Message) -> Grant:
         """What the sender may do, decided anew."""
@@ -182,9 +188,10 @@ class _Asked(msgspec.Struct, frozen=True):
 class _Account:
     """Writes into the exchange how it ended, how long it took and what it used, has it recorded, and tells the observer, come what may."""
 
-    def __init__(self, exchange: Exchange, ports: Ports) -> None:
+    def __init__(self, exchange: Exchange, ports: Ports, under_way: set[Exchange]) -> None:
         self._exchange = exchange
         self._ports = ports
+        self._under_way = under_way
         self._recording = ports.dialogs.recording(exchange)
 
     def __enter__(self) -> None:
@@ -193,8 +200,10 @@ class _Account:
         except DagiError as error:
             self._close(error)
             raise
+        self._under_way.add(self._exchange)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._under_way.discard(self._exchange)
         self._settle(error)
         try:
             self._recording.__exit__(kind, error, trace)

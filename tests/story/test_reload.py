@@ -166,6 +166,20 @@ async def test_kept_answers_outlive_a_reload_and_never_answer_for_a_changed_prov
     ]
 
 
+async def test_a_key_that_was_exchanged_in_its_file_is_used_and_told_of_without_being_shown(stack) -> None:
+    file_of_key = Path.cwd() / "key.txt"
+    file_of_key.write_text("first-secret", encoding="utf-8")
+    changed = settings(stack)
+    changed["llm_providers"][0]["config"]["api_key_file"] = str(file_of_key)
+    await reloaded(stack, changed)
+    file_of_key.write_text("second-secret", encoding="utf-8")
+    outcome = await reloaded(stack, changed)
+    await stack.route(metadata={"plain": True})
+    assert (outcome.outcome, outcome.changed) == ("reloaded", ["llm_providers[model], its secret"])
+    assert stack.upstream.heard[-1].headers["authorization"] == "Bearer second-secret"
+    assert (await reloaded(stack, changed)).outcome == "unchanged"
+
+
 async def test_a_key_that_comes_with_a_reload_makes_its_provider_available(stack) -> None:
     # In the order of the file: where the key is there, the first rule; else the second.
     rules = [

@@ -92,9 +92,10 @@ async def opened_front(installation: Installation, url: str, *, lasting: bool = 
         stack.push_async_callback(live.aclose)
         router = _router(installation, world, live.policy)
 
-        async def apply(fresh: Fresh) -> None:
-            router.policy = live.replaced(fresh)
+        async def apply(fresh: Fresh) -> Sequence[str]:
+            router.policy = live.replaced(fresh, router.quiet())
             world.local_limits.use(read_terms(fresh.installation.loaded.settings, fresh.configured))
+            return live.renewed
 
         reloader = Reloader(installation, apply, world.clock.now, world.observer)
         for name, work in _background(installation, world, router, reloader).items() if lasting else ():

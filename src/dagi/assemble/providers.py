@@ -3,7 +3,8 @@
 A provider type is an entry point of the group `dagi.providers`; it is imported when a configuration names it, ours like everyone's.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
@@ -32,6 +33,8 @@ from dagi.targets.unconfigured import Unconfigured
 T = TypeVar("T")
 
 GROUP = "dagi.providers"
+# How often one that is to be closed looks whether it is still needed.
+LOOK_S = 0.1
 # The one type that finds no words of its own.
 QUOTES_ONLY = "facts"
 
@@ -200,10 +203,10 @@ class Built(msgspec.Struct, frozen=True, kw_only=True):
             writes=self.configured.type != QUOTES_ONLY,
         )
 
-    async def retire(self) -> None:
-        """Close it once nobody who was asking it is left."""
-        if self.resilient is not None:
-            await self.resilient.idle()
+    async def retire(self, quiet: Callable[[], bool]) -> None:
+        """Close it once `quiet` says that nobody is left who may ask it, be it as a fallback or once more."""
+        while not quiet():
+            await asyncio.sleep(LOOK_S)
         await self.aclose()
 
     async def aclose(self) -> None:

@@ -1,7 +1,7 @@
 """A new configuration for a running stack: read, checked as a whole, and put in force in one moment, or not at all."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -21,6 +21,8 @@ from dagi.rules.ruleset import RuleSet
 from dagi.targets.resilience.answers import Answers
 
 WATCH_S = 1.0
+# How long the end waits for providers that a reload has taken away to be closed.
+CLOSE_S = 1.0
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +68,9 @@ def read_fresh(installation: Installation) -> Fresh:
 class Live:
     """The providers and rules in force, replaced as one.
 
+    Attributes:
+        renewed: the providers that the last replacement has built anew, because something about them was another thing before.
+
     Args:
         tools: what a provider may use of the world.
         answers: kept for equal questions, whatever is replaced.
@@ -75,6 +80,7 @@ class Live:
         self, fresh: Fresh, clock: Clock, observer: Observer, tools: Callable[[Configured], ProviderTools], answers: Answers
     ) -> None:
         self.built: tuple[Built, ...] = ()
+        self.renewed: tuple[str, ...] = ()
         self._clock = clock
         self._observer = observer
         self._tools = tools
@@ -82,13 +88,18 @@ class Live:
         self._leaving: set[asyncio.Task[None]] = set()
         self.policy = self.replaced(fresh)
 
-    def replaced(self, fresh: Fresh) -> Policy:
-        """Put a configuration in force. Providers of which nothing has changed keep their queues and all they have learnt."""
+    def replaced(self, fresh: Fresh, quiet: Callable[[], bool] = lambda: True) -> Policy:
+        """Put a configuration in force. Providers of which nothing has changed keep their queues and all they have learnt.
+
+        Args:
+            quiet: whether all requests of the policy before have ended; only then the providers that left it are closed.
+        """
         before = {one.configured.name: one for one in self.built}
         self.built = tuple(self._kept_or_built(configured, before.get(configured.name)) for configured in fresh.configured)
+        self.renewed = tuple(one.configured.name for one in self.built if before.get(one.configured.name, one) is not one)
         for one in before.values():
             if one not in self.built:
-                task = asyncio.create_task(one.retire(), name=f"retire {one.configured.name}")
+                task = asyncio.create_task(one.retire(quiet), name=f"retire {one.configured.name}")
                 self._leaving.add(task)
                 task.add_done_callback(self._leaving.discard)
         self.policy = Policy(fresh.rules, TargetTable(self.built, self._clock, self._answers))
@@ -101,9 +112,8 @@ class Live:
 
     async def aclose(self) -> None:
         """Close what providers hold; no request is under way any more."""
-        for task in self._leaving:
-            task.cancel()
-        await asyncio.gather(*self._leaving, return_exceptions=True)
+        if self._leaving:
+            await asyncio.wait(self._leaving, timeout=CLOSE_S)
         for one in self.built:
             await one.aclose()
 
@@ -112,11 +122,15 @@ class Reloader:
     """Puts the configuration in force anew whenever it is told to. Being told several times at once is being told once.
 
     Args:
-        apply: puts a good configuration in force; must not raise.
+        apply: puts a good configuration in force, and tells the providers that are built anew; must not raise.
     """
 
     def __init__(
-        self, installation: Installation, apply: Callable[[Fresh], Awaitable[None]], now: Callable[[], datetime], observer: Observer
+        self,
+        installation: Installation,
+        apply: Callable[[Fresh], Awaitable[Sequence[str]]],
+        now: Callable[[], datetime],
+        observer: Observer,
     ) -> None:
         self.installation = installation
         self._apply = apply
@@ -161,7 +175,10 @@ class Reloader:
         changes = differences(as_data(self.installation.loaded), as_data(fresh.installation.loaded))
         changed = [change.key for change in changes if not change.restart]
         restart = [change.key for change in changes if change.restart]
-        await self._apply(fresh)
+        renewed = await self._apply(fresh)
+        # A configuration shows no secrets, so two that differ in nothing else look alike.
+        shown = tuple(changed)
+        changed += [f"llm_providers[{name}], its secret" for name in renewed if not any(f"[{name}]" in key for key in shown)]
         self.installation = _partly(self.installation, fresh.installation)
         for warning in fresh.warnings:
             self._observer.note("config_warning", level="warning", what=warning)

@@ -72,7 +72,6 @@ class Queue:
         self._line: FairLine[_Turn] = FairLine()
         self._standing_since = 0.0
         self._waited_last = 0.0
-        self._rest: asyncio.Future[None] | None = None
         # How long an answer takes; unknown before the first one.
         self._usual_s: float | None = None
 
@@ -119,12 +118,6 @@ class Queue:
         finally:
             self._leave()
         return events
-
-    async def idle(self) -> None:
-        """Wait until nobody is being answered and nobody waits."""
-        while self.active or self._line:
-            self._rest = asyncio.get_running_loop().create_future()
-            await self._rest
 
     async def _enter(self, now: float, message: Message, grant: Grant) -> bool | None:
         """Take a place: None at once, True after a wait, False where the wait was in vain."""
@@ -230,8 +223,6 @@ class Queue:
     def _leave(self) -> None:
         self.active -= 1
         if not self._line:
-            if self._rest is not None and not self._rest.done():
-                self._rest.set_result(None)
             return
         self._look(self._clock.monotonic())
         while self.active < self._places.active and (turn := self._line.call()) is not None:

@@ -30,10 +30,6 @@ class ResilientTarget:
         """See `dagi.ports.target.Whole.whole`."""
         return await self._retry.whole(message, grant, note)
 
-    async def idle(self) -> None:
-        """Wait until nobody is being answered and nobody waits."""
-        await self._queue.idle()
-
     @property
     def overloaded(self) -> bool:
         """Whether so much waits that nobody waits for long any more."""

@@ -97,6 +97,17 @@ async def test_what_was_spent_before_a_restart_counts_after_it(database: Databas
     ]
 
 
+async def test_a_start_with_a_clock_months_ahead_forgives_nothing_once_it_is_set_right(database: Database, directory: Directory) -> None:
+    await record(database, local(directory), *answered())
+    clock = FakeClock(datetime(2026, 5, 20, tzinfo=UTC))
+    spent = await Spends(database).recent("2026-05-20")
+    limits = LocalLimits(directory, clock, Terms(user=Quota(tokens_per_day=100, money_per_month=400), prices=PRICES), spent)
+    sender = Sender(dao_id="green", user_id="tg:1")
+    assert [gauge.used for gauge in (await limits.look(sender)).gauges] == [0, 0]
+    clock.set(NOW)
+    assert [gauge.used for gauge in (await limits.look(sender)).gauges] == [110, 300]
+
+
 async def test_a_batch_that_is_not_written_spends_nothing(database: Database, directory: Directory) -> None:
     async with database.write() as connection:
         await connection.exec_driver_sql("CREATE TRIGGER no BEFORE INSERT ON exchange BEGIN SELECT RAISE(ABORT, 'no'); END")

@@ -119,8 +119,7 @@ async def local_limits(
         StoreError: the database cannot be read.
     """
     terms = read_terms(installation.loaded.settings, configured)
-    first_of_month = f"{clock.now():%Y-%m}-01"
-    return LocalLimits(quotas, clock, terms, await Spends(database).days(first_of_month))
+    return LocalLimits(quotas, clock, terms, await Spends(database).recent(f"{clock.now():%Y-%m-%d}"))
 
 
 async def opened_limits(

@@ -74,6 +74,16 @@ class Spends:
             rows = (await connection.execute(select(spend).where(spend.c.day >= since).order_by(spend.c.day))).mappings().all()
         return tuple(_spent(row["day"], row) for row in rows)
 
+    async def recent(self, today: str) -> tuple[Spent, ...]:
+        """Every day of everybody from the month of today on; where the clock is ahead of all that was counted, from the last month that was.
+
+        A clock that is set back afterwards finds in it what its own month has used.
+        """
+        async with self._database.read() as connection:
+            latest = await connection.scalar(select(func.max(spend.c.day)))
+        since = min(today, latest or today)
+        return await self.days(f"{since[:7]}-01")
+
     async def of_holders(self, wanted: Sequence[Holding], day: str) -> dict[Holding, tuple[int, int]]:
         """Tokens of the day, and money of its month, of each holder that has spent anything."""
         found: dict[Holding, tuple[int, int]] = {}

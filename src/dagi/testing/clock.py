@@ -24,6 +24,10 @@ class FakeClock:
         """Seconds that only `sleep` and `advance` add to."""
         return self._monotonic
 
+    def set(self, now: datetime) -> None:
+        """Set the wall clock, as an operator or a time server does."""
+        self._now = now
+
     async def sleep(self, seconds: float) -> None:
         """Let the time pass at once; others get a turn."""
         self.slept.append(seconds)

@@ -1,5 +1,6 @@
 """Logs and metrics."""
 
+import asyncio
 import errno
 import json
 import logging
@@ -186,6 +187,17 @@ def test_a_full_disk_stops_nothing_and_what_it_cost_is_told_afterwards() -> None
     assert terminal.taken == [b"one\n", b"two\n", b"three\n"]
     assert json.loads(disk.taken[0]) == {"event": "log_lines_lost", "level": "warning", "count": 2}
     assert disk.taken[1:] == [b"three\n"]
+
+
+@pytest.mark.anyio
+async def test_a_thread_that_writes_leaves_the_timer_of_the_loop_to_the_loop() -> None:
+    place = Picky()
+    lines = Lines([place])
+    lines.add(b"one")
+    await asyncio.to_thread(lines.add, b"two")
+    assert place.taken == [b"one\ntwo\n"]
+    lines.add(b"three")
+    await eventually(lambda: place.taken[1:] == [b"three\n"])
 
 
 @pytest.mark.anyio

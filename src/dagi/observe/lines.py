@@ -59,24 +59,34 @@ class Lines:
     def flush(self) -> None:
         """Write what is gathered."""
         with self._lock:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
+            self._unwind()
             data, self._buffer = bytes(self._buffer), bytearray()
             if data:
                 for place, lost in self._places:
                     lost.try_write(place, data)
 
+    def _unwind(self) -> None:
+        """Drop the timer. A loop's timers are its own thread's: from another one it is left to ring and find nothing."""
+        if self._timer is not None and _running_loop() is self._loop:
+            self._timer.cancel()
+            self._timer = None
+
     def _wound(self) -> bool:
         """Whether the loop that runs here will flush in a moment."""
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
+        loop = _running_loop()
+        if loop is None:
             return False
         if self._timer is None or self._loop is not loop:
             self._loop = loop
             self._timer = loop.call_later(FLUSH_S, self.flush)
         return True
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 class _Lost:

@@ -1,19 +1,22 @@
 """What is put together from a configuration: the demo DAO, the doctor's findings, plugins that are broken."""
 
+import os
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 import yaml
 from sqlalchemy.exc import DatabaseError
 
 from dagi.assemble.demo import DemoMade, seed_demo
 from dagi.assemble.diagnosis import diagnose
-from dagi.assemble.installation import Choice, Installation
+from dagi.assemble.installation import Choice, Installation, Running, born
 from dagi.assemble.providers import read_providers
 from dagi.assemble.start import prepare
+from dagi.cli.stack import running
 from dagi.errors import ConfigError, Missing
 from dagi.knowledge.demo import DAO_ID, demo_documents
 from dagi.stores.keys import Keys
@@ -154,3 +157,11 @@ def test_a_plugin_that_cannot_be_imported_is_told_at_its_place(tmp_path: Path, m
     with pytest.raises(ConfigError, match=r"my own\.yml:\d+ llm_providers\[\d\]\.type: .*broken-plugin cannot be imported") as caught:
         read_providers(installation.loaded)
     assert "\n" not in caught.value.message
+
+
+def test_another_process_that_got_the_number_of_a_killed_stack_is_not_taken_for_it(tmp_path: Path) -> None:
+    told, own = tmp_path / "serve.json", os.getpid()
+    for since, lives in ((born(own), True), (1, False)):
+        told.write_bytes(msgspec.json.encode(Running(own, "http://127.0.0.1:1", born=since or 0)))
+        assert (running(told) is not None) is lives
+    assert not Running(2**30, "http://127.0.0.1:1").lives

@@ -173,11 +173,27 @@ class Running(msgspec.Struct):
 
     Attributes:
         choice: what it was started with.
+        born: when its process began, as `born` tells it: the number of a process is given again to another one.
     """
 
     pid: int
     url: str
     choice: Choice = Choice()
+    born: int = 0
+
+    @property
+    def lives(self) -> bool:
+        """Whether the process that wrote this is still there."""
+        return self.born == born(self.pid)
+
+
+def born(pid: int) -> int | None:
+    """When a process began, in the kernel's ticks since the machine did; None where there is none. See proc(5), `stat`, field 22."""
+    try:
+        # The name of the program, in brackets, may hold anything.
+        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def write_private(path: Path, content: bytes) -> None:

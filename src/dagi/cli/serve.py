@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from dagi.assemble.installation import Choice, Installation, Running, write_private
+from dagi.assemble.installation import Choice, Installation, Running, born, write_private
 from dagi.assemble.processes import EMBEDDER, FRONT, Orders, plan
 from dagi.assemble.start import Prepared, prepare
 from dagi.cli.options import Config, Profile
@@ -71,7 +71,7 @@ async def _supervise(installation: Installation, choice: Choice, listener: socke
         await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             starting.result()
-            write_private(installation.running_file, msgspec.json.encode(Running(os.getpid(), url, choice)))
+            write_private(installation.running_file, msgspec.json.encode(Running(os.getpid(), url, choice, born(os.getpid()) or 0)))
             _show(installation, prepared, url, with_embedder=len(orders) > 1)
             await stopping
         starting.cancel()

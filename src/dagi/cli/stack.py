@@ -120,7 +120,7 @@ def running(path: Path) -> Running | None:
         found = msgspec.json.decode(path.read_bytes(), type=Running)
     except (OSError, msgspec.MsgspecError):
         return None
-    return found if Path(f"/proc/{found.pid}").exists() else None
+    return found if found.lives else None
 
 
 def _demo_key(path: Path) -> str | None:

@@ -205,8 +205,10 @@ class Built(msgspec.Struct, frozen=True, kw_only=True):
 
     async def retire(self, quiet: Callable[[], bool]) -> None:
         """Close it once `quiet` says that nobody is left who may ask it, be it as a fallback or once more."""
-        while not quiet():
+        while True:
             await asyncio.sleep(LOOK_S)
+            if quiet():
+                break
         await self.aclose()
 
     async def aclose(self) -> None:

@@ -39,6 +39,7 @@ class Arrived:
     def on_departure(self, callback: Callable[[], None] | None) -> None:
         """See `Inbound`."""
         self._protocol.departure = callback
+        self._protocol.answered = self._cycle if callback is not None else None
         if callback is not None and self._cycle.disconnected:
             callback()
 
@@ -57,6 +58,8 @@ class GuardedProtocol(HttpToolsProtocol):
     _unread: asyncio.TimerHandle | None = None
     # Called when the caller hangs up while it waits for an answer.
     departure: Callable[[], None] | None = None
+    # The request that is being answered; uvicorn itself only knows the one that was read last, which pipelining makes another.
+    answered: RequestResponseCycle | None = None
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:
@@ -106,6 +109,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._head_over()
         self._taken()
         super().connection_lost(exc)
+        if self.answered is not None:
+            self.answered.disconnected = True
         if self.departure is not None:
             self.departure()
 

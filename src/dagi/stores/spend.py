@@ -75,9 +75,9 @@ class Spends:
         return tuple(_spent(row["day"], row) for row in rows)
 
     async def recent(self, today: str) -> tuple[Spent, ...]:
-        """Every day of everybody from the month of today on; where the clock is ahead of all that was counted, from the last month that was.
+        """Every day of everybody from the month of today on; where the clock is ahead of all that was counted, from the last month of that.
 
-        A clock that is set back afterwards finds in it what its own month has used.
+        So a clock that is set back afterwards finds what its own month has used.
         """
         async with self._database.read() as connection:
             latest = await connection.scalar(select(func.max(spend.c.day)))

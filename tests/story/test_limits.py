@@ -275,7 +275,7 @@ async def test_an_answer_from_the_cache_counts_as_a_request_and_uses_no_tokens(s
     "claim", [{"prompt_tokens": 0, "completion_tokens": 0}, {"prompt_tokens": 900, "completion_tokens": 100, "total_tokens": 1}]
 )
 async def test_a_provider_that_counts_wrongly_lets_nobody_go_beyond_the_day(start, claim: dict[str, int]) -> None:
-    said = {"choices": [{"message": {"content": "word " * 400}, "finish_reason": "stop"}], "usage": claim}
+    said = {"model": "scripted", "choices": [{"message": {"content": "word " * 400}, "finish_reason": "stop"}], "usage": claim}
     async with start(limits={"user": {"tokens_per_day": 400}}) as stack:
         stack.upstream.script(Answer(body=json.dumps(said).encode(), headers={"content-type": "application/json"}))
         answers = [await stack.route("Hello?", metadata={"plain": True}) for _ in range(2)]

@@ -262,3 +262,12 @@ def test_an_error_of_ours_is_logged_with_its_trace_and_without_its_values(tmp_pa
         assert "RuntimeError" in text
         assert "a member's words" not in text
     assert "RuntimeError" in capsys.readouterr().err
+
+
+def test_nothing_that_is_logged_steers_the_terminal_it_is_shown_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = open_log(plan(tmp_path, form="console"), "router")
+    log.warning("odd", path="\x1b]0;t\x07x", why="\x9b2J\nforged")
+    logging.getLogger("library").warning("odd %s", "\x1b[2J\nforged")
+    shown = capsys.readouterr().err.splitlines()
+    assert len(shown) == 2
+    assert all(line.isprintable() for line in shown)

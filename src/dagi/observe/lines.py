@@ -17,6 +17,11 @@ FLUSH_S = 0.05
 _MOST_BYTES = 256 * 1024
 
 
+def visible(text: str, *, but: str = "") -> str:
+    """The text without what would steer a terminal, which is shown and not sent; `but` are signs that may stay."""
+    return text if text.isprintable() else "".join(sign if sign.isprintable() or sign in but else f"\\x{ord(sign):02x}" for sign in text)
+
+
 class Place(Protocol):
     """Where lines go."""
 

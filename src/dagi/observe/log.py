@@ -16,7 +16,7 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 from typing_extensions import override
 
-from dagi.observe.lines import Lines, Place, RotatingFile, StreamPlace
+from dagi.observe.lines import Lines, Place, RotatingFile, StreamPlace, visible
 
 MEGABYTE = 1024 * 1024
 # Without the values of local variables: those are requests, with their text and their keys.
@@ -118,7 +118,10 @@ class _People:
 
     def show(self, event: EventDict, timestamp: str) -> None:
         info = structlog.processors.format_exc_info(None, "", event)
-        self._lines.add(self._renderer(None, "", {**info, "timestamp": timestamp}).encode("utf-8", "replace"), urgent=True)
+        shown = {
+            key: visible(value, but="\n" if key == "exception" else "") if isinstance(value, str) else value for key, value in info.items()
+        }
+        self._lines.add(self._renderer(None, "", {**shown, "timestamp": timestamp}).encode("utf-8", "replace"), urgent=True)
 
 
 class _Libraries(logging.Handler):

@@ -7,9 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 import yaml
 
+from dagi.assemble.installation import Running, born
 from dagi.cli.output import table
 from dagi.testing.upstream import Answer, Upstream
 
@@ -66,6 +68,11 @@ async def test_square_brackets_are_shown_as_they_are_written(start, capsys: pyte
     assert "prompt_matches: [/b][a-z]+" in out
 
 
+def told(url: str) -> bytes:
+    """What a stack that runs in this process would say of itself."""
+    return msgspec.json.encode(Running(os.getpid(), url, born=born(os.getpid()) or 0))
+
+
 async def test_the_demo_key_is_for_the_installations_own_stack_and_a_named_key_for_whoever_is_named(tmp_path: Path) -> None:
     options = own(tmp_path)
     keys = tmp_path / "own" / "keys"
@@ -75,11 +82,11 @@ async def test_the_demo_key_is_for_the_installations_own_stack_and_a_named_key_f
     run.mkdir()
     async with Upstream() as stranger:
         # What answers is no stack: only what it hears counts.
-        (run / "serve.json").write_text(f'{{"pid": {os.getpid()}, "url": "http://127.0.0.1:1"}}')
+        (run / "serve.json").write_bytes(told("http://127.0.0.1:1"))
         await command("explain", "Hi", "--url", stranger.origin, *options)
         await command("explain", "Hi", "--url", stranger.origin, *options, key="from-variable")
         await command("explain", "Hi", "--url", stranger.origin, "--key", "from-option", *options)
-        (run / "serve.json").write_text(f'{{"pid": {os.getpid()}, "url": "{stranger.origin}"}}')
+        (run / "serve.json").write_bytes(told(stranger.origin))
         await command("explain", "Hi", "--url", stranger.origin + "/", *options)
         await command("explain", "Hi", *options)
         said = [{name.lower(): value for name, value in heard.headers.items()}.get("authorization") for heard in stranger.heard]

@@ -161,3 +161,10 @@ async def test_the_cache_is_shown_and_emptied_and_an_explanation_tells_shares_an
     assert "Share    model: 75.0% (weight 3)" in explained[1]
     assert "Model    temperature 0.1" in explained[1]
     assert "Cache    an answer is given again for 60 s" in explained[1]
+
+
+async def test_a_command_whose_key_is_not_known_hears_where_commands_take_it_from(stack, tmp_path: Path) -> None:
+    asked = ("ask", "Hi", "--dao", "greenfood-dao", "--as", "tg:12345", "--url", stack.url, *own(tmp_path))
+    status, _, err = await command(*asked, key="dagi_nobody_knows")
+    assert status == 3
+    assert "--key or from the variable DAGI_KEY" in err

@@ -140,3 +140,11 @@ def test_whatever_a_line_holds_it_can_be_shown(tmp_path: Path, event: dict[str, 
     (tmp_path / "router.log").write_bytes(json.dumps(event).encode() + b"\n" + torn)
     for entry in LogFiles(tmp_path, Wanted()).past():
         assert isinstance(readable(entry), str)
+
+
+@pytest.mark.parametrize("odd", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "yesterday"])
+def test_a_line_of_an_impossible_time_is_shown_at_the_time_of_the_line_before_it(tmp_path: Path, odd: str) -> None:
+    (tmp_path / "router.log").write_text(line(1, "a") + json.dumps({"event": "odd", "timestamp": odd}) + "\n" + line(2, "b"))
+    shown = [readable(entry) for entry in LogFiles(tmp_path, Wanted()).past()]
+    assert [text.startswith("2026-11-22 12:00:01") for text in shown] == [True, True, False]
+    assert "odd" in shown[1]

@@ -1,6 +1,7 @@
 """Cache: one answer for equal questions, and what is never answered from it."""
 
 import asyncio
+import unicodedata
 from contextlib import aclosing
 from typing import cast
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dagi.catalogue.words import composed
 from dagi.errors import ProviderError, ProviderTimeout, QueueFull
 from dagi.message import Attachment, Attempt, Context, Fact, Grant, Limits, Message, Sender, Turn, Usage
 from dagi.ports.target import Data, Delta, End, Event, Failure, Thought, Tried, Used, whole_of
@@ -177,6 +179,16 @@ async def test_equal_parameters_in_another_order_are_equal() -> None:
 )
 def test_only_differences_nobody_means_are_overlooked(one: str, other: str, equal: bool) -> None:
     assert (normalised(one) == normalised(other)) is equal
+
+
+def test_a_prompt_of_a_million_marks_is_read_in_time_that_grows_with_its_length_alone() -> None:
+    # Put in order as a whole they would keep the process for minutes.
+    assert len(normalised("a" + "\u0315\u0300" * 250_000)) > 400_000
+
+
+@given(st.text(st.sampled_from("eї \u0301\u0308\u0323\u1100\u1161\n\u212b"), max_size=60))
+def test_composed_letters_are_those_of_unicode(text: str) -> None:
+    assert composed(text) == unicodedata.normalize("NFC", text)
 
 
 @given(st.text())

@@ -13,6 +13,8 @@ MAX_TERMS = 32
 _MAX_CHARACTERS = 8000
 _MAX_LETTERS = 64
 _WORD = re.compile(r"[^\W_]+")
+# Putting marks in their order takes time with the square of how many stand together, and a request may bring a million of them.
+_PIECE = re.compile(r"\S{1,64}")
 _STOP = frozenset(word for file in FILES.values() for word in file.STOP_WORDS)
 # One word in two alphabets: people write both, documents often only one.
 _ALSO = {"дао": "dao", "dao": "дао"}
@@ -40,7 +42,12 @@ def normal(text: str) -> str:
     The letter apostrophe U+02BC, which some Ukrainian keyboards produce, would otherwise make another word.
     """
     clean = text.encode("utf-8", "replace").decode() if not text.isascii() else text
-    return unicodedata.normalize("NFC", clean).replace("\u02bc", "\u2019")
+    return composed(clean).replace("\u02bc", "\u2019")
+
+
+def composed(text: str) -> str:
+    """The text with composed letters (Unicode NFC), in time that grows with its length alone; 64 characters at once of very long words."""
+    return text if text.isascii() else _PIECE.sub(lambda piece: unicodedata.normalize("NFC", piece[0]), text)
 
 
 def words(text: str) -> list[str]:

@@ -98,5 +98,5 @@ def _show_next(of: Installation, wish: Wish) -> None:
     key = "" if development else "DAGI_KEY=<the key> "
     say(f"\nNext:\n  dagi serve{same}")
     say(f'  {key}dagi ask "…" --dao {wish.dao_id} --as {shlex.quote(wish.admin)}{same}        (in another terminal)')
-    if of.loaded.settings.dao.default != wish.dao_id:
+    if development and of.loaded.settings.dao.default != wish.dao_id:
         say(f"With dao.default: {wish.dao_id} in the configuration a call without a key may leave --dao out.")

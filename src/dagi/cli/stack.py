@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from dagi.assemble.installation import Installation, Running
-from dagi.errors import DagiError
+from dagi.errors import DagiError, Unauthenticated
 from dagi.outbound import Client
 from dagi.ports.http import HttpFailure, HttpRequest
 from dagi.services.errors import STATUSES
@@ -26,8 +26,10 @@ class Refused(DagiError):
 
     def __init__(self, body: Mapping[str, object]) -> None:
         facts = {key: value for key, value in body.items() if key not in {"status", "code", "message"}}
-        super().__init__(str(body.get("message", "The stack refused the request.")), **facts)
         code = str(body.get("code"))
+        # The stack speaks of headers, which whoever types a command does not see.
+        hint = " Commands take it from --key or from the variable DAGI_KEY." if code == Unauthenticated.code else ""
+        super().__init__(f"{body.get('message', 'The stack refused the request.')}{hint}", **facts)
         self.code = code if code in STATUSES else "INTERNAL"  # pyright: ignore[reportAttributeAccessIssue]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from dagi.errors import DagiError
+from dagi.errors import BudgetExceeded, DagiError, Denied, RateLimited
 from dagi.message import Context, Message
 from dagi.ports.clock import Clock
 from dagi.ports.dialogs import Exchange
@@ -14,7 +14,9 @@ from dagi.ports.summaries import Due, Summaries
 
 PROMPT = "Write the minutes."
 LONGEST = 2_000
-# After a failure, so that a model that is down is not asked again with every question of everybody.
+# What one person may not do, or not just now, says nothing of the others.
+PERSONAL = (Denied, RateLimited, BudgetExceeded)
+# After any other failure, so that a model that is down is not asked again with every question of everybody.
 REST_S = 60.0
 TOKENS = 400
 
@@ -66,7 +68,8 @@ class Summarist:
             if error is not None:
                 why = error.code if isinstance(error, DagiError) else type(error).__name__
                 self._observer.note("summary_failed", level="warning", session_of=message.sender.user_id, why=why)
-                await self._clock.sleep(REST_S)
+                if not isinstance(error, PERSONAL):
+                    await self._clock.sleep(REST_S)
 
     async def summarise(self, message: Message) -> bool:
         """Bring the summary of the message's session up to date; False where there is nothing to do or nobody who could.

@@ -174,9 +174,9 @@ def _time(event: Mapping[str, object]) -> datetime | None:
         return None
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:
+        return at.astimezone(UTC) if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return None
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
 def _weight(level: object) -> int:
@@ -197,7 +197,7 @@ def readable(entry: Entry) -> str:
         when = "" if entry.at == _LONG_AGO else entry.at.isoformat(sep=" ", timespec="milliseconds")[:23]
         return f"{when:23} {'?':8} {entry.service:10} {entry.raw.decode('utf-8', 'replace')}"
     facts = " ".join(f"{key}={_shown(value)}" for key, value in event.items() if key not in _SHOWN_APART and value is not None)
-    when = entry.at.astimezone(UTC).isoformat(sep=" ", timespec="milliseconds")[:23] if entry.at != _LONG_AGO else ""
+    when = entry.at.isoformat(sep=" ", timespec="milliseconds")[:23] if entry.at != _LONG_AGO else ""
     line = f"{when:23} {_word(event.get('level')):8} {entry.service:10} {_word(event.get('event')):20} {facts}".rstrip()
     return "\n".join([line, *_exception(event.get("exception"))])
 

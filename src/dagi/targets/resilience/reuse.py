@@ -1,12 +1,12 @@
 """When an answer may be given again, to which question, and what of it is kept. Pure."""
 
-import unicodedata
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final
 
 import msgspec
 
+from dagi.catalogue.words import composed
 from dagi.message import Grant, Message
 from dagi.ports.target import Data, Delta, End, Event, ToolCall
 
@@ -66,7 +66,7 @@ def normalised(prompt: str) -> str:
 
     Where there are several lines the spaces that begin one are kept too: they are the meaning of some programs and lists.
     """
-    lines = unicodedata.normalize("NFC", prompt).strip().splitlines()
+    lines = composed(prompt).strip().splitlines()
     return "\n".join(line[: len(line) - len(line.lstrip())] + " ".join(line.split()) for line in lines)
 
 

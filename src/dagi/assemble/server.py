@@ -55,7 +55,7 @@ class GuardedProtocol(HttpToolsProtocol):
     _head_bytes = 0
     _tail_bytes = 0
     _timer: asyncio.TimerHandle | None = None
-    _unread: asyncio.TimerHandle | None = None
+    _stall: asyncio.TimerHandle | None = None
     # Called when the caller hangs up while it waits for an answer.
     departure: Callable[[], None] | None = None
     # The request that is being answered; uvicorn itself only knows the one that was read last, which pipelining makes another.
@@ -75,9 +75,15 @@ class GuardedProtocol(HttpToolsProtocol):
 
     @override
     def data_received(self, data: bytes) -> None:
-        head = self._heads if self._in_head else None
+        head, rest = self._heads if self._in_head else None, self.timeout_keep_alive_task
         super().data_received(data)
-        if not self._in_head or self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if not self._in_head:
+            if rest is not None and not self._answering():
+                # An empty line, or the rest of a body that was answered early, is no request: the time at rest goes on.
+                self._unset_keepalive_if_required()
+                self.timeout_keep_alive_task = self.loop.call_at(rest.when(), self.timeout_keep_alive_handler)
             return
         if head != self._heads:
             # The head began within this read; how much of it is the head's cannot be told.
@@ -105,9 +111,32 @@ class GuardedProtocol(HttpToolsProtocol):
         self.scope["extensions"] = {INBOUND: Arrived(self, self.cycle)}  # pyright: ignore[reportGeneralTypeIssues]
 
     @override
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._watch_writing()
+
+    @override
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_writing()
+
+    @override
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self._unwatch_writing()
+
+    @override
+    def timeout_keep_alive_handler(self) -> None:
+        self.leave()
+
+    @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_over()
-        self._taken()
+        self._unwatch_writing()
+        # uvicorn does so only where the caller has closed in good order.
+        self._unset_keepalive_if_required()
         super().connection_lost(exc)
         if self.answered is not None:
             self.answered.disconnected = True
@@ -117,30 +146,37 @@ class GuardedProtocol(HttpToolsProtocol):
     def rests_until(self) -> float | None:
         """See `dagi.assemble.accepting.Guest`."""
         if self._answering():
-            # Its body has a time of its own, which is as long as a head's unless somebody has set another.
-            return self.loop.time() + HEAD_S if self.cycle.more_body else None
+            # Its body has a time of its own, which is as long as a head's unless somebody has set another. Where another waits in line
+            # the one before it is being answered.
+            return self.loop.time() + HEAD_S if self.cycle.more_body and not self.pipeline else None
+        if self._stall is not None:
+            # It still takes its answer, or will be let go for not doing so.
+            return None
         timer = self._timer or self.timeout_keep_alive_task
         return 0.0 if timer is None else timer.when()
 
     def leave(self) -> None:
         """See `dagi.assemble.accepting.Guest`."""
         self.transport.close()
+        self._watch_writing()
 
-    @override
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._taken()
-        self._unread = self.loop.call_later(UNREAD_S, self.transport.abort)
+    def _watch_writing(self) -> None:
+        """A closed connection, too, stays until everything has been taken from it: for ever, if nobody sees to it."""
+        left = self.transport.get_write_buffer_size()
+        if left and self._stall is None:
+            self._stall = self.loop.call_later(UNREAD_S, self._stalled, left)
 
-    @override
-    def resume_writing(self) -> None:
-        self._taken()
-        super().resume_writing()
+    def _unwatch_writing(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
 
-    def _taken(self) -> None:
-        if self._unread is not None:
-            self._unread.cancel()
-            self._unread = None
+    def _stalled(self, before: int) -> None:
+        self._stall = None
+        if self.transport.get_write_buffer_size() < before:
+            self._watch_writing()
+        else:
+            self.transport.abort()
 
     def _arm(self) -> None:
         self._disarm()
@@ -171,7 +207,7 @@ class GuardedProtocol(HttpToolsProtocol):
         # No answer to an earlier request may be cut by ours; where one is under way the connection just ends.
         if not self._answering():
             self.transport.write(answer)
-        self.transport.close()
+        self.leave()
 
 
 class Server(uvicorn.Server):

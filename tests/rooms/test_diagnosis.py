@@ -135,6 +135,28 @@ async def test_a_database_that_somebody_keeps_locked_is_told_and_looked_into_all
     assert "fuser -v" in told[0][1]
 
 
+async def test_a_database_that_is_only_held_or_closed_to_us_is_never_to_be_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dagi.assemble.diagnosis.database.CHECK_S", 0.1)
+    installation = installed(tmp_path)
+    with closing(sqlite3.connect(await made(installation), isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        held = await one(installation, "database", "error")
+    assert "nothing in it is lost" in held
+    path = installation.database().path
+    path.rename(path.with_suffix(".aside"))
+    path.mkdir()
+    for text in (held, await one(installation, "database", "error")):
+        assert "move the file away" not in text
+        assert "restore" not in text
+
+
+async def test_a_host_that_can_be_none_is_a_finding(tmp_path: Path) -> None:
+    assert "server.host" in await one(installed(tmp_path, server={"host": "a..b", "port": 0}), "port", "error")
+
+
 async def test_a_large_database_is_looked_through_for_as_long_as_there_is_time(tmp_path: Path) -> None:
     path = tmp_path / "large.sqlite"
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:

@@ -1,6 +1,7 @@
 """Provider `llama`: a real llama.cpp in a real child process, over a tiny model made for the tests."""
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -189,8 +190,9 @@ Spoil = Callable[[Path], object]
         (lambda file: file.unlink(missing_ok=True), "does not exist"),
         (lambda file: file.mkdir(), "is a directory, not a file"),
         (lambda file: file.write_bytes(b"hello"), "is not in GGUF format"),
+        (os.mkfifo, "is not a file"),
     ],
-    ids=["missing", "directory", "other format"],
+    ids=["missing", "directory", "other format", "pipe"],
 )
 async def test_a_file_that_cannot_be_used_is_not_configured_and_may_come_later(
     house: House, tmp_path: Path, spoil: Spoil, sentence
@@ -204,6 +206,7 @@ async def test_a_file_that_cannot_be_used_is_not_configured_and_may_come_later(
     assert await house.check(model_path=str(file)) == [("error", f"local cannot start: model_path {file} {sentence}.")]
     if file.is_dir():
         file.rmdir()
+    file.unlink(missing_ok=True)
     file.write_bytes(house.model.read_bytes())
     assert isinstance((await whole(target))[-1], End)
 

@@ -68,7 +68,7 @@ async def limit_findings(installation: Installation) -> tuple[Finding, ...]:
                 await server.ping()
             found.append(Finding(severity="ok", what="the server of shared limits answers"))
     except ConfigError as error:
-        found.append(Finding(severity="error", what=error.message, fix="install it, or leave limits.url out"))
+        found.append(Finding(severity="error", what=error.message, fix="correct it or install it, or leave limits.url out"))
     except CountersDown as error:
         fix = "start it, or correct limits.url; meanwhile rates are limited by each process alone, money-limited requests are refused"
         found.append(Finding(severity="warning", what=f"the server of shared limits does not answer: {error.message}", fix=fix))

@@ -1,6 +1,7 @@
 """What `dagi doctor` says of the database: damage, locks, schema, the DAOs and keys in it, and the clock it was written by."""
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -47,8 +48,7 @@ async def about_database(installation: Installation, clock: Clock) -> AsyncGener
                 yield report
     except (StoreError, OSError) as error:
         what = error.message if isinstance(error, StoreError) else f"The database {of.path.name} cannot be used: {error}."
-        fix = "free some space and look again" if "full" in what else "restore a backup, or move the file away to begin anew"
-        yield bad("database", what, fix)
+        yield bad("database", what, _remedy(of.path, what))
     finally:
         await of.close()
 
@@ -60,6 +60,17 @@ def exists(path: Path) -> bool:
     except OSError:
         # In a directory that may not be looked into; that is a finding of its own.
         return False
+
+
+def _remedy(path: Path, what: str) -> str:
+    """What to do about a file that cannot be used. A whole one must never be given up for being held or closed to us."""
+    if "full" in what:
+        return "free some space and look again"
+    if "locked" in what:
+        return f"end whatever holds it (fuser -v {path}) and look again; nothing in it is lost"
+    if "unable to open" in what or "readonly" in what:
+        return f"let this user read and write it and its directory: chown {os.getuid()} {path.parent} {path}*"
+    return "restore a backup, or move the file away to begin anew"
 
 
 def _file(path: Path, examined: Examined) -> Iterator[Report]:

@@ -76,6 +76,8 @@ def _port(installation: Installation) -> Report:
         family = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         with socket.create_server((server.host, server.port), family=family):
             return good("port", f"{server.host}:{server.port} is free")
+    except UnicodeError:
+        return bad("port", f"{server.host} is no name a machine can have", "set server.host to an address of this machine")
     except OSError as error:
         if error.errno == errno.EACCES:
             fix = "choose one from 1024 on: --port; a reverse proxy may listen on the others"

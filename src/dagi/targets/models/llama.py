@@ -169,6 +169,9 @@ class LlamaTarget:
 def problem(file: Path) -> str:
     """What is wrong with a model's file; empty where nothing is."""
     try:
+        if not file.is_dir() and file.exists() and not file.is_file():
+            # A pipe would be waited on for ever.
+            return f"model_path {file} is not a file"
         with file.open("rb") as opened:
             start = opened.read(len(_MAGIC))
     except IsADirectoryError:

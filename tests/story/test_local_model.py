@@ -13,6 +13,7 @@ from dagi.assemble.diagnosis import diagnose
 from dagi.assemble.providers import read_providers
 from dagi.config import load
 from dagi.targets.models import any_llm, llama
+from dagi.testing.upstream import Answer
 from dagi.testing.waiting import eventually
 
 pytestmark = pytest.mark.anyio
@@ -64,6 +65,23 @@ async def test_a_reload_ends_the_process_that_was_replaced_and_keeps_the_one_tha
         assert (await stack.route("Hello?")).json()["model"] == "another"
         await eventually(lambda: first not in [one.pid for one in children()])
         assert len(children()) == 1
+
+
+async def test_a_question_that_comes_to_a_replaced_model_late_is_answered_by_it(start, tiny_model: Path) -> None:
+    async with start(llm_providers=[local(tiny_model)], routing_rules=rules()) as stack:
+        await stack.route("Hello?")
+        values = {"base_url": stack.upstream.v1, "model": "scripted", "timeout_ms": 20_000, "retry": {"attempts": 1}}
+        first = {"name": "first", "type": "openai_compatible", "config": values}
+        chain = [{"name": "chat", "use_provider": "first", "fallback_provider": ["local"], "context": False}]
+        await reloaded(stack, 1, lambda settings: settings.update(llm_providers=[first, local(tiny_model)], routing_rules=chain))
+        before = children()[0].pid
+        stack.upstream.script(Answer(status=500, latency_s=1.5))
+        asked = asyncio.ensure_future(stack.route("Hello?"))
+        await eventually(lambda: stack.upstream.active == 1)
+        await reloaded(stack, 2, lambda settings: settings["llm_providers"][1]["config"].update(model="another"))
+        answer = await asked
+        assert (answer.status_code, answer.json().get("model")) == (200, "tiny"), answer.text
+        await eventually(lambda: before not in [one.pid for one in children()])
 
 
 async def test_where_the_file_is_missing_the_next_of_the_chain_answers(start, tmp_path: Path) -> None:

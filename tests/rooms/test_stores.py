@@ -1,6 +1,7 @@
 """The SQLite store: DAOs, members, keys, the in-memory directory, exchanges."""
 
 import asyncio
+import gc
 import sqlite3
 from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime, timedelta
@@ -413,3 +414,22 @@ async def test_every_record_of_many_at_once_is_written_exactly_once(green: Datab
 async def test_times_without_a_zone_are_refused(green: Database) -> None:
     with pytest.raises(Exception, match="without a zone"):
         await Keys(green, FakeClock()).create("green", "member", expires_at=datetime(2026, 1, 1) + timedelta())  # noqa: DTZ001
+
+
+async def test_who_is_cancelled_while_a_connection_is_opened_leaves_none_open(tmp_path: Path) -> None:
+    for turns in range(40):
+        database = Database(tmp_path / "dagi.sqlite")
+
+        async def read(database: Database = database) -> None:
+            async with database.read() as connection:
+                await connection.execute(text("SELECT 1"))
+
+        reading = asyncio.ensure_future(read())
+        for _ in range(turns):
+            # The driver's thread needs a moment of its own between two turns.
+            await asyncio.to_thread(int)
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        await database.close()
+    # A connection that was left open warns when it is collected, and a warning is an error here.
+    gc.collect()

@@ -2,10 +2,10 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from sqlalchemy import URL, Connection, event, text
 from sqlalchemy.exc import DatabaseError
@@ -14,6 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from dagi.errors import StoreError
+
+T = TypeVar("T")
 
 FILE_NAME = "dagi.sqlite"
 BUSY_TIMEOUT_MS = 5000
@@ -42,6 +44,7 @@ class Database:
         self.path = path
         self._writer = _engine(path, readonly=False)
         self._reader = _engine(path, readonly=True)
+        self._left: set[asyncio.Task[None]] = set()
 
     @classmethod
     def in_directory(cls, data_dir: Path) -> "Database":
@@ -56,7 +59,7 @@ class Database:
             StoreError: the file cannot be opened, is not a database, or is locked for longer than five seconds.
         """
         with _explained(self.path):
-            async with self._writer.begin() as connection:
+            async with self._connected(self._writer) as connection, connection.begin():
                 yield connection
 
     @asynccontextmanager
@@ -67,8 +70,28 @@ class Database:
             StoreError: the file cannot be opened or is not a database.
         """
         with _explained(self.path):
-            async with self._reader.connect() as connection:
+            async with self._connected(self._reader) as connection:
                 yield connection
+
+    @asynccontextmanager
+    async def _connected(self, engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
+        # Cancelled while it opens a connection or gives one back, the driver would leave it open, with its thread.
+        connection = await self._finished(engine.connect().start(), _give_back)
+        try:
+            yield connection
+        finally:
+            await self._finished(connection.close())
+
+    async def _finished(self, work: Coroutine[None, None, T], undo: Callable[[T], Coroutine[None, None, None]] | None = None) -> T:
+        """Do the work to its end, also where the caller is cancelled; then `undo` it."""
+        task = asyncio.ensure_future(work)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            rest = asyncio.create_task(_then(task, undo))
+            self._left.add(rest)
+            rest.add_done_callback(self._left.discard)
+            raise
 
     async def ping(self) -> None:
         """Make sure that it answers.
@@ -85,8 +108,19 @@ class Database:
 
     async def close(self) -> None:
         """Give all connections back."""
+        await asyncio.gather(*self._left)
         await self._writer.dispose()
         await self._reader.dispose()
+
+
+async def _then(task: "asyncio.Future[T]", undo: Callable[[T], Coroutine[None, None, None]] | None) -> None:
+    await asyncio.wait([task])
+    if undo is not None and not task.cancelled() and task.exception() is None:
+        await undo(task.result())
+
+
+async def _give_back(connection: AsyncConnection) -> None:
+    await connection.close()
 
 
 class _explained:  # noqa: N801 - reads as a clause: with _explained(path)

@@ -132,26 +132,25 @@ async def test_a_head_without_end_is_refused_by_its_length(stack) -> None:
     assert (await stack.http.get("/health")).status_code == 200
 
 
-async def test_a_head_that_does_not_end_in_time_is_refused(stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    import dagi.assemble.server
+def bounded(stack, **bounds: float) -> None:
+    """Other bounds for what comes from now on."""
+    stack.front.service.bounds = msgspec.structs.replace(stack.front.service.bounds, **bounds)
 
-    monkeypatch.setattr(dagi.assemble.server, "HEAD_S", 0.05)
+
+async def test_a_head_that_does_not_end_in_time_is_refused(stack) -> None:
+    bounded(stack, head_s=0.05)
     assert b" 408 " in await raw(stack, b"GET /health HTTP/1.1\r\nhost: lo")
 
 
-async def test_the_time_of_a_head_is_not_the_time_of_an_answer(stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    import dagi.assemble.server
-
-    monkeypatch.setattr(dagi.assemble.server, "HEAD_S", 0.05)
+async def test_the_time_of_a_head_is_not_the_time_of_an_answer(stack) -> None:
+    bounded(stack, head_s=0.05)
     for _ in range(2):
         stack.upstream.script(Answer(text="slow", latency_s=0.3))
         assert (await stack.route("Hello?", metadata={"plain": True})).json()["response"] == "slow"
 
 
-async def test_a_connection_that_rests_between_requests_is_not_answered_unasked(stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    import dagi.assemble.server
-
-    monkeypatch.setattr(dagi.assemble.server, "HEAD_S", 0.05)
+async def test_a_connection_that_rests_between_requests_is_not_answered_unasked(stack) -> None:
+    bounded(stack, head_s=0.05)
     host, port = stack.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     for _ in range(2):

@@ -2,14 +2,15 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import pytest
 
-import dagi.assemble.server
 from dagi.assemble.server import Server
 from dagi.observe.observer import SilentObserver
+from dagi.services.face import Answer, Endpoint, Request, Table
+from dagi.services.http1.service import Bounds, Service
 from dagi.testing.waiting import eventually
 
 pytestmark = pytest.mark.anyio
@@ -17,6 +18,8 @@ GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 LARGE = b"GET /large HTTP/1.1\r\nhost: a\r\n\r\n"
 SLOW = b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\n"
 PART = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\n{"
+REFUSED = PART.replace(b"POST /", b"POST /nowhere")
+PLACES = (("GET", "/"), ("POST", "/"), ("GET", "/large"), ("GET", "/slow"))
 LARGE_BYTES = 30_000_000
 MOST = 4
 
@@ -28,15 +31,17 @@ class Front:
         self.port = 0
         self.go = asyncio.Event()
         self.slow = 0
-        self.callers: Callable[[], int] = int
+        table = Table([Endpoint(method=method, path=path, handler=self.answer, summary="") for method, path in PLACES])
+        self.service = Service(table, Bounds(body_bytes=1000, body_s=0.3, rest_s=0.3, unread_s=0.3), SilentObserver())
 
-    async def __call__(self, scope, _receive, send) -> None:
-        if scope["path"] == "/slow":
+    async def answer(self, request: Request) -> Answer:
+        if request.path == "/slow":
             self.slow += 1
             await self.go.wait()
-        body = b"x" * (LARGE_BYTES if scope["path"] == "/large" else 10)
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", str(len(body)).encode())]})
-        await send({"type": "http.response.body", "body": body})
+        return Answer(body=b"x" * (LARGE_BYTES if request.path == "/large" else 10))
+
+    def callers(self) -> int:
+        return len(self.service.connections)
 
     @asynccontextmanager
     async def caller(self, say: bytes) -> AsyncGenerator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
@@ -49,29 +54,27 @@ class Front:
 
 
 @pytest.fixture
-async def front(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Front]:
-    for name in ("KEEP_ALIVE_S", "UNREAD_S"):
-        monkeypatch.setattr(dagi.assemble.server, name, 0.3)
+async def front() -> AsyncGenerator[Front]:
     made, ready = Front(), asyncio.Event()
     listener = socket.create_server(("127.0.0.1", 0))
     made.port = listener.getsockname()[1]
-    server = Server(made, 1, SilentObserver(), MOST, ready.set)
-    server.config.timeout_keep_alive = 0.3  # pyright: ignore[reportAttributeAccessIssue] - seconds are whole there
-    made.callers = lambda: len(server.server_state.connections)
-    task = asyncio.create_task(server._serve([listener]))  # noqa: SLF001 - without its handlers of signals
+    server = Server(made.service, 1, MOST, ready.set)
+    task = asyncio.create_task(server.serve([listener]))
     await ready.wait()
     yield made
     made.go.set()
-    server.should_exit = True
+    server.stop()
     await asyncio.wait_for(task, 30)
 
 
-@pytest.mark.parametrize(("say", "more"), [(GET, b"\r\n"), (PART, b"1")], ids=["empty line", "rest of a body"])
-async def test_what_is_no_request_does_not_let_an_answered_caller_stay(front: Front, say: bytes, more: bytes) -> None:
+@pytest.mark.parametrize(
+    ("say", "end", "more"), [(GET, b"x" * 10, b"\r\n"), (REFUSED, b"NOT_FOUND", b"1")], ids=["empty line", "rest of a body"]
+)
+async def test_what_is_no_request_does_not_let_an_answered_caller_stay(front: Front, say: bytes, end: bytes, more: bytes) -> None:
     async with front.caller(say) as (reader, writer):
-        await asyncio.wait_for(reader.readuntil(b"x" * 10), 5)
+        await asyncio.wait_for(reader.readuntil(end), 5)
         writer.write(more)
-        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert b"HTTP" not in await asyncio.wait_for(reader.read(), 5)
 
 
 async def test_callers_who_take_nothing_of_their_answers_are_let_go_and_keep_nobody_out(front: Front) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 
+import msgspec
 import pytest
 
 from dagi.testing.upstream import Answer
@@ -14,16 +15,13 @@ PIECE = b'data: {"choices":[{"index":0,"delta":{"content":"' + b"w" * 20_000 + b
 LONG = PIECE * 400 + b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
 
 
-async def test_a_caller_who_does_not_read_its_stream_has_left_and_gives_its_place_back(start, monkeypatch: pytest.MonkeyPatch) -> None:
-    import dagi.assemble.server
-
-    monkeypatch.setattr(dagi.assemble.server, "UNREAD_S", 0.1)
-
+async def test_a_caller_who_does_not_read_its_stream_has_left_and_gives_its_place_back(start) -> None:
     def one_place(settings: dict[str, object]) -> None:
         settings["llm_providers"][0]["config"] |= {"max_concurrent": 1, "timeout_ms": 600_000}  # pyright: ignore[reportIndexIssue]
         settings["routing_rules"] = [{"name": "only", "use_provider": "model", "context": False}]
 
     async with start(one_place) as stack:
+        stack.front.service.bounds = msgspec.structs.replace(stack.front.service.bounds, unread_s=0.1)
         stack.upstream.script(Answer(body=LONG, headers={"content-type": "text/event-stream"}))
         with socket.socket() as deaf:
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)

@@ -29,8 +29,8 @@ from dagi.ports.cache import AnswerCache
 from dagi.ports.provider import ProviderTools
 from dagi.remote.embedder import RemoteEmbedder
 from dagi.router import Policy, Ports, Router
-from dagi.services.asgi import AsgiFace, BodyLimits
 from dagi.services.callers import LOCAL_USER, Callers
+from dagi.services.http1.service import Bounds, Service
 from dagi.services.operations import Info, Operations, ProviderState
 from dagi.services.route import RouteFace
 from dagi.services.router import RouterFace
@@ -50,7 +50,7 @@ class Front(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the answering process holds, ready to serve."""
 
     router: Router
-    face: AsgiFace
+    service: Service
     directory: Directory
     observer: LoggingObserver
     reloader: Reloader
@@ -102,7 +102,7 @@ async def opened_front(installation: Installation, url: str, *, lasting: bool = 
             stack.push_async_callback(_cancelled, asyncio.create_task(work, name=name))
         yield Front(
             router=router,
-            face=_face(installation, world, router, live, url),
+            service=_service(installation, world, router, live, url),
             directory=world.directory,
             observer=world.observer,
             reloader=reloader,
@@ -180,7 +180,7 @@ def _router(installation: Installation, world: _World, policy: Policy) -> Router
     return Router(policy, ports)
 
 
-def _face(installation: Installation, world: _World, router: Router, live: Live, url: str) -> AsgiFace:
+def _service(installation: Installation, world: _World, router: Router, live: Live, url: str) -> Service:
     settings = installation.loaded.settings
     keyless = settings.environment == "development"
     callers = Callers(world.directory, world.directory, world.clock, keyless=keyless, default_dao=lambda: settings.dao.default)
@@ -206,8 +206,8 @@ def _face(installation: Installation, world: _World, router: Router, live: Live,
         url=url,
         version=stack_version(),
     )
-    limits = BodyLimits(max_bytes=settings.server.max_body_bytes, timeout_s=settings.server.body_timeout_ms / 1000)
-    return AsgiFace(face.table(), limits, world.observer)
+    bounds = Bounds(body_bytes=settings.server.max_body_bytes, body_s=settings.server.body_timeout_ms / 1000)
+    return Service(face.table(), bounds, world.observer)
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:
@@ -249,17 +249,23 @@ async def serve_front(installation: Installation, listener: socket.socket, url: 
     Args:
         ready: called once the first request could be answered.
     """
-    # uvicorn raises the signal again once it has stopped; what is left to do then must still be done.
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+        loop.add_signal_handler(number, stopping.set)
     async with opened_front(installation, url) as front:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, front.reloader.ask)
+        loop.add_signal_handler(signal.SIGHUP, front.reloader.ask)
         _tune_collector()
         files = raise_open_files()
         if few_files(files) is not None:
             front.observer.note("few_open_files", level="warning", files=files, callers=most_callers(files), enough=ENOUGH_FILES)
-        server = Server(front.face, _shutdown_s(installation), front.observer, most_callers(files), ready)
-        await server.serve(sockets=[listener])
+        server = Server(front.service, _shutdown_s(installation), most_callers(files), ready)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, server.stop)
+        if stopping.is_set():
+            # Told so while it was still getting ready.
+            server.stop()
+        await server.serve([listener])
 
 
 def _shutdown_s(installation: Installation) -> float:
@@ -277,11 +283,11 @@ def _tune_collector() -> None:
 async def serving(front: Front, installation: Installation, listener: socket.socket, most: int = 1_000) -> AsyncGenerator[None]:
     """Answer on a listening socket while the context lasts, on the caller's event loop; `most` connections at once."""
     started = asyncio.Event()
-    server = Server(front.face, _shutdown_s(installation), front.observer, most, started.set)
-    running = asyncio.create_task(server.serve(sockets=[listener]))
+    server = Server(front.service, _shutdown_s(installation), most, started.set)
+    running = asyncio.create_task(server.serve([listener]))
     await started.wait()
     try:
         yield
     finally:
-        server.should_exit = True
+        server.stop()
         await running

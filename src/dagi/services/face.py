@@ -41,6 +41,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     chunks: AsyncGenerator[bytes] | None = None
 
 
+class BrokenOff(Exception):
+    """Raised by the chunks of an answer: it ends here, without its end, so that nobody takes what came for all of it."""
+
+
 Handler = Callable[[Request], Awaitable[Answer]]
 Audience = Literal["public", "caller"]
 

@@ -12,7 +12,7 @@ from dagi.errors import Denied, Suspended
 
 Mode = Literal["chat", "devtools", "crew"]
 Source = Literal["telegram", "discord", "dify", "mcp", "api", "cli"]
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 # Why the stack itself asks a model: to put the context's history into a few sentences. Empty for what people ask.
 Purpose = Literal["", "summary"]
 
@@ -36,11 +36,35 @@ class Sender(msgspec.Struct, frozen=True, kw_only=True):
     key_id: str = ""
 
 
+class Call(msgspec.Struct, frozen=True):
+    """A tool that a model has called, with its arguments as JSON text."""
+
+    id: str
+    name: str
+    arguments: str
+
+
 class Turn(msgspec.Struct, frozen=True):
-    """One utterance of a conversation."""
+    """One utterance of a conversation.
+
+    Attributes:
+        text: what can be read of it; empty where it only calls tools or shows something.
+        raw: the caller's own JSON of it in the form of OpenAI's messages, for whoever speaks that; None for what was never JSON.
+        calls: the tools an assistant called.
+        call_id: the call that a tool's result answers.
+        name: of the tool or of the speaker, where it was told.
+        images: their addresses, `data:` with the picture itself or `https:`, in their order.
+        kinds: of parts that `raw` alone holds, such as `file` or `input_audio`.
+    """
 
     role: Role
     text: str
+    raw: msgspec.Raw | None = None
+    calls: tuple[Call, ...] = ()
+    call_id: str = ""
+    name: str = ""
+    images: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
 
 
 class Attachment(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,11 +126,13 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         id: the request id, one through all services.
-        prompt: what is asked now, the last user turn.
+        prompt: what is asked now, the text of the last user turn.
         earlier: the turns the caller itself sent before it (`messages` of the request), oldest first.
+        conversation: in place of both for the model, where turns are more than text or go on after the user's: all of them as sent.
         tool, params: what to do in mode `devtools`.
         workflow, inputs: what to run in mode `crew`.
         provider: the provider the caller wishes for; a rule decides whether the wish counts.
+        insists: it counts also where the rule follows no wishes, for the caller named it as the model.
         metadata: any further JSON the caller sent, for rules to match on. Never trusted as a right.
         options: the caller's model parameters as unparsed JSON, passed on as they are.
         reuse_s: for how many seconds the answer may be given again to the same question; None for never.
@@ -119,10 +145,12 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     prompt: str = ""
     mode: Mode = "chat"
     earlier: tuple[Turn, ...] = ()
+    conversation: tuple[Turn, ...] = ()
     attachments: tuple[Attachment, ...] = ()
     agent: str | None = None
     task_type: str | None = None
     provider: str | None = None
+    insists: bool = False
     tool: str | None = None
     params: Mapping[str, object] = {}
     workflow: str | None = None
@@ -137,6 +165,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     def tokens(self) -> int:
         """Estimate of the tokens the caller sent: UTF-8 bytes / 4, which is near enough for choosing a model."""
+        if self.conversation:
+            return sum(len(turn.text.encode()) for turn in self.conversation) // 4
         size = len(self.prompt.encode()) + sum(len(turn.text.encode()) for turn in self.earlier)
         return size // 4
 

@@ -394,9 +394,12 @@ async def test_the_api_description_names_every_endpoint_and_an_absolute_server(s
     assert document["servers"] == [{"url": stack.url}]
     assert sorted(document["paths"]) == [
         "/cache",
+        "/chat/completions",
         "/health",
         "/info",
         "/metrics",
+        "/models",
+        "/models/{model}",
         "/openapi.json",
         "/providers",
         "/ready",
@@ -405,6 +408,9 @@ async def test_the_api_description_names_every_endpoint_and_an_absolute_server(s
         "/rules",
         "/sessions",
         "/sessions/{session_id}",
+        "/v1/chat/completions",
+        "/v1/models",
+        "/v1/models/{model}",
     ]
     ids = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
     assert len(ids) == len(set(ids))

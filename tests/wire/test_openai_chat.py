@@ -154,11 +154,12 @@ def test_a_whole_answer_gives_the_same_kinds_of_events() -> None:
     usage = {"prompt_tokens": 1, "completion_tokens": 2}
     message = {"role": "assistant", "content": [{"type": "text", "text": "Hi"}], "reasoning_content": "hm"}
     body = {"model": "m", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": usage}
-    assert decode_answer(json.dumps(body).encode(), "llm", "asked") == [
+    data = json.dumps(body).encode()
+    assert decode_answer(data, "llm", "asked") == [
         Thought("hm"),
         Delta("Hi"),
         Used(Usage(prompt_tokens=1, completion_tokens=2, total_tokens=3)),
-        End(provider="llm", model="m"),
+        End(provider="llm", model="m", raw=data),
     ]
 
 
@@ -190,6 +191,7 @@ def test_the_callers_options_go_before_our_defaults_but_not_before_what_is_ours(
         "model": "m",
         "messages": [{"role": "user", "content": "hi"}],
         "temperature": 0,
+        "n": 4,
         "user": "u",
         "tools": [{"x": 1}],
         "stream": True,

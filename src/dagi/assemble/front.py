@@ -31,10 +31,14 @@ from dagi.remote.embedder import RemoteEmbedder
 from dagi.router import Policy, Ports, Router
 from dagi.services.callers import LOCAL_USER, Callers
 from dagi.services.http1.service import Bounds, Service
+from dagi.services.openai.chat import ChatFace
+from dagi.services.openai.face import OpenAIFace
+from dagi.services.openai.models import ModelsFace
 from dagi.services.operations import Info, Operations, ProviderState
 from dagi.services.route import RouteFace
 from dagi.services.router import RouterFace
 from dagi.services.sessions import SessionsFace
+from dagi.services.streams import Asking
 from dagi.stores.database import Database
 from dagi.stores.directory import Directory
 from dagi.stores.erasure import ErasureWatch
@@ -187,9 +191,11 @@ def _service(installation: Installation, world: _World, router: Router, live: Li
     _gauges(world.metrics, world.dialogs, live)
     watch_cache(world.metrics, world.answers)
     needed = dependencies(world.database, world.directory, world.dialogs, world.embedder, world.limits)
+    asking = Asking(router, before_reply=settings.dialogs.durability == "before_reply")
     face = RouterFace(
         router=router,
-        route=RouteFace(router, callers, before_reply=settings.dialogs.durability == "before_reply"),
+        route=RouteFace(asking, callers),
+        openai=OpenAIFace(chat=ChatFace(asking, callers), models=ModelsFace(router, callers)),
         sessions=SessionsFace(SqlSessions(world.database), callers, router.grant),
         operations=Operations(callers, needed, open_details=keyless),
         info=lambda: Info(

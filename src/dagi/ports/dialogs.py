@@ -10,7 +10,7 @@ from dagi.access.limits import Allowance
 from dagi.errors import DagiError, TargetFailure
 from dagi.message import Attempt, Grant, Message, Reply, Turn, Usage
 from dagi.ports.limits import Charge
-from dagi.ports.target import Data, Delta, End, Event, Failure, Tried, Used, Waited
+from dagi.ports.target import Data, Delta, End, Event, Failure, Thought, ToolCall, Tried, Used, Waited
 
 # Told from a usage of nothing by its identity.
 UNCOUNTED = Usage()
@@ -28,6 +28,9 @@ class Exchange:
         outcome: `ok`, `cancelled` (the caller went away), or the code of the error.
         timings_ms: `access`, `queue`, `provider`, `total`.
         cached: the answer was made for an equal question; its usage is none.
+        thoughts: what a reasoning model thought, which is not part of the answer.
+        calls: the tools it wants called, by their index, each put together from its pieces.
+        raw: see `dagi.ports.target.End`.
     """
 
     def __init__(self, message: Message, *, at: datetime, started: float) -> None:
@@ -50,6 +53,9 @@ class Exchange:
         self.data: dict[str, object] = {}
         self.timings_ms: dict[str, float] = {"access": 0.0, "queue": 0.0, "provider": 0.0, "total": 0.0}
         self._text: list[str] = []
+        self.thoughts: list[str] = []
+        self.calls: dict[int, ToolCall] = {}
+        self.raw: bytes | None = None
 
     def hear(self, event: Event) -> None:
         """Take one event of the answer into the account."""
@@ -65,13 +71,27 @@ class Exchange:
                 self.timings_ms["queue"] += ms
             case Data(values):
                 self.data.update(values)
-            case End(provider=provider, model=model, finish_reason=reason, cached=cached):
-                self.provider, self.model, self.finish_reason, self.cached = provider, model, reason, cached
+            case End():
+                self.provider, self.model, self.finish_reason = event.provider, event.model, event.finish_reason
+                self.cached, self.raw = event.cached, event.raw
                 self.outcome = "ok"
             case Failure(error):
                 self.failed(error)
+            case Thought(text):
+                self.thoughts.append(text)
+            case ToolCall():
+                self._call(event)
             case _:
                 pass
+
+    def _call(self, piece: ToolCall) -> None:
+        begun = self.calls.get(piece.index)
+        self.calls[piece.index] = ToolCall(
+            index=piece.index,
+            id=(begun.id if begun is not None else "") or piece.id,
+            name=(begun.name if begun is not None else "") or piece.name,
+            arguments=(begun.arguments if begun is not None else "") + piece.arguments,
+        )
 
     def failed(self, error: DagiError) -> None:
         """The request ended with an error."""
@@ -85,6 +105,11 @@ class Exchange:
     def text(self) -> str:
         """The answer's text so far."""
         return "".join(self._text)
+
+    @property
+    def record(self) -> str:
+        """What is kept of the answer: its text, or the tools that were to be called where it has none."""
+        return self.text or "\n".join(f"{call.name}({call.arguments})" for call in self.calls.values())
 
     @property
     def admitted(self) -> bool:

@@ -35,6 +35,14 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
     raw: bytes | None = None
 
 
+class Other(msgspec.Struct, frozen=True):
+    """A piece of the answer that only the upstream's own bytes hold: another choice than the first, audio, a form that nobody here knows.
+    Callers who speak the same protocol are shown it, all others see nothing of it.
+    """
+
+    raw: bytes
+
+
 class Data(msgspec.Struct, frozen=True):
     """Structured results, merged into the reply's `data`."""
 
@@ -61,7 +69,13 @@ class Tried(msgspec.Struct, frozen=True):
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer is complete. `cached`: it was made for an equal question, so nothing was spent on this one."""
+    """The answer is complete.
+
+    Attributes:
+        raw: of a streamed answer the upstream's own bytes of its ending, as in other events; of an answer in one piece (`Whole.whole`)
+            the whole of it, as the upstream sent it.
+        cached: it was made for an equal question, so nothing was spent on this one.
+    """
 
     provider: str
     model: str
@@ -76,8 +90,8 @@ class Failure(msgspec.Struct, frozen=True):
     error: DagiError
 
 
-Event = Delta | Thought | ToolCall | Data | Used | Waited | Tried | End | Failure
-CONTENT = (Delta, Thought, ToolCall, Data)
+Event = Delta | Thought | ToolCall | Other | Data | Used | Waited | Tried | End | Failure
+CONTENT = (Delta, Thought, ToolCall, Other, Data)
 
 
 class Target(Protocol):

@@ -90,25 +90,26 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         return all(condition.test(message, grant) for condition in self.conditions)
 
     def chain(self, message: Message, selectable: frozenset[str]) -> tuple[str, ...]:
-        """The names of the targets to ask, in order.
+        """The names of the targets to ask, in order. Who insists on a provider gets that one or none where the rule follows no wishes.
 
         Raises:
             UnknownModel: the caller wishes for a provider it may not choose.
             Invalid: the rule follows the caller's wish, and there is neither a wish nor a fallback.
         """
+        wish = message.provider
+        if message.insists and wish is not None and not self.by_wish:
+            return (_selected(wish, selectable),)
         if self.shares:
             first = chosen(self.name, self.shares, message.sender)
             return (first, *(name for name in self.providers if name != first))
         if not self.by_wish:
             return self.providers
-        wish = message.provider
         if wish is None:
             if not self.providers:
                 raise Invalid(f"The rule {self.name} needs metadata.provider.", field="metadata.provider", allowed=sorted(selectable))
             return self.providers
-        if wish not in selectable:
-            raise UnknownModel("That provider cannot be chosen here.", provider=wish[:64], allowed=sorted(selectable))
-        return (wish, *(name for name in self.providers if name != wish))
+        first = _selected(wish, selectable)
+        return (first, *(name for name in self.providers if name != first))
 
     def shaped(self, message: Message, now: Callable[[], float]) -> Message:
         """The message with the rule's limits, model parameters and reuse; `now` reads the monotonic clock.
@@ -125,6 +126,12 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
             options=message.options if self.parameters is None else self.parameters.under(message.options),
             reuse_s=self.reuse_s,
         )
+
+
+def _selected(wish: str, selectable: frozenset[str]) -> str:
+    if wish not in selectable:
+        raise UnknownModel("That provider cannot be chosen here.", provider=wish[:64], allowed=sorted(selectable))
+    return wish
 
 
 class Complaint(msgspec.Struct, frozen=True):

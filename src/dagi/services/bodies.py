@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal, TypeVar
 import msgspec
 
 from dagi.errors import Invalid
-from dagi.message import MODES, Message, Mode, Role, Sender, Turn
+from dagi.message import MODES, Message, Mode, Sender, Turn
 from dagi.services.callers import claims
 
 T = TypeVar("T")
@@ -21,7 +21,7 @@ _SHOWN: Final = 40
 class ChatTurn(msgspec.Struct, forbid_unknown_fields=True):
     """One turn of a conversation."""
 
-    role: Role
+    role: Literal["system", "user", "assistant"]
     content: str
 
 

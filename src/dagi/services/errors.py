@@ -1,4 +1,4 @@
-"""The one table that turns errors into HTTP statuses, and the shape errors have on the wire."""
+"""The one table that turns errors into HTTP statuses, and the shapes errors have on the wire: our own, and OpenAI's below `/v1`."""
 
 from collections.abc import Mapping
 from math import ceil
@@ -33,6 +33,21 @@ STATUSES: Final[Mapping[str, int]] = {
     "ACCESS_UNAVAILABLE": 503,
     "PROVIDER_TIMEOUT": 504,
 }
+# What OpenAI calls the same, where it has a word for it: the kind and the code.
+_OPENAI: Final[Mapping[str, tuple[str, str]]] = {
+    "VALIDATION_ERROR": ("invalid_request_error", "invalid_value"),
+    "CONTEXT_TOO_LONG": ("invalid_request_error", "context_length_exceeded"),
+    "UNAUTHENTICATED": ("authentication_error", "invalid_api_key"),
+    "RBAC_PERMISSION_DENIED": ("permission_error", "permission_denied"),
+    "DAO_SUSPENDED": ("permission_error", "permission_denied"),
+    "UNKNOWN_MODEL": ("invalid_request_error", "model_not_found"),
+    "NOT_FOUND": ("invalid_request_error", "unknown_url"),
+    "METHOD_NOT_ALLOWED": ("invalid_request_error", "method_not_supported"),
+    "RATE_LIMITED": ("rate_limit_error", "rate_limit_exceeded"),
+    "BUDGET_EXCEEDED": ("insufficient_quota", "insufficient_quota"),
+    "INTERNAL": ("server_error", "internal_error"),
+}
+_OPENAI_PLACES: Final = frozenset({"/v1", "/chat/completions", "/completions", "/models", "/embeddings", "/responses"})
 _RETRY_AFTER_S: Final = 1
 
 
@@ -48,6 +63,20 @@ def error_body(error: DagiError, request_id: str) -> dict[str, object]:
         body["message"] = "An internal error occurred. The request id helps the operator to find it."
         return body
     return {**error.facts, **body}
+
+
+def speaks_openai(path: str) -> bool:
+    """Whether whoever calls this path expects OpenAI's shape of errors."""
+    return path.startswith(("/v1/", "/models/")) or path in _OPENAI_PLACES
+
+
+def openai_error(error: DagiError, request_id: str) -> dict[str, object]:
+    """The error in OpenAI's shape. `dagi_code` is our own code; the facts that belong to the error stand beside it."""
+    ours = error_body(error, request_id)
+    kind, code = _OPENAI.get(error.code, ("server_error" if status_of(error) >= 500 else "invalid_request_error", error.code.lower()))
+    field = "model" if error.code == "UNKNOWN_MODEL" else ours.get("field")
+    facts = {name: value for name, value in ours.items() if name not in {"status", "code", "message", "field"}}
+    return {"error": {**facts, "message": ours["message"], "type": kind, "param": field, "code": code, "dagi_code": error.code}}
 
 
 def error_headers(error: DagiError) -> list[tuple[bytes, bytes]]:

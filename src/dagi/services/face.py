@@ -63,7 +63,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         path: exact; or ending with `/{name}`, which stands for whatever follows the slash, further slashes included.
         audience: `public` answers anyone; `caller` needs a proven caller outside of development (the handler checks).
-        takes, gives: types of the JSON bodies, for the description.
+        takes, gives: types of the JSON bodies, for the description; `fails` of an error's where it is not the usual one.
         stream: whether it may answer as server-sent events too.
     """
 
@@ -76,6 +76,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     takes: type | None = None
     gives: type | None = None
     gives_text: str | None = None
+    fails: type | None = None
     stream: bool = False
     errors: Sequence[int] = ()
     parameters: Sequence[Parameter] = ()

@@ -27,7 +27,7 @@ def describe(endpoints: Sequence[Endpoint], *, title: str, version: str, server:
     Args:
         server: the absolute URL of the service, without a slash at the end; importers insist on one.
     """
-    types = [kind for endpoint in endpoints for kind in (endpoint.takes, endpoint.gives) if kind is not None]
+    types = [kind for endpoint in endpoints for kind in (endpoint.takes, endpoint.gives, endpoint.fails) if kind is not None]
     _, components = msgspec.json.schema_components([*types, ErrorBody], schema_hook=_any_json, ref_template=_REF)
     components["ErrorBody"]["properties"]["code"]["enum"] = sorted(STATUSES)
     paths: dict[str, dict[str, object]] = {}
@@ -53,7 +53,7 @@ def _operation(endpoint: Endpoint) -> dict[str, object]:
     for status in (*endpoint.errors, "default"):
         responses[str(status)] = {
             "description": "An error",
-            "content": {"application/json": {"schema": {"$ref": _REF.format(name="ErrorBody")}}},
+            "content": {"application/json": {"schema": _ref(endpoint.fails or ErrorBody)}},
         }
     operation: dict[str, object] = {
         "operationId": _operation_id(endpoint),

@@ -1,16 +1,15 @@
 """`POST /route` and `POST /route/explain`: the stack's own protocol."""
 
-from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing, suppress
+from collections.abc import Iterable
 
 import msgspec
 
 from dagi.access.limits import MICROS, Gauge
-from dagi.errors import DagiError, Overloaded
+from dagi.errors import DagiError
 from dagi.message import Message
 from dagi.ports.dialogs import Exchange
-from dagi.ports.target import CONTENT, Data, Delta, End, Event, TargetInfo, Tried, Used
-from dagi.router import Explanation, Router
+from dagi.ports.target import Data, Delta, Event, TargetInfo, Tried, Used
+from dagi.router import Explanation
 from dagi.rules.shares import Share
 from dagi.services.bodies import (
     AttemptBody,
@@ -30,34 +29,26 @@ from dagi.services.bodies import (
 )
 from dagi.services.callers import Callers
 from dagi.services.errors import encode, error_body
-from dagi.services.face import EVENT_STREAM, JSON, Answer, Request
+from dagi.services.face import JSON, Answer, Request
 from dagi.services.ratelimits import limit_headers
+from dagi.services.streams import Asking
 
 
 class RouteFace:
-    """Decodes, asks the router, encodes.
+    """Decodes, asks the router, encodes."""
 
-    Args:
-        before_reply: wait until the exchange is on disk before the answer is complete (`dialogs.durability`).
-    """
-
-    def __init__(self, router: Router, callers: Callers, *, before_reply: bool = False) -> None:
-        self._router = router
+    def __init__(self, asking: Asking, callers: Callers) -> None:
+        self._asking = asking
+        self._router = asking.router
         self._callers = callers
-        self._before_reply = before_reply
 
     async def route(self, request: Request) -> Answer:
         """POST /route."""
         message, body = self._message(request)
         exchange = self._router.exchange(message)
         if body.stream:
-            return await self._streamed(exchange)
-        try:
-            await self._router.answer(exchange)
-        except DagiError as error:
-            await self._settle_refused(exchange, error)
-            raise
-        await self._settle()
+            return await self._asking.streamed(exchange, RouteFrames())
+        await self._asking.whole(exchange)
         return Answer(headers=[JSON, *limit_headers(exchange.allowance)], body=encode(reply_body(exchange)))
 
     async def explain(self, request: Request) -> Answer:
@@ -86,70 +77,35 @@ class RouteFace:
         body = read_body(request.body)
         return to_message(body, self._callers.sender(caller, read_claims(body), request.id), request.id), body
 
-    async def _settle(self) -> None:
-        if self._before_reply:
-            await self._router.ports.dialogs.saved()
 
-    async def _settle_refused(self, exchange: Exchange, error: DagiError) -> None:
-        """The same for a request that failed: what it is told is why it failed, whether that could be written down or not."""
-        error.headers = tuple(limit_headers(exchange.allowance))
-        with suppress(Overloaded):
-            await self._settle()
+class RouteFrames:
+    """Our own protocol's frames; see `dagi.services.streams.Frames`."""
 
-    async def _streamed(self, exchange: Exchange) -> Answer:
-        """Open the stream as far as its first piece, so that a refusal still is an HTTP status and not an event."""
-        answer = self._router.open(exchange)
-        seen: list[Event] = []
-        try:
-            async for event in answer:
-                seen.append(event)
-                if isinstance(event, (*CONTENT, End)):
-                    break
-        except DagiError as error:
-            await self._settle_refused(exchange, error)
-            raise
-        except BaseException:
-            await answer.aclose()
-            raise
-        return Answer(headers=[*EVENT_STREAM, *limit_headers(exchange.allowance)], chunks=self._frames(exchange, seen, answer))
+    cuts = False
 
-    async def _frames(self, exchange: Exchange, seen: list[Event], rest: AsyncGenerator[Event]) -> AsyncGenerator[bytes]:
-        try:
-            async with aclosing(rest):
-                for event in seen:
-                    frame = _frame(event)
-                    if frame is not None:
-                        yield frame
-                async for event in rest:
-                    frame = _frame(event)
-                    if frame is not None:
-                        yield frame
-        except Exception as error:  # noqa: BLE001 - the head is sent: a defect of ours has to be told within the stream
-            self._router.ports.observer.note("internal_error", level="error", request_id=exchange.message.id, exc_info=error)
-        try:
-            await self._settle()
-        except DagiError as error:
-            exchange.failed(error)
-        if exchange.error is not None:
-            yield _sse({"type": "error", **error_body(exchange.error, exchange.message.id)})
-        else:
-            closing = msgspec.to_builtins(reply_body(exchange))
-            yield _sse({"type": "end", **{key: value for key, value in closing.items() if key not in {"response", "data"}}})
+    def frame(self, event: Event) -> bytes | None:
+        """See `Frames`."""
+        match event:
+            case Delta(text):
+                return _sse({"type": "delta", "text": text})
+            case Data(values):
+                return _sse({"type": "data", "data": values})
+            case Tried(attempt) if attempt.outcome != "ok":
+                return _sse({"type": "attempt", "provider": attempt.provider, "outcome": attempt.outcome, "ms": round(attempt.ms, 3)})
+            case Used(usage):
+                return _sse({"type": "usage", "usage": usage})
+            case _:
+                # End and Failure close the stream with the whole account; thoughts and waiting are not the caller's business.
+                return None
 
+    def ending(self, exchange: Exchange) -> bytes:
+        """See `Frames`."""
+        closing = msgspec.to_builtins(reply_body(exchange))
+        return _sse({"type": "end", **{key: value for key, value in closing.items() if key not in {"response", "data"}}})
 
-def _frame(event: Event) -> bytes | None:
-    match event:
-        case Delta(text):
-            return _sse({"type": "delta", "text": text})
-        case Data(values):
-            return _sse({"type": "data", "data": values})
-        case Tried(attempt) if attempt.outcome != "ok":
-            return _sse({"type": "attempt", "provider": attempt.provider, "outcome": attempt.outcome, "ms": round(attempt.ms, 3)})
-        case Used(usage):
-            return _sse({"type": "usage", "usage": usage})
-        case _:
-            # End and Failure close the stream with the whole account; thoughts and waiting are not the caller's business.
-            return None
+    def failure(self, error: DagiError, exchange: Exchange) -> bytes:
+        """See `Frames`."""
+        return _sse({"type": "error", **error_body(error, exchange.message.id)})
 
 
 def _sse(value: dict[str, object]) -> bytes:

@@ -10,6 +10,7 @@ from dagi.rules.rule import Rule
 from dagi.services.bodies import ExplainReply, RouteBody, RouteReply
 from dagi.services.errors import encode
 from dagi.services.face import Answer, Endpoint, Table
+from dagi.services.openai.face import OpenAIFace
 from dagi.services.openapi import describe
 from dagi.services.operations import Health, Info, Operations, Providers, ProviderState, Readiness, RuleBody, Rules
 from dagi.services.route import RouteFace, share_bodies
@@ -27,6 +28,7 @@ class RouterFace(msgspec.Struct, frozen=True, kw_only=True):
 
     router: Router
     route: RouteFace
+    openai: OpenAIFace
     sessions: SessionsFace
     operations: Operations
     info: Callable[[], Info]
@@ -60,6 +62,7 @@ class RouterFace(msgspec.Struct, frozen=True, kw_only=True):
                 gives=ExplainReply,
                 errors=(400, 401, 403),
             ),
+            *self.openai.endpoints(),
             *self.sessions.endpoints(),
             Endpoint(method="GET", path="/health", handler=operations.health, summary="Alive", audience="public", gives=Health),
             Endpoint(

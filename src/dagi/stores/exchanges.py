@@ -295,7 +295,7 @@ def _row(exchange: Exchange) -> _Row:
         "model": exchange.model[:200],
         "outcome": exchange.outcome,
         "prompt": message.prompt,
-        "answer": _storable(exchange.text),
+        "answer": _storable(exchange.record),
         "prompt_tokens": exchange.usage.prompt_tokens,
         "completion_tokens": exchange.usage.completion_tokens,
         "attempts": msgspec.json.encode(exchange.attempts).decode(),

@@ -12,7 +12,7 @@ import msgspec
 
 from dagi.errors import DagiError, Internal
 from dagi.ports.observer import Observer
-from dagi.services.errors import encode, error_body, error_headers, status_of
+from dagi.services.errors import encode, error_body, error_headers, openai_error, speaks_openai, status_of
 from dagi.services.face import JSON, Answer, Handler, Request, Table
 
 if TYPE_CHECKING:
@@ -88,12 +88,12 @@ class Service:
             request = visit.request
             if not error.accounted:
                 self.observer.note("refused", request_id=request.id, path=visit.shown, peer=request.peer or None, code=error.code)
-            return error_answer(error, request.id)
+            return error_answer(error, request.id, visit.shown)
 
     def defect(self, error: Exception, visit: "Visit") -> Answer:
         """Note a defect of ours. All the caller learns is the request's id."""
         self.observer.note("internal_error", level="error", request_id=visit.request.id, path=visit.shown, exc_info=error)
-        return error_answer(Internal("An internal error occurred."), visit.request.id)
+        return error_answer(Internal("An internal error occurred."), visit.request.id, visit.shown)
 
     def left(self, connection: "Connection") -> None:
         """The connection is over, and so is what was done for it."""
@@ -115,9 +115,10 @@ class Service:
         return self._date
 
 
-def error_answer(error: DagiError, request_id: str) -> Answer:
-    """An error as an answer."""
-    return Answer(status=status_of(error), headers=[JSON, *error_headers(error)], body=encode(error_body(error, request_id)))
+def error_answer(error: DagiError, request_id: str, path: str) -> Answer:
+    """An error as an answer, in the shape that callers of the path expect."""
+    told = openai_error(error, request_id) if speaks_openai(path) else error_body(error, request_id)
+    return Answer(status=status_of(error), headers=[JSON, *error_headers(error)], body=encode(told))
 
 
 def request_id(given: bytes | None) -> str:

@@ -162,7 +162,7 @@ class AnyLlmTarget:
         vendor, asked = await self.vendor(), self._asked(message)
         try:
             answer = cast("_Spoken", await vendor.acompletion(**asked, stream=False))
-            return decode_answer(_json(answer), self._name, self._settings.model)
+            return [_ours(event) for event in decode_answer(_json(answer), self._name, self._settings.model)]
         except _package_errors() as error:
             raise self._failure(error, asked) from error
         except WireError as mistake:

@@ -8,7 +8,7 @@ import msgspec
 
 from dagi.errors import ProviderError
 from dagi.ports.http import HttpClient, HttpFailure, HttpRequest, HttpResponse
-from dagi.ports.target import CONTENT, Event, Failure
+from dagi.ports.target import CONTENT, End, Event, Failure
 from dagi.targets.models.failures import Failures
 from dagi.targets.models.wire import ANSWER_LIMIT, Decoder, WireError
 
@@ -78,7 +78,8 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
             raise await self._refusal(response)
         if _media_type(response) == "application/json":
             for event in self.decode_whole(await response.read(ANSWER_LIMIT)):
-                yield event
+                # In a stream an ending's own bytes are those of a frame.
+                yield msgspec.structs.replace(event, raw=None) if isinstance(event, End) else event
             return
         decoder = self.decoder()
         async with aclosing(response.chunks()) as chunks:

@@ -53,7 +53,7 @@ def compose(message: Message) -> tuple[Turn, ...]:
     """The turns a model gets for a message.
 
     Where the router added no context, the caller's conversation goes as it is. Otherwise one system turn of ours comes first, then the
-    session's history, then the turns the caller sent, and last the prompt.
+    session's history, then the turns the caller sent, and last the prompt. A conversation that is more than text stands in place of both.
     """
     if message.purpose == "summary":
         return _minutes(message)
@@ -61,6 +61,8 @@ def compose(message: Message) -> tuple[Turn, ...]:
     if _carries_anything(message.context):
         turns.append(Turn("system", "\n\n".join([INSTRUCTIONS, *_quotations(message.context)])))
     turns.extend(message.context.history)
+    if message.conversation:
+        return (*turns, *message.conversation)
     turns.extend(message.earlier)
     if message.prompt:
         turns.append(Turn("user", message.prompt))

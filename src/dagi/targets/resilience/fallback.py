@@ -105,7 +105,8 @@ def _telling(failures: list[TargetFailure]) -> TargetFailure:
 
 def _too_long(error: TargetFailure, message: Message) -> ContextTooLong:
     failures = {"failures": error.facts["failures"]} if "failures" in error.facts else {}
-    return ContextTooLong(error.message, field="messages" if message.earlier else "prompt", provider=error.provider, **failures)
+    field = "messages" if message.earlier or message.conversation else "prompt"
+    return ContextTooLong(error.message, field=field, provider=error.provider, **failures)
 
 
 def _weight(error: TargetFailure) -> int:

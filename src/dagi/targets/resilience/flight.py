@@ -7,7 +7,7 @@ import msgspec
 
 from dagi.errors import ProviderTimeout
 from dagi.ports.clock import Clock
-from dagi.ports.target import Delta, End, Event, Failure, Thought, ToolCall, Tried, Used, Waited
+from dagi.ports.target import Delta, End, Event, Failure, Other, Thought, ToolCall, Tried, Used, Waited
 
 Hear = Callable[[Event], None]
 
@@ -116,7 +116,7 @@ class Flight:
 def _shared(event: Event) -> Event | None:
     """The event for somebody on whom nothing is spent; the upstream's own bytes tell of that and go to the first alone."""
     match event:
-        case Waited() | Tried() | Used():
+        case Waited() | Tried() | Used() | Other():
             return None
         case Delta(text):
             return Delta(text)

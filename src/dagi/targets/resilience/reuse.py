@@ -8,7 +8,7 @@ import msgspec
 
 from dagi.catalogue.words import composed
 from dagi.message import Grant, Message
-from dagi.ports.target import Data, Delta, End, Event, ToolCall
+from dagi.ports.target import Data, Delta, End, Event, Other, ToolCall
 
 _OVERHEAD: Final = 512
 _encoder: Final = msgspec.json.Encoder(order="sorted")
@@ -90,7 +90,7 @@ def kept(events: Sequence[Event], message: Message, first: str) -> Kept | None:
             case Data(values) if message.context.facts is not None:
                 content.append(event)
                 size += len(msgspec.json.encode(values, enc_hook=str))
-            case Data() | ToolCall():
+            case Data() | ToolCall() | Other():
                 return None
             case _:
                 # How the model came to its answer, and what it cost, is not the answer.

@@ -7,19 +7,22 @@ import msgspec
 
 from dagi.errors import Invalid
 from dagi.message import Turn, Usage
-from dagi.ports.target import Delta, End, Event, Thought, Used
+from dagi.ports.target import Delta, End, Event, Other, Thought, Used
 from dagi.targets.models.wire import ANSWER_LIMIT, FRAME_LIMIT, WireError
-from dagi.targets.models.wire.openai_frames import Body, Said, body, fault, loose, usage
+from dagi.targets.models.wire.openai_frames import Body, Said, body, fault, holds_more, loose, usage
 from dagi.targets.models.wire.openai_plain import decode_plain
 from dagi.targets.models.wire.sse import Frame, SseDecoder
 
-# What the caller may not decide: the first four are ours, several choices at once cannot be passed on.
-_OURS = ("model", "messages", "stream", "stream_options", "n")
+# What the caller may not decide.
+_OURS = frozenset({"model", "messages", "stream", "stream_options"})
 _TOKEN_LIMITS = ("max_tokens", "max_completion_tokens")
 _OPTIONS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-class _Said(msgspec.Struct):
+_NULL = msgspec.Raw(b"null")
+
+
+class _Turn(msgspec.Struct):
     role: str
     content: str
 
@@ -61,7 +64,9 @@ def encode_request(
     """The body of `POST /chat/completions`.
 
     Args:
-        defaults: our own parameters; the caller's `options` go before them, whichever name it gives the token limit.
+        turns: sent as the caller wrote them, where it wrote them in this form.
+        defaults: our own parameters; the caller's `options` go before them, whichever name it gives the token limit, except where they
+            say null.
         stream: whether the answer is to come piece by piece.
         ask_usage: ask a stream for its token counts (`stream_options`); a few servers refuse that.
 
@@ -69,21 +74,33 @@ def encode_request(
         Invalid: the caller's options are not a JSON object.
     """
     wishes = caller_options(options)
-    limit_name = next((name for name in _TOKEN_LIMITS if name in defaults), None)
-    for name in _TOKEN_LIMITS:
-        if limit_name is not None and name != limit_name and name in wishes:
-            wishes.setdefault(limit_name, wishes.pop(name))
-            wishes.pop(name, None)
-    request: dict[str, object] = {
-        "model": model,
-        "messages": [_Said(turn.role, turn.text) for turn in turns],
-        **{name: value for name, value in defaults.items() if value is not None},
-        **{name: value for name, value in wishes.items() if name not in _OURS},
-        "stream": stream,
-    }
-    if stream and ask_usage:
-        request["stream_options"] = {"include_usage": True}
+    request: dict[str, object] = {"model": model, "messages": [turn.raw or _Turn(turn.role, turn.text) for turn in turns]}
+    request.update({name: value for name, value in defaults.items() if value is not None})
+    if wishes:
+        _rename_limit(wishes, defaults)
+        for name, wish in wishes.items():
+            if name not in _OURS and not (name in request and wish == _NULL):
+                request[name] = wish
+    request["stream"] = stream
+    if stream:
+        asked = loose(wishes.get("stream_options", _NULL))
+        further = cast("dict[str, object]", asked) if isinstance(asked, dict) else {}
+        further.pop("include_usage", None)
+        if ask_usage:
+            further["include_usage"] = True
+        if further:
+            request["stream_options"] = further
     return msgspec.json.encode(request)
+
+
+def _rename_limit(wishes: dict[str, msgspec.Raw], defaults: Mapping[str, object]) -> None:
+    """Call the caller's token limit what the server calls it."""
+    ours = next((name for name in _TOKEN_LIMITS if name in defaults), None)
+    for name in _TOKEN_LIMITS if ours is not None else ():
+        if ours is not None and name != ours and name in wishes:
+            wish = wishes.pop(name)
+            if wishes.get(ours, _NULL) == _NULL:
+                wishes[ours] = wish
 
 
 class ChatDecoder:
@@ -176,6 +193,8 @@ class _Answer:
         self._usage: Usage | None = None
         self._usage_raw: bytes | None = None
         self._said = False
+        # Beginnings of other choices, kept until something is said: they are no answer yet.
+        self._held: list[Event] = []
 
     def hear(self, frame: Frame, events: list[Event]) -> None:
         """Take one frame of a stream."""
@@ -187,18 +206,42 @@ class _Answer:
             problem = fault(loose(msgspec.Raw(frame.data)))
         if problem is not None:
             raise problem
+        # Data of several lines is not what was on the wire, so it cannot be passed on as it is.
+        raw = None if b"\n" in frame.data else frame.data
+        if self._take(chunk, raw if not chunk.choices else None):
+            # The counts are told after the ending, by themselves.
+            raw = None if chunk.choices else raw
         choice = chunk.choice()
-        self._take(chunk, frame.data if choice is None else None)
         if choice is None:
+            if chunk.choices and raw is not None:
+                self._pass(chunk, raw, events)
             return
+        before = len(events)
         said = choice.delta or choice.message
         if said is not None:
-            self._say(said, events, frame.data if choice.finish_reason is None else None)
+            self._say(said, events, raw if choice.finish_reason is None else None)
         if choice.finish_reason is not None:
             self._finish = choice.finish_reason
-            self._finish_raw = frame.data
+            self._finish_raw = raw if len(events) == before else None
+        elif raw is not None and len(events) == before and holds_more(frame.data):
+            self._pass(None, raw, events)
 
-    def _take(self, chunk: Body, raw: bytes | None) -> None:
+    def _pass(self, chunk: Body | None, raw: bytes, events: list[Event]) -> None:
+        """Take a frame that can only be passed on: another choice, or something without a name here."""
+        if not self._said and chunk is not None and not any(choice.says for choice in chunk.choices or ()):
+            self._held.append(Other(raw))
+            return
+        self._begin(events)
+        events.append(Other(raw))
+
+    def _begin(self, events: list[Event]) -> None:
+        self._said = True
+        if self._held:
+            events.extend(self._held)
+            self._held = []
+
+    def _take(self, chunk: Body, raw: bytes | None) -> bool:
+        """Take the model's name and the counts; whether there were counts."""
         if not self._named:
             model = loose(chunk.model)
             if isinstance(model, str) and model:
@@ -206,6 +249,7 @@ class _Answer:
         counts = usage(chunk.usage)
         if counts is not None:
             self._usage, self._usage_raw = counts, raw
+        return counts is not None
 
     def _say(self, said: Said, events: list[Event], raw: bytes | None) -> None:
         pieces: list[Event] = []
@@ -216,8 +260,8 @@ class _Answer:
         pieces.extend(said.calls())
         if not pieces:
             return
-        self._said = True
-        if raw is not None and len(pieces) == 1:
+        self._begin(events)
+        if raw is not None and len(pieces) == 1 and said.regular:
             # The frame holds this one event and nothing else, so its own bytes can be passed on.
             pieces[0] = msgspec.structs.replace(cast("Delta", pieces[0]), raw=raw)
         events.extend(pieces)
@@ -248,7 +292,9 @@ class _Answer:
         self._take(answer, None)
         if said is not None:
             self._say(said, events, None)
-        self._finish = choice.finish_reason or "stop"
+        self._finish, self._finish_raw = choice.finish_reason or "stop", data
+        if not events and holds_more(data):
+            self._pass(None, data, events)
         return [*events, *self.closed()]
 
 

@@ -25,6 +25,11 @@ class _Call(msgspec.Struct):
     id: str | None = None
     function: _Function | None = None
 
+    @property
+    def regular(self) -> bool:
+        arguments = _NULL if self.function is None else self.function.arguments
+        return self.index is not None and (arguments == _NULL or bytes(arguments).startswith(b'"'))
+
 
 class Said(msgspec.Struct):
     """A delta of a stream, or the message of a whole answer."""
@@ -48,6 +53,11 @@ class Said(msgspec.Struct):
         value = loose(self.reasoning)
         return value if isinstance(value, str) else ""
 
+    @property
+    def regular(self) -> bool:
+        """Whether the calls are told as they should be, so that every client can put their pieces together."""
+        return all(call.regular for call in self.tool_calls or ())
+
     def calls(self) -> list[ToolCall]:
         """The (pieces of) tool calls."""
         return [
@@ -66,6 +76,12 @@ class _Choice(msgspec.Struct):
     delta: Said | None = None
     message: Said | None = None
     finish_reason: str | None = None
+
+    @property
+    def says(self) -> bool:
+        """Whether it holds a piece of the answer."""
+        said = self.delta or self.message
+        return said is not None and bool(said.text() or said.thought() or said.tool_calls)
 
 
 class Body(msgspec.Struct):
@@ -94,6 +110,31 @@ class Body(msgspec.Struct):
                 return None
             error = {"message": loose(self.message), "code": loose(self.code)}
         return fault(error)
+
+
+class _Whatever(msgspec.Struct):
+    delta: dict[str, msgspec.Raw] | None = None
+    message: dict[str, msgspec.Raw] | None = None
+
+
+class _Anything(msgspec.Struct):
+    choices: list[_Whatever] = []
+
+
+# Names of a delta's parts whose absence of text is no news.
+_KNOWN = frozenset({"role", "content", "refusal", "reasoning", "reasoning_content", "tool_calls"})
+_NO_NEWS = frozenset({b"null", b'""', b"[]", b"{}"})
+_ANYTHING = msgspec.json.Decoder(_Anything)
+
+
+def holds_more(data: bytes) -> bool:
+    """Whether an answer, or a frame of one, without a text holds something that has no name here, such as audio."""
+    try:
+        choices = _ANYTHING.decode(data).choices
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    parts = (part for choice in choices for part in (choice.delta or choice.message or {}).items())
+    return any(name not in _KNOWN and bytes(value) not in _NO_NEWS for name, value in parts)
 
 
 class _Counts(msgspec.Struct):

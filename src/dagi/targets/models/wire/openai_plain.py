@@ -77,7 +77,7 @@ def decode_plain(data: bytes, provider: str) -> list[Event] | None:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     choice = answer.choices[0]
-    end = End(provider=provider, model=answer.model, finish_reason=choice.finish_reason or "stop")
+    end = End(provider=provider, model=answer.model, finish_reason=choice.finish_reason or "stop", raw=data)
     if answer.usage is None:
         return [Delta(choice.message.content), end]
     usage = answer.usage.counts()

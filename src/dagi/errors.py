@@ -23,6 +23,7 @@
     │   ├── ProviderTimeout        PROVIDER_TIMEOUT
     │   ├── ProviderUnavailable    PROVIDER_UNAVAILABLE: refused before it was asked (its breaker is open)
     │   ├── QueueFull              QUEUE_FULL: too many wait already
+    │   ├── CannotDo               VALIDATION_ERROR: what is asked for has no place in its protocol, or is beyond its model
     │   └── NotConfigured          NOT_CONFIGURED: it lacks a key or a model
     ├── AccessUnavailable          ACCESS_UNAVAILABLE: the decision cannot be made, so it is a denial
     │   └── BudgetUnknown          the same, about money: what was spent cannot be read
@@ -214,6 +215,15 @@ class QueueFull(TargetFailure):
     """Too many requests wait for the provider already, or one waited too long."""
 
     code = "QUEUE_FULL"
+
+
+class CannotDo(TargetFailure):
+    """The provider was not asked, for it cannot do what the request wants; another one may. `field` names the wish."""
+
+    code = "VALIDATION_ERROR"
+
+    def __init__(self, message: str, *, provider: str, field: str) -> None:
+        super().__init__(message, provider=provider, field=field)
 
 
 class NotConfigured(TargetFailure):

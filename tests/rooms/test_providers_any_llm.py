@@ -127,7 +127,7 @@ async def test_a_vendor_of_another_protocol_answers_streamed_and_whole(case: Cas
 
 
 async def test_what_is_sent_is_what_was_configured_and_the_callers_word_goes_before(case: Case) -> None:
-    options = msgspec.Raw(b'{"max_tokens":7,"temperature":0.1,"stream":true,"model":"other","n":3}')
+    options = msgspec.Raw(b'{"max_tokens":7,"temperature":0.1,"stream":true,"model":"other","n":1}')
     await case.whole(msgspec.structs.replace(MESSAGE, options=options), max_tokens=90, temperature=0.5, top_p=0.9)
     sent = case.server.heard[0]
     assert (sent["model"], sent["max_tokens"], sent["temperature"], sent["top_p"]) == ("claude-x", 7, 0.1, 0.9)

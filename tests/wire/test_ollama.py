@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from dagi.message import Turn, Usage
 from dagi.ports.target import Delta, End, Event, Thought, ToolCall, Used
 from dagi.targets.models.wire import Decoder
-from dagi.targets.models.wire.ollama import OllamaDecoder, encode_request
+from dagi.targets.models.wire.ollama import OllamaDecoder
+from dagi.targets.models.wire.ollama_request import encode_request
 
 Decode = Callable[[Decoder, Iterable[bytes]], tuple[list[Event], str | None]]
 
@@ -67,10 +68,10 @@ def test_an_answer_in_one_piece_needs_no_line_end(decode: Decode) -> None:
     assert (events[0], mistake) == (Delta("Hi"), None)
 
 
-def test_tool_calls_get_ids_and_the_finish_reason_of_tool_calls(decode: Decode) -> None:
+def test_tool_calls_get_places_and_the_finish_reason_of_tool_calls(decode: Decode) -> None:
     call = {"function": {"name": "f", "arguments": {"a": 1}}}
     events, _ = decode(decoder(), [lines(says(tool_calls=[call]), says(tool_calls=[call]), DONE)])
-    assert events[:2] == [ToolCall(index=place, id=f"call_{place}", name="f", arguments='{"a": 1}') for place in (0, 1)]
+    assert events[:2] == [ToolCall(index=place, name="f", arguments='{"a": 1}') for place in (0, 1)]
     assert events[-1] == End(provider="llm", model="m", finish_reason="tool_calls")
 
 

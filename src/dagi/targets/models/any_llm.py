@@ -25,6 +25,8 @@ from dagi.targets.models.settings import BaseUrl
 from dagi.targets.models.wire import WireError
 from dagi.targets.models.wire.openai_chat import ChatDecoder, caller_options, decode_answer
 from dagi.targets.models.wire.openai_frames import loose
+from dagi.targets.models.wire.openai_turns import plain
+from dagi.targets.models.wishes import refuse, refuse_images, refuse_parts
 
 PACKAGE = "any_llm"
 INSTALL = "pip install 'dagi-stack[any_llm]'"
@@ -34,6 +36,9 @@ _CALLERS = frozenset(
         "response_format", "reasoning_effort", "user",
     }
 )  # fmt: skip
+_LACKING = frozenset(
+    {"n", "logprobs", "top_logprobs", "logit_bias", "functions", "function_call", "modalities", "audio", "web_search_options"}
+)
 # What its exceptions are called, where they hold no HTTP status: the status and code they stand for.
 _KINDS = {
     "AuthenticationError": (401, ""),
@@ -56,6 +61,7 @@ class AnyLlmSettings(BaseModel):
         vendor: as any-llm names it, for example `anthropic`, `gemini`, `mistral`, `cohere`, `bedrock`.
         base_url: the vendor's own where left out.
         max_tokens: length of the answer, where the caller sets none; Anthropic's models need a limit.
+        vision: the model sees images.
         reasoning_effort: how much a reasoning model thinks; None leaves it to the vendor.
     """
 
@@ -69,6 +75,7 @@ class AnyLlmSettings(BaseModel):
     top_p: float | None = Field(default=None, gt=0, le=1)
     stop: tuple[str, ...] | None = None
     seed: int | None = None
+    vision: bool = False
     reasoning_effort: str | None = None
     api_key_env: str | None = None
     api_key_file: str | None = None
@@ -87,7 +94,7 @@ class _Spoken(Protocol):
 class _Vendor(Protocol):
     """The package's client for one vendor."""
 
-    async def acompletion(self, model: str, messages: list[dict[str, str]], **parameters: Any) -> Any: ...  # noqa: ANN401
+    async def acompletion(self, model: str, messages: list[dict[str, object]], **parameters: Any) -> Any: ...  # noqa: ANN401
 
 
 class AnyLlm:
@@ -216,7 +223,14 @@ class AnyLlmTarget:
 
     def _asked(self, message: Message) -> dict[str, Any]:
         settings = self._settings
-        wishes = {name: loose(raw) for name, raw in caller_options(message.options).items()}
+        wished, turns = caller_options(message.options), compose(message)
+        if wished:
+            refuse(self._name, wished, _LACKING, "not every vendor has it")
+        if message.conversation:
+            refuse_parts(self._name, turns)
+            if not settings.vision:
+                refuse_images(self._name, turns)
+        wishes = {name: loose(raw) for name, raw in wished.items()}
         limit = wishes.get("max_completion_tokens") or wishes.get("max_tokens") or settings.max_tokens
         parameters: dict[str, object] = {
             "temperature": settings.temperature,
@@ -228,7 +242,7 @@ class AnyLlmTarget:
         }
         return {
             "model": settings.model,
-            "messages": [{"role": turn.role, "content": turn.text} for turn in compose(message)],
+            "messages": [plain(turn) for turn in turns],
             "max_tokens": limit,
             **{name: value for name, value in parameters.items() if value is not None},
         }

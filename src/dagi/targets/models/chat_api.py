@@ -14,7 +14,11 @@ from dagi.targets.models.chat_check import check
 from dagi.targets.models.compose import compose
 from dagi.targets.models.failures import Failures
 from dagi.targets.models.settings import ModelSettings
-from dagi.targets.models.wire.openai_chat import ChatDecoder, decode_answer, encode_request, without
+from dagi.targets.models.wire.openai_chat import ChatDecoder, caller_options, decode_answer, encode_request, without
+from dagi.targets.models.wishes import refuse, refuse_images
+
+# Of what a model may refuse these change what the caller is told, so they are not merely left out.
+_TOLD = frozenset({"logprobs", "top_logprobs", "logit_bias"})
 
 
 class ChatSettings(ModelSettings):
@@ -66,6 +70,7 @@ class ChatTarget:
     """One model of such a server."""
 
     def __init__(self, name: str, settings: ChatSettings, tools: ProviderTools) -> None:
+        self._name = name
         self._settings = settings
         self._url = f"{settings.base_url}/chat/completions"
         self._headers = {**headers(tools.api_key, accept="text/event-stream, application/json"), **settings.headers()}
@@ -98,10 +103,15 @@ class ChatTarget:
         return await self._asking.ask_whole(self._request(message, stream=False))
 
     def _request(self, message: Message, *, stream: bool) -> HttpRequest:
-        settings = self._settings
+        settings, turns = self._settings, compose(message)
+        if message.conversation and not settings.vision:
+            refuse_images(self._name, turns)
+        if self._unsupported and message.options is not None:
+            lacking = _TOLD & self._unsupported
+            refuse(self._name, caller_options(message.options), lacking, f"{settings.model} thinks first and refuses it")
         body = encode_request(
             settings.model,
-            compose(message),
+            turns,
             defaults=self._defaults,
             options=without(message.options, self._unsupported),
             stream=stream,

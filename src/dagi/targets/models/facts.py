@@ -12,8 +12,16 @@ from dagi.message import Fact, Grant, Message, Usage
 from dagi.ports.facts import Facts
 from dagi.ports.provider import Finding, ProviderTools
 from dagi.ports.target import Data, Delta, End, Event, Target, Used
+from dagi.targets.models.wire.openai_chat import caller_options
+from dagi.targets.models.wishes import refuse, refuse_images, refuse_parts
 
 MODEL = "facts"
+_LACKING = frozenset(
+    {
+        "n", "logprobs", "top_logprobs", "logit_bias", "tools", "tool_choice", "functions", "function_call", "response_format",
+        "modalities", "audio", "web_search_options",
+    }
+)  # fmt: skip
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
@@ -44,6 +52,8 @@ class FactsTarget:
         """Answer with quotations; see the port."""
         if message.purpose:
             raise NotConfigured("The DAO's documents can be quoted; they put nothing into words of their own.", provider=self._name)
+        if message.conversation:
+            self._refuse_what_is_no_question(message)
         question = message.prompt.strip()
         language = language_of(question)
         facts, how = await self._found(message, grant) if question else ((), {})
@@ -57,6 +67,11 @@ class FactsTarget:
         yield Data({"facts": [{"source": fact.source, "title": fact.title, "text": fact.text} for fact in quoted], **how})
         yield Used(Usage())
         yield End(provider=self._name, model=MODEL)
+
+    def _refuse_what_is_no_question(self, message: Message) -> None:
+        refuse(self._name, caller_options(message.options), _LACKING, "it quotes the DAO's documents and is no model")
+        refuse_parts(self._name, message.conversation)
+        refuse_images(self._name, message.conversation)
 
     async def _found(self, message: Message, grant: Grant) -> tuple[Sequence[Fact], dict[str, object]]:
         """Passages, and whether they were searched by meaning too, where that is known."""

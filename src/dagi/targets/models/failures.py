@@ -3,10 +3,11 @@
 import re
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from typing import cast
 
 import msgspec
 
@@ -172,20 +173,26 @@ def _fault(data: bytes) -> WireError | None:
     return error
 
 
-class _Turn(msgspec.Struct):
-    content: str = ""
-
-
 class _Asked(msgspec.Struct):
-    messages: list[_Turn] = []
+    messages: list[object] = []
 
 
 def _told(body: bytes) -> str:
     """Everything a request told the model, plain."""
     try:
-        return _plain(" ".join(turn.content for turn in msgspec.json.decode(body, type=_Asked).messages))
-    except msgspec.MsgspecError:
+        return _plain(" ".join(_texts(msgspec.json.decode(body, type=_Asked).messages)))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _plain(body.decode("utf-8", "replace"))
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Every text in a JSON value, however deep."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        within = cast("dict[str, object]", value).values() if isinstance(value, dict) else cast("list[object]", value)
+        for one in within:
+            yield from _texts(one)
 
 
 def _plain(text: str) -> str:

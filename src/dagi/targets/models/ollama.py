@@ -1,6 +1,6 @@
 """Provider `ollama`: Ollama's native API."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Literal
@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 import msgspec
 from pydantic import AliasChoices, ConfigDict, Field
 
-from dagi.message import Grant, Message
+from dagi.errors import CannotDo
+from dagi.message import Grant, Message, Turn
 from dagi.ports.http import HttpFailure, HttpRequest
 from dagi.ports.provider import Finding, ProviderTools
 from dagi.ports.target import Event, Note
@@ -16,9 +17,11 @@ from dagi.targets.models.asking import Asking
 from dagi.targets.models.compose import compose
 from dagi.targets.models.failures import Failures
 from dagi.targets.models.settings import BaseUrl, ModelSettings
-from dagi.targets.models.wire.ollama import OllamaDecoder, encode_request
+from dagi.targets.models.wire.ollama import OllamaDecoder
+from dagi.targets.models.wire.ollama_request import encode_request, further, image_data
 from dagi.targets.models.wire.openai_chat import caller_options
 from dagi.targets.models.wire.openai_frames import loose
+from dagi.targets.models.wishes import refuse, refuse_images, refuse_parts
 
 # The caller's parameters (OpenAI's names) that mean the same to Ollama.
 _PARAMETERS = {
@@ -28,7 +31,17 @@ _PARAMETERS = {
     "stop": "stop",
     "max_tokens": "num_predict",
     "max_completion_tokens": "num_predict",
+    "presence_penalty": "presence_penalty",
+    "frequency_penalty": "frequency_penalty",
+    "top_k": "top_k",
+    "min_p": "min_p",
 }
+_LACKING = frozenset(
+    {
+        "n", "logprobs", "top_logprobs", "logit_bias", "tool_choice", "parallel_tool_calls", "functions", "function_call", "modalities",
+        "audio", "web_search_options",
+    }
+)  # fmt: skip
 # A duration as Go writes it: Ollama answers every request with an error where it cannot be read.
 KeepAlive = Annotated[str, Field(pattern=r"^-?(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$")]
 _LIST_LIMIT = 4 * 1024 * 1024
@@ -105,14 +118,28 @@ class OllamaTarget:
 
     def _request(self, message: Message, *, stream: bool) -> HttpRequest:
         settings = self._settings
+        turns, wishes = compose(message), caller_options(message.options)
+        if wishes:
+            refuse(self._name, wishes, _LACKING, "Ollama's protocol has no such thing")
+        if message.conversation:
+            refuse_parts(self._name, turns)
+            if not settings.vision:
+                refuse_images(self._name, turns)
         body = encode_request(
             settings.model,
-            compose(message),
-            parameters=_parameters(settings, message),
-            extra={"think": settings.think, "keep_alive": settings.keep_alive},
+            self._shown(turns),
+            parameters=_parameters(settings, wishes),
+            extra={"think": settings.think, "keep_alive": settings.keep_alive, **further(wishes, settings.think)},
             stream=stream,
         )
         return HttpRequest(method="POST", url=self._url, headers=self._headers, body=body)
+
+    def _shown(self, turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
+        for turn in turns:
+            if any(image_data(url) is None for url in turn.images):
+                sentence = f"{self._name} takes the image itself (`data:image/…;base64,…`) and fetches none."
+                raise CannotDo(sentence, provider=self._name, field="messages.content.image_url")
+        return turns
 
     def _decode_whole(self, data: bytes) -> list[Event]:
         decoder = OllamaDecoder(self._name, self._settings.model, line_limit=len(data))
@@ -134,7 +161,7 @@ def _headers(api_key: str | None) -> dict[str, str]:
     return {**common, "Authorization": f"Bearer {api_key}"} if api_key else common
 
 
-def _parameters(settings: OllamaSettings, message: Message) -> dict[str, object]:
+def _parameters(settings: OllamaSettings, wishes: Mapping[str, msgspec.Raw]) -> dict[str, object]:
     parameters: dict[str, object] = {
         "num_predict": settings.max_tokens,
         "temperature": settings.temperature,
@@ -143,7 +170,7 @@ def _parameters(settings: OllamaSettings, message: Message) -> dict[str, object]
         "seed": settings.seed,
         "num_ctx": settings.num_ctx,
     }
-    for name, raw in caller_options(message.options).items():
+    for name, raw in wishes.items():
         value = loose(raw)
         if name in _PARAMETERS and value is not None:
             # OpenAI takes one stop word as a plain string, Ollama only a list.

@@ -29,6 +29,7 @@ class ModelSettings(BaseModel):
 
     Attributes:
         max_tokens: length of the answer in tokens, where the caller sets none.
+        vision: the model sees images.
         api_key_env, api_key_file: where the key is; the composition root reads it.
     """
 
@@ -41,5 +42,6 @@ class ModelSettings(BaseModel):
     top_p: float | None = Field(default=None, gt=0, le=1)
     stop: tuple[str, ...] | None = None
     seed: int | None = None
+    vision: bool = False
     api_key_env: str | None = None
     api_key_file: str | None = None

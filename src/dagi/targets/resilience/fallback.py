@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from dagi.errors import (
+    CannotDo,
     ContextTooLong,
     DagiError,
     NotConfigured,
@@ -18,8 +19,9 @@ from dagi.ports.clock import Clock
 from dagi.ports.target import CONTENT, Event, Failure, Note, Target, whole_of
 from dagi.targets.resilience.holding import opened
 
-# Which failure tells most, where all have failed: what a provider said before what was said in its place.
-_TELLING: tuple[type[TargetFailure], ...] = (NotConfigured, ProviderUnavailable, QueueFull, ProviderTimeout, ProviderError)
+# Which failure tells most, where all have failed: what a provider said before what was said in its place. Who could not have answered
+# anyway tells least: asking again may help with the others.
+_TELLING: tuple[type[TargetFailure], ...] = (NotConfigured, CannotDo, ProviderUnavailable, QueueFull, ProviderTimeout, ProviderError)
 
 
 class Fallback:
@@ -111,4 +113,4 @@ def _too_long(error: TargetFailure, message: Message) -> ContextTooLong:
 
 def _weight(error: TargetFailure) -> int:
     # A timeout and an error tell the same, so the later of the two counts.
-    return min(max((place for place, kind in enumerate(_TELLING) if isinstance(error, kind)), default=0), 3)
+    return min(max((place for place, kind in enumerate(_TELLING) if isinstance(error, kind)), default=0), 4)

@@ -11,6 +11,10 @@ from dagi.message import Grant, Message
 from dagi.ports.target import Data, Delta, End, Event, Other, ToolCall
 
 _OVERHEAD: Final = 512
+# Who asks for one of these wants more than the text that is kept.
+_MORE: Final = frozenset({"n", "logprobs", "top_logprobs", "audio", "modalities", "web_search_options", "store"})
+_INSTRUCTIONS: Final = frozenset({"user", "system", "developer"})
+_NAMES: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encoder: Final = msgspec.json.Encoder(order="sorted")
 
 
@@ -25,7 +29,7 @@ def reusable(message: Message) -> bool:
     """Whether the question is one that others may ask in the same words and mean the same.
 
     A conversation is not, neither the caller's own nor the session's history or the summary of it; nor is anything but a chat, or what
-    comes with files.
+    comes with files, or an answer of which more than its text is wanted.
     """
     return (
         message.reuse_s is not None
@@ -35,7 +39,24 @@ def reusable(message: Message) -> bool:
         and not message.context.history
         and not message.context.summary
         and not message.attachments
+        and (not message.conversation or _single(message))
     )
+
+
+def _single(message: Message) -> bool:
+    """Whether it is one question, with instructions at most, that is answered with one text."""
+    roles = [turn.role for turn in message.conversation]
+    return roles.count("user") == 1 and _INSTRUCTIONS.issuperset(roles) and not _asks_for_more(message)
+
+
+def _asks_for_more(message: Message) -> bool:
+    if message.options is None:
+        return False
+    try:
+        names = _NAMES.decode(message.options)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return True
+    return not _MORE.isdisjoint(names)
 
 
 def key_of(message: Message, grant: Grant, identity: bytes) -> bytes | None:
@@ -55,6 +76,7 @@ def key_of(message: Message, grant: Grant, identity: bytes) -> bytes | None:
             None if context.facts is None else [(fact.source, fact.title, fact.text) for fact in context.facts],
             context.roles,
             normalised(message.prompt),
+            [(turn.role, turn.text if turn.raw is None else turn.raw) for turn in message.conversation],
         )
         return blake2b(_encoder.encode(told), digest_size=32, key=identity).digest()
     except (msgspec.MsgspecError, UnicodeError, RecursionError):

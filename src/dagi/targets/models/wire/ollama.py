@@ -1,21 +1,14 @@
-"""Ollama's native chat: request bodies and answers as lines of JSON. Never awaits."""
-
-from collections.abc import Mapping, Sequence
+"""Ollama's native chat: answers as lines of JSON. Never awaits."""
 
 import msgspec
 
-from dagi.message import Turn, Usage
+from dagi.message import Usage
 from dagi.ports.target import Delta, End, Event, Thought, ToolCall, Used
 from dagi.targets.models.wire import ANSWER_LIMIT, FRAME_LIMIT, WireError, counted, parsed
 from dagi.targets.models.wire.lines import Lines
 
 _BOM = b"\xef\xbb\xbf"
 _EMPTY_OBJECT = msgspec.Raw(b"{}")
-
-
-class _Turn(msgspec.Struct):
-    role: str
-    content: str
 
 
 class _Function(msgspec.Struct):
@@ -44,31 +37,6 @@ class _Line(msgspec.Struct):
 
 
 _LINE = msgspec.json.Decoder(_Line)
-
-
-def encode_request(
-    model: str,
-    turns: Sequence[Turn],
-    *,
-    parameters: Mapping[str, object],
-    extra: Mapping[str, object] | None = None,
-    stream: bool = True,
-) -> bytes:
-    """The body of `POST /api/chat`.
-
-    Args:
-        parameters: Ollama's `options` (`num_predict`, `temperature`, …); those that are None are left out.
-        extra: further top-level keys (`think`, `keep_alive`); those that are None are left out.
-        stream: whether the answer is to come line by line, or as one object.
-    """
-    request: dict[str, object] = {
-        "model": model,
-        "messages": [_Turn(turn.role, turn.text) for turn in turns],
-        "stream": stream,
-        "options": {name: value for name, value in parameters.items() if value is not None},
-        **{name: value for name, value in (extra or {}).items() if value is not None},
-    }
-    return msgspec.json.encode(request)
 
 
 class OllamaDecoder:
@@ -164,10 +132,9 @@ class OllamaDecoder:
             events.append(Delta(said.content))
         for call in said.tool_calls or ():
             if call.function is not None:
-                # Ollama sends each call whole and names none.
+                # Ollama sends each call whole and gives it no id.
                 arguments = bytes(call.function.arguments).decode("utf-8", "replace")
-                place = self._calls
-                events.append(ToolCall(index=place, id=f"call_{place}", name=call.function.name or "", arguments=arguments))
+                events.append(ToolCall(index=self._calls, name=call.function.name or "", arguments=arguments))
                 self._calls += 1
         self._said = self._said or len(events) > before
 

@@ -15,10 +15,11 @@ from dagi.message import Grant, Message
 from dagi.ports.clock import Clock
 from dagi.ports.dialogs import Dialogs, Exchange
 from dagi.ports.grounding import Grounding
+from dagi.ports.hearing import Overheard, gathered
 from dagi.ports.limits import Limits as Allowances
 from dagi.ports.members import Members
 from dagi.ports.observer import Observer
-from dagi.ports.target import Chain, Event, TargetInfo, Targets
+from dagi.ports.target import Chain, Ear, Event, TargetInfo, Targets
 from dagi.rules.rule import EVERYTHING, NOTHING, Wanted
 from dagi.rules.ruleset import RuleSet, Verdict
 from dagi.rules.shares import Share
@@ -82,8 +83,18 @@ class Router:
         """
         with _Account(exchange, self.ports, self._under_way):
             asked = await self._admitted(exchange, wanted)
-            for event in await asked.chain.whole(asked.message, asked.grant, exchange.hear):
+            for event in await gathered(asked.chain.tell, asked.message, asked.grant, exchange.hear):
                 exchange.hear(event)
+
+    async def tell(self, exchange: Exchange, ear: Ear, wanted: Wanted = EVERYTHING) -> None:
+        """The same for a caller who hears it while it is made; the exchange hears everything first.
+
+        Raises:
+            DagiError: the request was refused, no target answered, or an answer broke off of which a piece has been heard.
+        """
+        with _Account(exchange, self.ports, self._under_way):
+            asked = await self._admitted(exchange, wanted)
+            await asked.chain.tell(asked.message, asked.grant, Overheard(ear, exchange.hear))
 
     async def _admitted(self, exchange: Exchange, wanted: Wanted) -> "_Asked":
         policy, message = self.policy, exchange.message

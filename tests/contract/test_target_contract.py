@@ -11,8 +11,9 @@ import pytest
 from dagi.errors import DagiError, ProviderError
 from dagi.message import Grant, Message, Sender
 from dagi.outbound import Client
+from dagi.ports.hearing import gathered, tell_of
 from dagi.ports.provider import Closing, ProviderTools
-from dagi.ports.target import CONTENT, Delta, End, Event, Failure, Note, Target, Tried, Used, Waited, whole_of
+from dagi.ports.target import CONTENT, Delta, Ear, End, Event, Failure, Target, Tried, Used, Waited
 from dagi.targets.models import any_llm, deepseek, ollama, openai, openai_compatible
 from dagi.targets.models.any_llm import AnyLlmSettings, AnyLlmTarget
 from dagi.targets.models.chat_api import ChatSettings
@@ -86,8 +87,8 @@ class Fresh:
     def open(self, message: Message, grant: Grant) -> AsyncGenerator[Event]:
         return self._cache.open(self._new(message), grant)
 
-    async def whole(self, message: Message, grant: Grant, note: Note) -> list[Event]:
-        return await self._cache.whole(self._new(message), grant, note)
+    async def tell(self, message: Message, grant: Grant, ear: Ear) -> None:
+        await self._cache.tell(self._new(message), grant, ear)
 
     def _new(self, message: Message) -> Message:
         self._asked += 1
@@ -247,7 +248,7 @@ async def test_an_answer_in_one_piece_is_the_same_answer(subject: Subject) -> No
     subject.will_answer("one", "two")
     streamed = [event for event in await events_of(subject.target) if not isinstance(event, Tried | Waited | Used)]
     subject.will_answer("one", "two")
-    whole = [event for event in await whole_of(subject.target)(WHOLE, GRANT, lambda _: None) if not isinstance(event, Used)]
+    whole = [event for event in await gathered(tell_of(subject.target), WHOLE, GRANT, lambda _: None) if not isinstance(event, Used)]
     assert "".join(event.text for event in whole if isinstance(event, Delta)) == "".join(
         event.text for event in streamed if isinstance(event, Delta)
     )
@@ -263,13 +264,13 @@ async def test_an_answer_in_one_piece_that_is_not_complete_is_an_error(subject: 
         else:
             subject.will_fail()
     with pytest.raises(DagiError):
-        await whole_of(subject.target)(WHOLE, GRANT, notes.append)
+        await gathered(tell_of(subject.target), WHOLE, GRANT, notes.append)
     assert not [event for event in notes if not isinstance(event, Tried | Waited)]
 
 
 async def test_cancelling_an_answer_in_one_piece_stops_the_work(subject: Subject) -> None:
     subject.will_hang(1)
-    work = asyncio.ensure_future(whole_of(subject.target)(WHOLE, GRANT, lambda _: None))
+    work = asyncio.ensure_future(gathered(tell_of(subject.target), WHOLE, GRANT, lambda _: None))
     await subject.until_working()
     work.cancel()
     with pytest.raises(asyncio.CancelledError):

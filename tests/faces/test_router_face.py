@@ -444,8 +444,8 @@ async def test_the_traceback_of_a_defect_holds_neither_the_prompt_nor_the_key(st
 
 async def test_a_defect_in_the_middle_of_a_stream_is_told_within_it(stack) -> None:
     class Broken:
-        async def open(self, _message, _grant):
-            yield Delta("one")
+        async def tell(self, _message, _grant, ear):
+            ear.hear(Delta("one"))
             raise RuntimeError("a defect")
 
     stack.front.router.policy.targets._chains[("model", "native", "dao_facts")] = Broken()  # noqa: SLF001

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from dagi.errors import NotConfigured, ProviderBusy, ProviderError
 from dagi.message import Grant, Message, Sender, Usage
 from dagi.outbound import Client
+from dagi.ports.hearing import gathered
 from dagi.ports.provider import ProviderTools
 from dagi.ports.target import Delta, End, Event, Failure, Thought, Used
 from dagi.targets.models import any_llm
@@ -89,7 +90,7 @@ class Case:
         return target
 
     async def whole(self, message: Message = MESSAGE, **settings: object) -> list[Event]:
-        return await self.target(**settings).whole(message, GRANT, lambda _: None)
+        return await gathered(self.target(**settings).tell, message, GRANT, lambda _: None)
 
     async def refused(self, status: int, kind: str, said: str) -> ProviderError:
         self.server.refusal = (status, kind, said)

@@ -16,6 +16,7 @@ from dagi.errors import NotConfigured, ProviderError
 from dagi.message import Grant, Message, Sender
 from dagi.observe.clock import SystemClock
 from dagi.outbound import Client
+from dagi.ports.hearing import gathered
 from dagi.ports.provider import Closing, ProviderTools
 from dagi.ports.target import Delta, End, Event, Failure, Used
 from dagi.targets.models import llama
@@ -81,7 +82,7 @@ def children() -> list[psutil.Process]:
 
 async def whole(target: LlamaTarget, message: Message = MESSAGE) -> list[Event]:
     async with asyncio.timeout(30):
-        return await target.whole(message, GRANT, lambda _: None)
+        return await gathered(target.tell, message, GRANT, lambda _: None)
 
 
 async def test_a_model_answers_streamed_and_whole_and_counts(house: House) -> None:

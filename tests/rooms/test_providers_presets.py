@@ -10,8 +10,9 @@ from pydantic import ValidationError
 from dagi.errors import ProviderBusy, ProviderError
 from dagi.message import Grant, Message, Sender, Usage
 from dagi.outbound import Client
+from dagi.ports.hearing import gathered, tell_of
 from dagi.ports.provider import ProviderTools
-from dagi.ports.target import Delta, Event, Thought, Used, whole_of
+from dagi.ports.target import Delta, Event, Thought, Used
 from dagi.targets.models.deepseek import DeepSeekSettings
 from dagi.targets.models.deepseek import provider as deepseek
 from dagi.targets.models.ollama import OllamaSettings
@@ -45,7 +46,7 @@ class Case:
         provider = PROVIDERS[kind]
         target = provider.build("llm", provider.Settings.model_validate(self.settings(kind, **settings)), self._tools)
         message = MESSAGE if options is None else msgspec.structs.replace(MESSAGE, options=msgspec.Raw(options))
-        return await whole_of(target)(message, GRANT, lambda _: None)
+        return await gathered(tell_of(target), message, GRANT, lambda _: None)
 
     async def sent(self, kind: str, options: bytes | None = None, **settings: object) -> dict[str, object]:
         await self.ask(kind, options=options, **settings)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from dagi.catalogue.words import composed
 from dagi.errors import ProviderError, ProviderTimeout, QueueFull
 from dagi.message import Attachment, Attempt, Context, Fact, Grant, Limits, Message, Sender, Turn, Usage
-from dagi.ports.target import Data, Delta, End, Event, Failure, Thought, Tried, Used, whole_of
+from dagi.ports.hearing import gathered
+from dagi.ports.target import Data, Delta, End, Event, Failure, Thought, Tried, Used
 from dagi.targets.resilience.answers import Answers
 from dagi.targets.resilience.cache import Cache
 from dagi.targets.resilience.fallback import Fallback
@@ -51,7 +52,7 @@ class Case:
 
     async def whole(self, message: Message, notes: list[Event] | None = None) -> list[Event]:
         async with asyncio.timeout(5):
-            return await whole_of(self.cache)(message, GRANT, (notes if notes is not None else []).append)
+            return await gathered(self.cache.tell, message, GRANT, (notes if notes is not None else []).append)
 
     async def asking(self, count: int, message: Message | None = None) -> "list[asyncio.Task[list[Event]]]":
         tasks = [asyncio.create_task(self.ask(message)) for _ in range(count)]

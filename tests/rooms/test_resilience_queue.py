@@ -7,6 +7,7 @@ import pytest
 
 from dagi.errors import ProviderError, QueueFull
 from dagi.message import Grant, Limits, Message, Sender
+from dagi.ports.hearing import gathered
 from dagi.ports.target import Delta, End, Event, Waited
 from dagi.targets.resilience.queue import Places, Queue
 from dagi.testing.clock import FakeClock
@@ -283,10 +284,10 @@ async def test_an_answer_in_one_piece_takes_a_place_and_gives_it_back() -> None:
     queue = a_queue(target)
     notes: list[Event] = []
     with pytest.raises(ProviderError):
-        await queue.whole(a_message(), GRANT, notes.append)
-    first = asyncio.ensure_future(queue.whole(a_message("1"), GRANT, notes.append))
+        await gathered(queue.tell, a_message(), GRANT, notes.append)
+    first = asyncio.ensure_future(gathered(queue.tell, a_message("1"), GRANT, notes.append))
     await settled()
-    second = asyncio.ensure_future(queue.whole(a_message("2"), GRANT, notes.append))
+    second = asyncio.ensure_future(gathered(queue.tell, a_message("2"), GRANT, notes.append))
     await settled()
     assert (queue.active, queue.waiting) == (1, 1)
     target.release()

@@ -51,6 +51,8 @@ class Connection(asyncio.Protocol):
         self._keep_alive = False
         self._paused = False
         self._abandoned = False
+        self._take: Callable[[bytes], bool] | None = None
+        self._stopped = False
 
     # What the pool and the response ask of it.
 
@@ -87,6 +89,31 @@ class Connection(asyncio.Protocol):
             else:
                 self._check()
                 await self._change()
+
+    async def pour(self, take: Callable[[bytes], bool]) -> bool:
+        """Hand the body's bytes over as they arrive, until it is over (True) or `take` wants no more (False).
+
+        Raises:
+            HttpFailure: the connection broke before the body's end.
+        """
+        while True:
+            while self._chunks:
+                data = self._chunks.popleft()
+                self._buffered -= len(data)
+                if not take(data):
+                    return False
+            self._resume()
+            if self.complete:
+                return True
+            self._check()
+            self._take = take
+            try:
+                await self._change()
+            finally:
+                self._take = None
+            if self._stopped:
+                self._stopped = False
+                return False
 
     async def rest(self, limit: int) -> bytes:
         """The whole body.
@@ -212,6 +239,12 @@ class Connection(asyncio.Protocol):
         if self.complete or self._abandoned:
             return
         self._framing = 0
+        if self._take is not None and not self._chunks:
+            if not self._take(body):
+                self._take = None
+                self._stopped = True
+                self._wake()
+            return
         self._chunks.append(body)
         self._buffered += len(body)
         if self._buffered > _BUFFER_HIGH and self._transport is not None and not self._paused:

@@ -4,7 +4,7 @@ import asyncio
 import re
 import socket
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Self
@@ -37,6 +37,14 @@ class Response:
             HttpFailure: the connection broke before the body's end.
         """
         return self._connection.chunks()
+
+    async def pour(self, take: Callable[[bytes], bool]) -> bool:
+        """Hand the body's bytes over in the moment they arrive; see `dagi.ports.http.HttpResponse.pour`.
+
+        Raises:
+            HttpFailure: the connection broke before the body's end.
+        """
+        return await self._connection.pour(take)
 
     async def read(self, limit: int) -> bytes:
         """The whole body.

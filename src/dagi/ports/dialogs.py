@@ -10,7 +10,7 @@ from dagi.access.limits import Allowance
 from dagi.errors import DagiError, TargetFailure
 from dagi.message import Attempt, Grant, Message, Reply, Turn, Usage
 from dagi.ports.limits import Charge
-from dagi.ports.target import Data, Delta, End, Event, Failure, Thought, ToolCall, Tried, Used, Waited
+from dagi.ports.target import Data, Delta, End, Event, Failure, Passed, Thought, ToolCall, Tried, Used, Waited
 
 # Told from a usage of nothing by its identity.
 UNCOUNTED = Usage()
@@ -52,7 +52,7 @@ class Exchange:
         self.attempts: list[Attempt] = []
         self.data: dict[str, object] = {}
         self.timings_ms: dict[str, float] = {"access": 0.0, "queue": 0.0, "provider": 0.0, "total": 0.0}
-        self._text: list[str] = []
+        self._text: list[str | Passed] = []
         self.thoughts: list[str] = []
         self.calls: dict[int, ToolCall] = {}
         self.raw: bytes | None = None
@@ -60,17 +60,10 @@ class Exchange:
     def hear(self, event: Event) -> None:
         """Take one event of the answer into the account."""
         match event:
+            case Passed():
+                self._text.append(event)
             case Delta(text):
                 self._text.append(text)
-            case Used(usage):
-                self.usage = usage
-            case Tried(attempt):
-                self.attempts.append(attempt)
-                self.timings_ms["provider"] += attempt.ms
-            case Waited(ms):
-                self.timings_ms["queue"] += ms
-            case Data(values):
-                self.data.update(values)
             case End():
                 self.provider, self.model, self.finish_reason = event.provider, event.model, event.finish_reason
                 self.cached, self.raw = event.cached, event.raw
@@ -81,6 +74,21 @@ class Exchange:
                 self.thoughts.append(text)
             case ToolCall():
                 self._call(event)
+            case Data(values):
+                self.data.update(values)
+            case _:
+                self._hear_beside(event)
+
+    def _hear_beside(self, event: Event) -> None:
+        """What belongs to the answer and is none of it."""
+        match event:
+            case Used(usage):
+                self.usage = usage
+            case Tried(attempt):
+                self.attempts.append(attempt)
+                self.timings_ms["provider"] += attempt.ms
+            case Waited(ms):
+                self.timings_ms["queue"] += ms
             case _:
                 pass
 
@@ -104,7 +112,9 @@ class Exchange:
     @property
     def text(self) -> str:
         """The answer's text so far."""
-        return "".join(self._text)
+        if len(self._text) > 1 or any(isinstance(part, Passed) for part in self._text):
+            self._text = ["".join([part.read(part.raw) if isinstance(part, Passed) else part for part in self._text])]
+        return "".join(part for part in self._text if isinstance(part, str))
 
     @property
     def record(self) -> str:

@@ -1,6 +1,6 @@
 """HttpClient: requests to servers outside, for model providers and platforms."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -36,6 +36,20 @@ class HttpResponse(Protocol):
 
     def chunks(self) -> AsyncGenerator[bytes]:
         """The body's bytes as they arrive, unbuffered.
+
+        Raises:
+            HttpFailure: the connection broke before the body's end.
+        """
+        ...
+
+    async def pour(self, take: Callable[[bytes], bool]) -> bool:
+        """The same, without a turn of the loop for each: `take` is called with the bytes in the moment they arrive.
+
+        Args:
+            take: whether it wants more now. Where it does not, the rest waits for the next `pour`. It raises nothing.
+
+        Returns:
+            Whether the body is over; False where `take` wanted no more.
 
         Raises:
             HttpFailure: the connection broke before the body's end.

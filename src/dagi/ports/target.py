@@ -1,9 +1,7 @@
 """Target: whatever can answer. A model, the devtools, the crews, and every wrapper around one of them."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing
-from functools import partial
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import msgspec
 
@@ -43,6 +41,17 @@ class Other(msgspec.Struct, frozen=True):
     raw: bytes
 
 
+class Passed(msgspec.Struct, frozen=True):
+    """Pieces of the answer's text as the upstream put them, whole frames of its own protocol, for an ear that takes them (`Ear.raw`).
+
+    Attributes:
+        read: finds the text in the frames, which nobody has to wait for.
+    """
+
+    raw: bytes
+    read: Callable[[bytes], str]
+
+
 class Data(msgspec.Struct, frozen=True):
     """Structured results, merged into the reply's `data`."""
 
@@ -72,8 +81,8 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
     """The answer is complete.
 
     Attributes:
-        raw: of a streamed answer the upstream's own bytes of its ending, as in other events; of an answer in one piece (`Whole.whole`)
-            the whole of it, as the upstream sent it.
+        raw: of a streamed answer the upstream's own bytes of its ending, as in other events; of an answer in one piece the
+            whole of it, as the upstream sent it.
         cached: it was made for an equal question, so nothing was spent on this one.
     """
 
@@ -90,8 +99,8 @@ class Failure(msgspec.Struct, frozen=True):
     error: DagiError
 
 
-Event = Delta | Thought | ToolCall | Other | Data | Used | Waited | Tried | End | Failure
-CONTENT = (Delta, Thought, ToolCall, Other, Data)
+Event = Delta | Thought | ToolCall | Other | Passed | Data | Used | Waited | Tried | End | Failure
+CONTENT = (Delta, Thought, ToolCall, Other, Passed, Data)
 
 
 class Target(Protocol):
@@ -105,48 +114,6 @@ class Target(Protocol):
         may come at any time. Closing the generator stops the work at once.
         """
         ...
-
-
-# Told what happens beside the answer itself: waits and attempts.
-Note = Callable[[Waited | Tried], None]
-
-
-@runtime_checkable
-class Whole(Protocol):
-    """What a target may offer as well: the answer in one piece, for callers who see nothing before its end. Much cheaper."""
-
-    def whole(self, message: Message, grant: Grant, note: Note) -> Awaitable[list[Event]]:
-        """The same answer as `open` gives: content, then `End`.
-
-        Args:
-            note: told of every `Waited` and `Tried` at once, also where no answer comes of it.
-
-        Raises:
-            DagiError: there is no complete answer, however much of it had come; another target may still answer.
-        """
-        ...
-
-
-def whole_of(target: Target) -> Callable[[Message, Grant, Note], Awaitable[list[Event]]]:
-    """How to get a target's answer in one piece."""
-    return target.whole if isinstance(target, Whole) else partial(collected, target)
-
-
-async def collected(target: Target, message: Message, grant: Grant, note: Note) -> list[Event]:
-    """An answer in one piece from a target that only streams; see `Whole.whole`. A stream that just stops has no `End`."""
-    events: list[Event] = []
-    async with aclosing(target.open(message, grant)) as answer:
-        async for event in answer:
-            match event:
-                case Waited() | Tried():
-                    note(event)
-                case Failure(error):
-                    raise error
-                case _:
-                    events.append(event)
-                    if isinstance(event, End):
-                        break
-    return events
 
 
 class TargetInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,7 +136,58 @@ class TargetInfo(msgspec.Struct, frozen=True, kw_only=True):
     writes: bool = True
 
 
-class Chain(Target, Whole, Protocol):
+class Progress:
+    """How far an answer has come, told and asked by all who have a part in it.
+
+    Attributes:
+        seen: somebody has been shown a piece of it, so none may begin anew.
+        ended: its `End` has been heard.
+        raw: whoever hears takes `Passed` instead of the pieces that a provider would have to decode.
+        full: whoever hears would rather hear nothing for now; see `Ear.room`. What is said all the same is heard.
+        waited_ms: time spent in queues.
+    """
+
+    __slots__ = ("ended", "full", "raw", "seen", "waited_ms")
+
+    def __init__(self) -> None:
+        self.seen = self.ended = self.raw = self.full = False
+        self.waited_ms = 0.0
+
+
+class Ear(Protocol):
+    """Hears an answer while it is made, each event at once."""
+
+    progress: Progress
+
+    def hear(self, event: Event) -> None:
+        """Take one event; with `End` the answer has ended (`progress`)."""
+        ...
+
+    def forget(self) -> None:
+        """An attempt has failed unseen, and another one begins: its content was none."""
+        ...
+
+    async def room(self) -> None:
+        """Wait until it would hear more."""
+        ...
+
+
+class Telling(Protocol):
+    """What a target may offer as well: to tell its answer instead of being asked for each piece. Much cheaper."""
+
+    def tell(self, message: Message, grant: Grant, ear: Ear) -> Awaitable[None]:
+        """The same answer as `open` gives: content, then `End`; `Waited` and `Tried` at any time.
+
+        Whether it comes in pieces is the target's choice where the message is not `streamed`.
+
+        Raises:
+            DagiError: there is no complete answer, whatever has been heard of it; another target may still answer, unless somebody has
+                seen a piece of this one.
+        """
+        ...
+
+
+class Chain(Target, Telling, Protocol):
     """What the router asks: a target that answers in either way."""
 
 

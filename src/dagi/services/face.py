@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 import msgspec
 
@@ -32,13 +32,38 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes = b""
 
 
+class Line(Protocol):
+    """Where a live answer is written to.
+
+    Attributes:
+        begun: its head has been sent; until then an error is an answer of its own.
+        full: the caller takes less than it is sent; see `room`.
+    """
+
+    begun: bool
+    full: bool
+
+    def begin(self, headers: Headers) -> None:
+        """Send the head, of status 200."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Send a piece of the body."""
+        ...
+
+    async def room(self) -> None:
+        """Wait until the caller has taken most of what it was sent."""
+        ...
+
+
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """An HTTP answer: a whole body, or chunks that are sent as they come."""
+    """An HTTP answer: a whole body, chunks that are sent as they come, or `live`: it is written while it is made, from the head on."""
 
     status: int = 200
     headers: Headers = msgspec.field(default_factory=lambda: [JSON])
     body: bytes = b""
     chunks: AsyncGenerator[bytes] | None = None
+    live: Callable[[Line], Awaitable[None]] | None = None
 
 
 class BrokenOff(Exception):

@@ -47,7 +47,7 @@ class RouteFace:
         message, body = self._message(request)
         exchange = self._router.exchange(message)
         if body.stream:
-            return await self._asking.streamed(exchange, RouteFrames())
+            return self._asking.streamed(exchange, RouteFrames())
         await self._asking.whole(exchange)
         return Answer(headers=[JSON, *limit_headers(exchange.allowance)], body=encode(reply_body(exchange)))
 
@@ -82,6 +82,7 @@ class RouteFrames:
     """Our own protocol's frames; see `dagi.services.streams.Frames`."""
 
     cuts = False
+    raw = False
 
     def frame(self, event: Event) -> bytes | None:
         """See `Frames`."""

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from http import HTTPStatus
 from typing import Final, cast
 
-from dagi.services.face import Answer, BrokenOff
+from dagi.services.face import Answer, BrokenOff, Headers
 from dagi.services.http1.encoding import CONTINUE, LAST_CHUNK, bare, chunk, head
 from dagi.services.http1.requests import Requests, Unreadable
 from dagi.services.http1.service import Service, Visit
@@ -38,8 +38,10 @@ class Connection(asyncio.Protocol):
         self._last = False
         self._gone = False
         # What is being written.
-        self._begun = False
-        self._full = False
+        self.begun = False
+        self._chunks = False
+        self._visited: Visit | None = None
+        self.full = False
         self._room: asyncio.Future[None] | None = None
         self._stall: asyncio.TimerHandle | None = None
 
@@ -95,12 +97,12 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """See asyncio.Protocol."""
-        self._full = True
+        self.full = True
         self._watch_writing()
 
     def resume_writing(self) -> None:
         """See asyncio.Protocol."""
-        self._full = False
+        self.full = False
         if not self._transport.is_closing():
             self._unwatch_writing()
         if self._room is not None and not self._room.done():
@@ -149,17 +151,20 @@ class Connection(asyncio.Protocol):
             self._transport.write(CONTINUE)
 
     async def _answer(self, visit: Visit) -> None:
-        self._begun = False
-        close = visit.close or self._service.closing or not visit.chunks
+        self.begun = False
+        self._visited = visit
+        close = visit.close
         try:
-            answer = await self._service.answer(visit)
-            if answer.chunks is None:
-                close = visit.close or self._service.closing
-                self._whole(visit, answer, close=close)
+            answer = await self._service.answer(visit, self)
+            if answer.chunks is not None:
+                await self._pump(answer.chunks, answer.headers)
+            if self.begun:
+                close = self._ended()
             else:
-                await self._stream(visit, answer, answer.chunks, close=close)
-            if self._full:
-                await self._emptied()
+                close = close or self._service.closing
+                self._whole(visit, answer, close=close)
+            if self.full:
+                await self.room()
         except asyncio.CancelledError:
             if self._gone:
                 # The caller has left; there is nobody to answer.
@@ -170,7 +175,7 @@ class Connection(asyncio.Protocol):
             close = True
         except Exception as error:  # noqa: BLE001 - the process edge: a defect of ours must not take the server down
             answer = self._service.defect(error, visit)
-            if not self._begun:
+            if not self.begun:
                 self._whole(visit, answer, close=True)
             close = True
         self._task = None
@@ -181,21 +186,48 @@ class Connection(asyncio.Protocol):
 
     def _whole(self, visit: Visit, answer: Answer, *, close: bool) -> None:
         start = head(answer, visit.request.id, self._service.date(), close=close, chunked=False)
-        self._begun = True
+        self.begun = True
         self._transport.write(start if visit.request.method == "HEAD" else start + answer.body)
 
-    async def _stream(self, visit: Visit, answer: Answer, pieces: AsyncGenerator[bytes], *, close: bool) -> None:
-        """Send the pieces as they come; to a caller who knows no chunks the end of the connection is their end."""
-        start = head(answer, visit.request.id, self._service.date(), close=close, chunked=visit.chunks)
-        self._begun = True
-        self._transport.write(start)
+    async def _pump(self, pieces: AsyncGenerator[bytes], headers: Headers) -> None:
+        self.begin(headers)
         async with aclosing(pieces):
             async for data in pieces:
-                self._transport.write(chunk(data) if visit.chunks else data)
-                if self._full:
-                    await self._emptied()
-        if visit.chunks:
-            self._transport.write(LAST_CHUNK)
+                self.write(data)
+                if self.full:
+                    await self.room()
+
+    def _ended(self) -> bool:
+        """A live answer is complete; whether the connection is over with it."""
+        visit = self._visited
+        if visit is None or not visit.chunks:
+            return True
+        self._transport.write(LAST_CHUNK)
+        return visit.close
+
+    # A live answer; see `dagi.services.face.Line`.
+
+    def begin(self, headers: Headers) -> None:
+        """See `Line`. To a caller who knows no chunks the end of the connection is the end of the answer."""
+        visit = self._visited
+        if visit is not None:
+            close = visit.close or not visit.chunks
+            answer = Answer(headers=headers)
+            self._transport.write(head(answer, visit.request.id, self._service.date(), close=close, chunked=visit.chunks, endless=True))
+            self._chunks = visit.chunks
+            self.begun = True
+
+    def write(self, data: bytes) -> None:
+        """See `Line`."""
+        self._transport.write(chunk(data) if self._chunks else data)
+
+    async def room(self) -> None:
+        """See `Line`."""
+        self._room = self._loop.create_future()
+        try:
+            await self._room
+        finally:
+            self._room = None
 
     def _next(self) -> None:
         if self._waiting:
@@ -207,13 +239,6 @@ class Connection(asyncio.Protocol):
         # What began while the answer before it was made has its time from now on.
         self._wait(bounds.rest_s if phase == "rest" else bounds.head_s if phase == "head" else bounds.body_s)
         self._welcome()
-
-    async def _emptied(self) -> None:
-        self._room = self._loop.create_future()
-        try:
-            await self._room
-        finally:
-            self._room = None
 
     # Times.
 

@@ -17,12 +17,13 @@ def bare(status: HTTPStatus) -> bytes:
     return b"%bcontent-length: 0\r\n%b\r\n" % (_LINES[status], _CLOSE)
 
 
-def head(answer: Answer, request_id: str, date: bytes, *, close: bool, chunked: bool) -> bytes:
+def head(answer: Answer, request_id: str, date: bytes, *, close: bool, chunked: bool, endless: bool = False) -> bytes:
     """The status line and the headers, with the blank line after them.
 
     Args:
         close: say that the connection ends with this answer.
-        chunked: the body comes in chunks; where it has no length either, it ends with the connection.
+        chunked: the body comes in chunks.
+        endless: its length is not known; where it does not come in chunks, it ends with the connection.
 
     Raises:
         ValueError: a header holds a line break, and would become two.
@@ -30,7 +31,7 @@ def head(answer: Answer, request_id: str, date: bytes, *, close: bool, chunked: 
     fields = b"".join([b"%b: %b\r\n" % field for field in answer.headers])
     if fields.count(b"\n") != len(answer.headers) or fields.count(b"\r") != len(answer.headers):
         raise ValueError("a header of an answer holds a line break")
-    length = _CHUNKED if chunked else b"" if answer.chunks is not None else b"content-length: %d\r\n" % len(answer.body)
+    length = _CHUNKED if chunked else b"" if endless else b"content-length: %d\r\n" % len(answer.body)
     return b"%bdate: %b\r\n%b%bx-request-id: %b\r\nx-content-type-options: nosniff\r\n%b\r\n" % (
         _LINES[answer.status],
         date,

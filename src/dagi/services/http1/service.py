@@ -13,7 +13,7 @@ import msgspec
 from dagi.errors import DagiError, Internal
 from dagi.ports.observer import Observer
 from dagi.services.errors import encode, error_body, error_headers, openai_error, speaks_openai, status_of
-from dagi.services.face import JSON, Answer, Handler, Request, Table
+from dagi.services.face import JSON, Answer, Handler, Line, Request, Table
 
 if TYPE_CHECKING:
     from dagi.services.http1.connection import Connection
@@ -80,10 +80,13 @@ class Service:
         self._second = 0
         self._date = b""
 
-    async def answer(self, visit: "Visit") -> Answer:
-        """What the endpoint says, be it that it refuses."""
+    async def answer(self, visit: "Visit", line: Line) -> Answer:
+        """What the endpoint says, be it that it refuses; a live answer has been written to the line afterwards."""
         try:
-            return await visit.handler(visit.request)
+            answer = await visit.handler(visit.request)
+            if answer.live is not None:
+                await answer.live(line)
+            return answer
         except DagiError as error:
             request = visit.request
             if not error.accounted:

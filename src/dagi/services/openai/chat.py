@@ -63,7 +63,7 @@ class ChatFace:
         asking, model = self._asking, chat.body.model
         exchange = asking.router.exchange(to_message(chat, caller, self._callers, request.id))
         if exchange.message.streamed:
-            return await asking.streamed(exchange, ChatFrames(exchange, model, usage_asked=chat.usage_asked), NOTHING)
+            return asking.streamed(exchange, ChatFrames(exchange, model, usage_asked=chat.usage_asked), NOTHING)
         await asking.whole(exchange, NOTHING)
         return Answer(headers=[JSON, *limit_headers(exchange.allowance)], body=whole_answer(exchange, model))
 

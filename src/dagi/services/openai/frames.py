@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from dagi.errors import DagiError
 from dagi.ports.dialogs import Exchange
-from dagi.ports.target import Delta, End, Event, Other, Thought, ToolCall, Used
+from dagi.ports.target import Delta, End, Event, Other, Passed, Thought, ToolCall, Used
 from dagi.services.errors import encode, openai_error
 from dagi.services.openai.answers import Json, answer_id, call_id, created, finish, usage_of
 
@@ -66,8 +66,15 @@ class ChatFrames:
         self._used: Used | None = None
         self._end: End | None = None
 
+    @property
+    def raw(self) -> bool:
+        """See `Frames`."""
+        return self._passing and self._begun
+
     def frame(self, event: Event) -> bytes | None:
         """See `Frames`."""
+        if isinstance(event, Passed):
+            return event.raw
         if isinstance(event, Delta | Thought):
             raw = event.raw
             if self._begun and raw is not None and self._passing and _ROLE not in raw:

@@ -16,9 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dagi.errors import NotConfigured, ProviderError
 from dagi.message import Grant, Message
+from dagi.ports.hearing import told
 from dagi.ports.http import HttpFailure
 from dagi.ports.provider import Finding, ProviderTools
-from dagi.ports.target import CONTENT, Delta, End, Event, Failure, Note, Thought, ToolCall, Used
+from dagi.ports.target import CONTENT, Delta, Ear, End, Event, Failure, Thought, ToolCall, Used
 from dagi.targets.models.compose import compose
 from dagi.targets.models.failures import Failures
 from dagi.targets.models.settings import BaseUrl
@@ -163,13 +164,16 @@ class AnyLlmTarget:
             raise error
         yield Failure(error)
 
-    async def whole(self, message: Message, grant: Grant, note: Note) -> list[Event]:
-        """See `dagi.ports.target.Whole.whole`."""
-        del grant, note
+    async def tell(self, message: Message, grant: Grant, ear: Ear) -> None:
+        """See `dagi.ports.target.Telling.tell`."""
+        if message.streamed:
+            await told(self, message, grant, ear)
+            return
         vendor, asked = await self.vendor(), self._asked(message)
         try:
             answer = cast("_Spoken", await vendor.acompletion(**asked, stream=False))
-            return [_ours(event) for event in decode_answer(_json(answer), self._name, self._settings.model)]
+            for event in decode_answer(_json(answer), self._name, self._settings.model):
+                ear.hear(_ours(event))
         except _package_errors() as error:
             raise self._failure(error, asked) from error
         except WireError as mistake:

@@ -8,7 +8,7 @@ import msgspec
 
 from dagi.errors import ProviderError
 from dagi.ports.http import HttpClient, HttpFailure, HttpRequest, HttpResponse
-from dagi.ports.target import CONTENT, End, Event, Failure
+from dagi.ports.target import CONTENT, Ear, End, Event, Failure
 from dagi.targets.models.failures import Failures
 from dagi.targets.models.wire import ANSWER_LIMIT, Decoder, WireError
 
@@ -52,8 +52,8 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
             raise error
         yield Failure(error)
 
-    async def ask_whole(self, request: HttpRequest) -> list[Event]:
-        """The events of an answer that was asked for in one piece; see `dagi.ports.target.Whole.whole`."""
+    async def tell(self, request: HttpRequest, ear: Ear, *, streamed: bool) -> None:
+        """The same, told; see `dagi.ports.target.Telling.tell`."""
         begun = False
         try:
             async with self.http.open(request) as response:
@@ -61,9 +61,11 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
                     raise await self._refusal(response)
                 begun = True
                 if _media_type(response) == "application/json":
-                    return self.decode_whole(await response.read(ANSWER_LIMIT))
-                # A server that streams whatever it was asked for.
-                return [event async for event in self._answer(response)]
+                    for event in self._read(await response.read(ANSWER_LIMIT), streamed=streamed):
+                        ear.hear(event)
+                else:
+                    await self._pour(response, ear)
+            return
         except WireError as mistake:
             error = self.failures.unusable(mistake)
         except HttpFailure as failure:
@@ -73,13 +75,42 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
         error.detail = self.failures.without_echo(error, request.body)
         raise error
 
+    async def _pour(self, response: HttpResponse, ear: Ear) -> None:
+        decoder, progress, hear = self.decoder(), ear.progress, ear.hear
+        feed, passed = decoder.feed, decoder.passed
+        mistake: WireError | None = None
+
+        def take(data: bytes) -> bool:
+            nonlocal mistake
+            try:
+                frames = passed(data) if progress.raw else None
+                if frames is not None:
+                    hear(frames)
+                    return not progress.full
+                for event in feed(data):
+                    hear(event)
+            except WireError as error:
+                mistake = error
+            return not (decoder.done or progress.full or decoder.failed is not None or mistake is not None)
+
+        while not await response.pour(take):
+            failed = mistake or decoder.failed
+            if failed is not None:
+                raise failed
+            if decoder.done:
+                return
+            await ear.room()
+        for event in decoder.finish():
+            hear(event)
+        if decoder.failed is not None:
+            raise decoder.failed
+
     async def _answer(self, response: HttpResponse) -> AsyncGenerator[Event]:
         if response.status != HTTPStatus.OK:
             raise await self._refusal(response)
         if _media_type(response) == "application/json":
-            for event in self.decode_whole(await response.read(ANSWER_LIMIT)):
-                # In a stream an ending's own bytes are those of a frame.
-                yield msgspec.structs.replace(event, raw=None) if isinstance(event, End) else event
+            for event in self._read(await response.read(ANSWER_LIMIT), streamed=True):
+                yield event
             return
         decoder = self.decoder()
         async with aclosing(response.chunks()) as chunks:
@@ -94,6 +125,13 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
             yield event
         if decoder.failed is not None:
             raise decoder.failed
+
+    def _read(self, data: bytes, *, streamed: bool) -> list[Event]:
+        events = self.decode_whole(data)
+        if streamed and events and isinstance(events[-1], End):
+            # In a stream an ending's own bytes are those of a frame.
+            events[-1] = msgspec.structs.replace(events[-1], raw=None)
+        return events
 
     async def _refusal(self, response: HttpResponse) -> ProviderError:
         try:

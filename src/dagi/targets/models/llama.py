@@ -12,7 +12,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from dagi.message import Grant, Message
 from dagi.ports.provider import Finding, ProviderTools
-from dagi.ports.target import Event, Note
+from dagi.ports.target import Ear, Event
 from dagi.targets.models.chat_api import ChatSettings, ChatTarget
 from dagi.targets.models.llama_child import Address, LlamaChild, Plan
 from dagi.targets.models.llama_process import Orders
@@ -138,9 +138,9 @@ class LlamaTarget:
             async for event in events:
                 yield event
 
-    async def whole(self, message: Message, grant: Grant, note: Note) -> list[Event]:
-        """See `dagi.ports.target.Whole.whole`."""
-        return await (await self._living()).whole(message, grant, note)
+    async def tell(self, message: Message, grant: Grant, ear: Ear) -> None:
+        """See `dagi.ports.target.Telling.tell`."""
+        await (await self._living()).tell(message, grant, ear)
 
     async def aclose(self) -> None:
         """End the process."""

@@ -12,7 +12,7 @@ from dagi.errors import CannotDo
 from dagi.message import Grant, Message, Turn
 from dagi.ports.http import HttpFailure, HttpRequest
 from dagi.ports.provider import Finding, ProviderTools
-from dagi.ports.target import Event, Note
+from dagi.ports.target import Ear, Event
 from dagi.targets.models.asking import Asking
 from dagi.targets.models.compose import compose
 from dagi.targets.models.failures import Failures
@@ -111,10 +111,10 @@ class OllamaTarget:
         del grant
         return self._asking.ask(self._request(message, stream=True))
 
-    async def whole(self, message: Message, grant: Grant, note: Note) -> list[Event]:
-        """See `dagi.ports.target.Whole.whole`."""
-        del grant, note
-        return await self._asking.ask_whole(self._request(message, stream=False))
+    async def tell(self, message: Message, grant: Grant, ear: Ear) -> None:
+        """See `dagi.ports.target.Telling.tell`."""
+        del grant
+        await self._asking.tell(self._request(message, stream=message.streamed), ear, streamed=message.streamed)
 
     def _request(self, message: Message, *, stream: bool) -> HttpRequest:
         settings = self._settings

@@ -3,6 +3,7 @@
 import math
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 from typing import Literal
 
 import msgspec
@@ -10,8 +11,9 @@ import msgspec
 from dagi.errors import DagiError, ProviderError, ProviderUnavailable, TargetFailure
 from dagi.message import Grant, Message
 from dagi.ports.clock import Clock
+from dagi.ports.hearing import Overheard, tell_of
 from dagi.ports.observer import Observer
-from dagi.ports.target import CONTENT, End, Event, Failure, Note, Target, whole_of
+from dagi.ports.target import CONTENT, Ear, End, Event, Failure, Target
 
 BreakerState = Literal["closed", "open", "half_open"]
 
@@ -34,7 +36,7 @@ class Breaker:
     def __init__(self, name: str, inner: Target, fuse: Fuse, clock: Clock, observer: Observer) -> None:
         self._name = name
         self._inner = inner
-        self._whole = whole_of(inner)
+        self._tell = tell_of(inner)
         self._fuse = fuse
         self._clock = clock
         self._observer = observer
@@ -82,11 +84,11 @@ class Breaker:
             if trial and era == self._era:
                 self._trying = False
 
-    async def whole(self, message: Message, grant: Grant, note: Note) -> list[Event]:
-        """See `dagi.ports.target.Whole.whole`. Raises ProviderUnavailable like `open`."""
+    async def tell(self, message: Message, grant: Grant, ear: Ear) -> None:
+        """See `dagi.ports.target.Telling.tell`. Raises ProviderUnavailable like `open`."""
         trial, era = self._admit(), self._era
         try:
-            events = await self._whole(message, grant, note)
+            await self._tell(message, grant, Overheard(ear, partial(self._tried, era)) if trial else ear)
             self._worked(era)
         except TargetFailure as error:
             self._refused(error, era, trial=trial)
@@ -94,7 +96,11 @@ class Breaker:
         finally:
             if trial and era == self._era:
                 self._trying = False
-        return events
+
+    def _tried(self, era: int, event: Event) -> None:
+        if isinstance(event, CONTENT):
+            # It answers again; the others need not wait for the end of a long answer.
+            self._worked(era)
 
     def _refused(self, error: TargetFailure, era: int, *, trial: bool) -> None:
         if trial and isinstance(error, ProviderError) and not error.unhealthy:

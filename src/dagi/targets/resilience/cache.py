@@ -5,7 +5,8 @@ from contextlib import aclosing
 
 from dagi.errors import ProviderTimeout, QueueFull
 from dagi.message import Grant, Message
-from dagi.ports.target import CONTENT, Chain, Event, Failure, Note, Tried, Waited
+from dagi.ports.hearing import gathered, heard
+from dagi.ports.target import CONTENT, Chain, Ear, Event, Failure
 from dagi.targets.resilience.answers import Answers
 from dagi.targets.resilience.flight import Hear, Reader
 from dagi.targets.resilience.reuse import kept, key_of, reusable
@@ -34,23 +35,19 @@ class Cache:
         key = self._key(message, grant)
         return self._inner.open(message, grant) if key is None else self._open(key, message, grant)
 
-    def whole(self, message: Message, grant: Grant, note: Note) -> Awaitable[list[Event]]:
-        """See `dagi.ports.target.Whole.whole`."""
+    def tell(self, message: Message, grant: Grant, ear: Ear) -> Awaitable[None]:
+        """See `dagi.ports.target.Telling.tell`."""
         key = self._key(message, grant)
-        return self._inner.whole(message, grant, note) if key is None else self._whole(key, message, grant, note)
+        return self._inner.tell(message, grant, ear) if key is None else self._tell(key, message, grant, ear)
 
-    async def _whole(self, key: bytes, message: Message, grant: Grant, note: Note) -> list[Event]:
+    async def _tell(self, key: bytes, message: Message, grant: Grant, ear: Ear) -> None:
         known = self._answers.get(key)
         if known is not None:
-            return list(known.events)
-        events: list[Event] = []
-        async with aclosing(self._shared(key, message, grant, whole=True)) as answer:
-            async for event in answer:
-                if isinstance(event, Waited | Tried):
-                    note(event)
-                else:
-                    events.append(event)
-        return events
+            for event in known.events:
+                ear.hear(event)
+            return
+        async with aclosing(self._shared(key, message, grant, whole=not message.streamed)) as answer:
+            await heard(answer, ear)
 
     def _key(self, message: Message, grant: Grant) -> bytes | None:
         if message.reuse_s is None:
@@ -95,7 +92,7 @@ class Cache:
         era = self._answers.era
         events: list[Event] = []
         if whole:
-            events = await self._inner.whole(message, grant, hear)
+            events = await gathered(self._inner.tell, message, grant, hear)
             for event in events:
                 hear(event)
         else:

@@ -16,7 +16,8 @@ from dagi.errors import (
 )
 from dagi.message import Grant, Message
 from dagi.ports.clock import Clock
-from dagi.ports.target import CONTENT, Event, Failure, Note, Target, whole_of
+from dagi.ports.hearing import tell_of
+from dagi.ports.target import CONTENT, Ear, Event, Failure, Target
 from dagi.targets.resilience.holding import opened
 
 # Which failure tells most, where all have failed: what a provider said before what was said in its place. Who could not have answered
@@ -35,7 +36,7 @@ class Fallback:
         if not targets:
             raise ValueError("a fallback needs a target")
         self._targets = tuple(targets)
-        self._whole = tuple((name, whole_of(target)) for name, target in targets)
+        self._tell = tuple((name, tell_of(target)) for name, target in targets)
         self._clock = clock
 
     async def open(self, message: Message, grant: Grant) -> AsyncGenerator[Event]:
@@ -67,16 +68,21 @@ class Fallback:
             failures.append(failure)
         raise _final(failures, message)
 
-    async def whole(self, message: Message, grant: Grant, note: Note) -> list[Event]:
-        """See `dagi.ports.target.Whole.whole`. Raises the errors of `open`."""
+    async def tell(self, message: Message, grant: Grant, ear: Ear) -> None:
+        """See `dagi.ports.target.Telling.tell`. Raises the errors of `open`."""
         failures: list[TargetFailure] = []
-        for name, whole in self._whole:
+        for name, tell in self._tell:
             if self._too_late(name, message, failures):
                 break
             try:
-                return await whole(message, grant, note)
+                await tell(message, grant, ear)
             except TargetFailure as error:
+                if ear.progress.seen:
+                    raise
+                ear.forget()
                 failures.append(error)
+            else:
+                return
         raise _final(failures, message)
 
     def _too_late(self, name: str, message: Message, failures: list[TargetFailure]) -> bool:

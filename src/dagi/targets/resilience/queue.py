@@ -15,7 +15,8 @@ import msgspec
 from dagi.errors import QueueFull
 from dagi.message import Grant, Message
 from dagi.ports.clock import Clock
-from dagi.ports.target import End, Event, Note, Target, Waited, whole_of
+from dagi.ports.hearing import hear, tell_of
+from dagi.ports.target import Ear, End, Event, Target, Waited
 from dagi.targets.resilience.line import FairLine
 
 _MAX_RETRY_AFTER_S = 60.0
@@ -66,7 +67,7 @@ class Queue:
         self.overloaded = False
         self._name = name
         self._inner = inner
-        self._whole = whole_of(inner)
+        self._tell = tell_of(inner)
         self._places = places
         self._clock = clock
         self._line: FairLine[_Turn] = FairLine()
@@ -103,21 +104,20 @@ class Queue:
         finally:
             self._leave()
 
-    async def whole(self, message: Message, grant: Grant, note: Note) -> list[Event]:
-        """See `dagi.ports.target.Whole.whole`. Raises QueueFull like `open`."""
+    async def tell(self, message: Message, grant: Grant, ear: Ear) -> None:
+        """See `dagi.ports.target.Telling.tell`. Raises QueueFull like `open`."""
         began = came = self._clock.monotonic()
         waited = await self._enter(came, message, grant)
         if waited is not None:
             began = self._clock.monotonic()
-            note(Waited((began - came) * 1000))
+            hear(ear, Waited((began - came) * 1000))
         if waited is False:
             raise self._full("A request waited too long for {name}.")
         try:
-            events = await self._whole(message, grant, note)
+            await self._tell(message, grant, ear)
             self._learn(began)
         finally:
             self._leave()
-        return events
 
     async def _enter(self, now: float, message: Message, grant: Grant) -> bool | None:
         """Take a place: None at once, True after a wait, False where the wait was in vain."""

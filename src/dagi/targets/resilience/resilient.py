@@ -1,11 +1,11 @@
 """A provider with everything around it: retry(breaker(queue(timeout(model))))."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 
 from dagi.message import Grant, Message
 from dagi.ports.clock import Clock
 from dagi.ports.observer import Observer
-from dagi.ports.target import Event, Note, Target
+from dagi.ports.target import Ear, Event, Target
 from dagi.targets.resilience.breaker import Breaker, BreakerState, Fuse
 from dagi.targets.resilience.queue import Places, Queue
 from dagi.targets.resilience.retry import Retry, Tries
@@ -26,9 +26,9 @@ class ResilientTarget:
         """See `dagi.ports.target.Target.open`."""
         return self._retry.open(message, grant)
 
-    async def whole(self, message: Message, grant: Grant, note: Note) -> list[Event]:
-        """See `dagi.ports.target.Whole.whole`."""
-        return await self._retry.whole(message, grant, note)
+    def tell(self, message: Message, grant: Grant, ear: Ear) -> Awaitable[None]:
+        """See `dagi.ports.target.Telling.tell`."""
+        return self._retry.tell(message, grant, ear)
 
     @property
     def overloaded(self) -> bool:

@@ -9,7 +9,8 @@ import msgspec
 from dagi.errors import DagiError, ProviderError, TargetFailure
 from dagi.message import Attempt, Grant, Limits, Message
 from dagi.ports.clock import Clock
-from dagi.ports.target import CONTENT, End, Event, Failure, Note, Target, Tried, Waited, whole_of
+from dagi.ports.hearing import tell_of
+from dagi.ports.target import CONTENT, Ear, End, Event, Failure, Target, Tried, Waited
 from dagi.targets.resilience.holding import opened
 
 
@@ -35,7 +36,7 @@ class Retry:
     def __init__(self, name: str, inner: Target, tries: Tries, clock: Clock, chance: Callable[[], float] = random.random) -> None:
         self._name = name
         self._inner = inner
-        self._whole = whole_of(inner)
+        self._tell = tell_of(inner)
         self._tries = tries
         self._clock = clock
         self._chance = chance
@@ -62,29 +63,33 @@ class Retry:
             await self._clock.sleep(delay)
             spent_s += delay
 
-    async def whole(self, message: Message, grant: Grant, note: Note) -> list[Event]:
-        """See `dagi.ports.target.Whole.whole`."""
+    async def tell(self, message: Message, grant: Grant, ear: Ear) -> None:
+        """See `dagi.ports.target.Telling.tell`. Every attempt is told by a `Tried`."""
         total = message.limits.timeout_s if message.limits.timeout_s is not None else self._tries.total_s
         spent_s = 0.0
         number = 0
+        progress = ear.progress
         while True:
             number += 1
-            run = _Run(self._name, self._clock)
+            run = _Run(self._name, self._clock, progress.waited_ms)
             left = None if total is None else total - spent_s
             try:
                 # The first attempt has the whole time anyway, whoever counts it.
-                events = await self._whole(message if number == 1 else self._within(message, left), grant, run.noting(note))
-                if not events or not isinstance(events[-1], End):
+                await self._tell(message if number == 1 else self._within(message, left), grant, ear)
+                if not progress.ended:
                     raise ProviderError(f"{self._name} stopped without ending its answer.", provider=self._name)
             except DagiError as error:
-                note(run.tried(error))
+                ear.hear(run.tried(error, progress.waited_ms))
+                if progress.seen:
+                    raise
                 spent_s += run.asked_ms / 1000
                 delay = self._delay(error, number, message.limits, None if total is None else total - spent_s)
                 if delay is None:
                     raise
             else:
-                note(run.tried(None))
-                return events
+                ear.hear(run.tried(None, progress.waited_ms))
+                return
+            ear.forget()
             await self._clock.sleep(delay)
             spent_s += delay
 
@@ -113,18 +118,21 @@ class Retry:
 class _Run:
     """One attempt.
 
+    Args:
+        waited_ms: the waiting before it, where somebody else counts.
+
     Attributes:
         error: why it failed with nothing passed on; None when it ended, well or badly.
         asked_ms: its time without the queue.
     """
 
-    def __init__(self, name: str, clock: Clock) -> None:
+    def __init__(self, name: str, clock: Clock, waited_ms: float = 0.0) -> None:
         self.error: DagiError | None = None
         self.asked_ms = 0.0
         self._name = name
         self._clock = clock
         self._began = clock.monotonic()
-        self._waited_ms = 0.0
+        self._waited_ms = waited_ms
         self._begun = False
 
     async def of(self, target: Target, message: Message, grant: Grant) -> AsyncGenerator[Event]:
@@ -159,19 +167,14 @@ class _Run:
         else:
             self.error = error
 
-    def noting(self, note: Note) -> Note:
-        """Passes on what is noted, and leaves out of the attempt's time what was spent waiting."""
+    def tried(self, error: DagiError | None, waited_ms: float | None = None) -> Tried:
+        """The account of the attempt, now that it is over.
 
-        def heard(event: Waited | Tried) -> None:
-            if isinstance(event, Waited):
-                self._waited_ms += event.ms
-            note(event)
-
-        return heard
-
-    def tried(self, error: DagiError | None) -> Tried:
-        """The account of the attempt, now that it is over."""
-        self.asked_ms = max(0.0, (self._clock.monotonic() - self._began) * 1000 - self._waited_ms)
+        Args:
+            waited_ms: all the waiting until now, where somebody else has counted it.
+        """
+        waited = self._waited_ms if waited_ms is None else waited_ms - self._waited_ms
+        self.asked_ms = max(0.0, (self._clock.monotonic() - self._began) * 1000 - waited)
         outcome = "ok" if error is None else error.code
         detail = "" if error is None else error.detail if isinstance(error, TargetFailure) else error.message
         return Tried(Attempt(provider=self._name, outcome=outcome, ms=round(self.asked_ms, 3), detail=detail))

@@ -1,5 +1,6 @@
 """Timeouts: how long a target may take in all, until its first piece, and between pieces."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -8,8 +9,9 @@ import msgspec
 from dagi.errors import ProviderTimeout
 from dagi.message import Grant, Message
 from dagi.ports.clock import Clock
-from dagi.ports.target import CONTENT, Event, Failure, Note, Target, collected, whole_of
-from dagi.targets.resilience.alarm import Alarm
+from dagi.ports.hearing import Overheard, tell_of
+from dagi.ports.target import CONTENT, Ear, Event, Failure, Target
+from dagi.targets.resilience.alarm import Alarm, Alarms, Wait
 
 
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +34,8 @@ class Timeout:
     def __init__(self, name: str, inner: Target, patience: Patience, clock: Clock) -> None:
         self._name = name
         self._inner = inner
-        self._whole = whole_of(inner)
+        self._tell = tell_of(inner)
+        self._alarms = Alarms()
         self._patience = patience
         self._clock = clock
 
@@ -71,24 +74,44 @@ class Timeout:
             raise error
         yield Failure(error)
 
-    async def whole(self, message: Message, grant: Grant, note: Note) -> list[Event]:
-        """See `dagi.ports.target.Whole.whole`. Raises ProviderTimeout like `open`."""
-        if self._patience.first_s is not None or self._patience.idle_s is not None:
-            # Silence can only be told from work by looking at the pieces.
-            return await collected(self, message, grant, note)
+    async def tell(self, message: Message, grant: Grant, ear: Ear) -> None:
+        """See `dagi.ports.target.Telling.tell`. Raises ProviderTimeout like `open`."""
+        patience = self._patience
         end, sentence = self._end(message)
-        if end == _FOR_EVER:
-            return await self._whole(message, grant, note)
-        left = end - self._clock.monotonic()
-        alarm = Alarm()
+        if patience.first_s is not None or patience.idle_s is not None:
+            await self._tell_watched(message, grant, ear, end, sentence)
+        elif end == _FOR_EVER:
+            await self._tell(message, grant, ear)
+        else:
+            due = asyncio.get_running_loop().time() + end - self._clock.monotonic()
+            await self._until(Wait(due, sentence), message, grant, ear)
+
+    async def _tell_watched(self, message: Message, grant: Grant, ear: Ear, end: float, sentence: str) -> None:
+        """Silence can only be told from work by looking at the pieces."""
+        patience, loop = self._patience, asyncio.get_running_loop()
+        last = loop.time() + end - self._clock.monotonic()
+        wait = Wait(last, sentence)
+
+        def limit(seconds: float | None, why: str) -> None:
+            due = last if seconds is None else loop.time() + seconds
+            wait.why = why if due < last else sentence
+            self._alarms.put(wait, min(due, last))
+
+        def listen(event: Event) -> None:
+            if isinstance(event, CONTENT):
+                limit(patience.idle_s, f"{self._name} fell silent for {patience.idle_s or 0:g} s.")
+
+        limit(patience.first_s, f"{self._name} did not begin to answer within {patience.first_s or 0:g} s.")
+        asked = message if message.streamed else msgspec.structs.replace(message, streamed=True)
+        await self._until(wait, asked, grant, Overheard(ear, listen))
+
+    async def _until(self, wait: Wait, message: Message, grant: Grant, ear: Ear) -> None:
         try:
-            if left <= 0:
+            if wait.due <= asyncio.get_running_loop().time():
                 raise TimeoutError
-            return await alarm.within(left, self._whole(message, grant, note))
+            await self._alarms.within(wait, self._tell(message, grant, ear))
         except TimeoutError:
-            raise ProviderTimeout(sentence, provider=self._name) from None
-        finally:
-            alarm.close()
+            raise ProviderTimeout(wait.why, provider=self._name) from None
 
     def _end(self, message: Message) -> tuple[float, str]:
         """When it must be over on the monotonic clock, and what to say then."""

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from dagi.ports.target import Event
+from dagi.ports.target import Event, Passed
 
 T = TypeVar("T")
 
@@ -47,6 +47,10 @@ class Decoder(Protocol):
         Raises:
             WireError: the bytes are no answer, and nothing before the mistake is left to return.
         """
+        ...
+
+    def passed(self, data: bytes) -> Passed | None:
+        """The same bytes as they are, where they are whole frames that need not be decoded at once; None where they do."""
         ...
 
     def finish(self) -> list[Event]:

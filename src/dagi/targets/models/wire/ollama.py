@@ -3,7 +3,7 @@
 import msgspec
 
 from dagi.message import Usage
-from dagi.ports.target import Delta, End, Event, Thought, ToolCall, Used
+from dagi.ports.target import Delta, End, Event, Passed, Thought, ToolCall, Used
 from dagi.targets.models.wire import ANSWER_LIMIT, FRAME_LIMIT, WireError, counted, parsed
 from dagi.targets.models.wire.lines import Lines
 
@@ -81,6 +81,11 @@ class OllamaDecoder:
         if self._left < 0:
             self._fail(WireError(f"the answer is longer than {self._limit} bytes"), events)
         return events
+
+    def passed(self, data: bytes) -> Passed | None:
+        """See `Decoder`. Nobody who asks us speaks Ollama's protocol."""
+        del data
+        return None
 
     def finish(self) -> list[Event]:
         """See `Decoder`."""

@@ -7,9 +7,10 @@ import msgspec
 
 from dagi.errors import Invalid
 from dagi.message import Turn, Usage
-from dagi.ports.target import Delta, End, Event, Other, Thought, Used
+from dagi.ports.target import Delta, End, Event, Other, Passed, Thought, Used
 from dagi.targets.models.wire import ANSWER_LIMIT, FRAME_LIMIT, WireError
 from dagi.targets.models.wire.openai_frames import Body, Said, body, fault, holds_more, loose, usage
+from dagi.targets.models.wire.openai_passing import passable, text_of
 from dagi.targets.models.wire.openai_plain import decode_plain
 from dagi.targets.models.wire.sse import Frame, SseDecoder
 
@@ -133,6 +134,14 @@ class ChatDecoder:
         frames = self._frames.feed(part) if self.failed is None else []
         return self._decoded(frames, over=self._left < 0)
 
+    def passed(self, data: bytes) -> Passed | None:
+        """See `Decoder`."""
+        ready = self._answer.said and not self.done and self.failed is None and self._frames.idle
+        if not ready or len(data) > self._left or not passable(data):
+            return None
+        self._left -= len(data)
+        return Passed(data, text_of)
+
     def finish(self) -> list[Event]:
         """See `Decoder`."""
         if self.done:
@@ -192,7 +201,7 @@ class _Answer:
         self._finish_raw: bytes | None = None
         self._usage: Usage | None = None
         self._usage_raw: bytes | None = None
-        self._said = False
+        self.said = False
         # Beginnings of other choices, kept until something is said: they are no answer yet.
         self._held: list[Event] = []
 
@@ -228,14 +237,14 @@ class _Answer:
 
     def _pass(self, chunk: Body | None, raw: bytes, events: list[Event]) -> None:
         """Take a frame that can only be passed on: another choice, or something without a name here."""
-        if not self._said and chunk is not None and not any(choice.says for choice in chunk.choices or ()):
+        if not self.said and chunk is not None and not any(choice.says for choice in chunk.choices or ()):
             self._held.append(Other(raw))
             return
         self._begin(events)
         events.append(Other(raw))
 
     def _begin(self, events: list[Event]) -> None:
-        self._said = True
+        self.said = True
         if self._held:
             events.extend(self._held)
             self._held = []
@@ -269,8 +278,8 @@ class _Answer:
     def closed(self) -> list[Event]:
         """The events that end the answer."""
         if self._finish is None:
-            raise WireError("the answer broke off before its end" if self._said else "the answer holds nothing")
-        if not self._said and self._finish not in {"length", "content_filter"}:
+            raise WireError("the answer broke off before its end" if self.said else "the answer holds nothing")
+        if not self.said and self._finish not in {"length", "content_filter"}:
             raise WireError("the answer is empty")
         ending: list[Event] = []
         if self._usage is not None:

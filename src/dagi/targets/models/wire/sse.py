@@ -34,6 +34,11 @@ class SseDecoder:
         self._data: list[bytes] = []
         self._size = 0
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of a frame has come yet."""
+        return not self._lines.rest and not self._data and not self._event
+
     def feed(self, data: bytes) -> list[Frame]:
         """The frames these bytes complete. After a mistake nothing more is decoded."""
         frames: list[Frame] = []

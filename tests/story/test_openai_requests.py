@@ -283,7 +283,7 @@ async def test_an_answer_that_lacks_what_clients_need_gets_it(stack) -> None:
         0,
         {"content": []},
     )
-    assert body["usage"] == {"prompt_tokens": 1, "completion_tokens": 0, "total_tokens": 1}
+    assert body["usage"] == {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
     assert body["x"] == 1
 
 

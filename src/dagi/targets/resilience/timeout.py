@@ -73,7 +73,7 @@ class Timeout:
 
     async def whole(self, message: Message, grant: Grant, note: Note) -> list[Event]:
         """See `dagi.ports.target.Whole.whole`. Raises ProviderTimeout like `open`."""
-        if self._patience.first_s is not None or self._patience.idle_s is not None:
+        if (self._patience.first_s is not None or self._patience.idle_s is not None) and not message.entire:
             # Silence can only be told from work by looking at the pieces.
             return await collected(self, message, grant, note)
         end, sentence = self._end(message)

@@ -69,7 +69,7 @@ def whole_answer(exchange: Exchange, model: str) -> bytes:
     raw = exchange.raw
     if raw is None:
         return msgspec.json.encode(_made(exchange, model))
-    if not exchange.calls and _is_proper(raw):
+    if _is_proper(raw):
         return raw
     return msgspec.json.encode(_mended(raw, exchange, model) or _made(exchange, model))
 

@@ -81,7 +81,7 @@ def read_chat(data: bytes) -> ChatRequest:
     Raises:
         Invalid: it is no JSON, or something read here is not of its form; names the field.
     """
-    return ChatRequest(decoded(_BODY, data), decoded(_FIELDS, data))
+    return ChatRequest(decoded(_BODY, data), _FIELDS.decode(data))
 
 
 def decoded(decoder: msgspec.json.Decoder[T], data: bytes) -> T:

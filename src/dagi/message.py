@@ -135,6 +135,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         insists: it counts also where the rule follows no wishes, for the caller named it as the model.
         metadata: any further JSON the caller sent, for rules to match on. Never trusted as a right.
         options: the caller's model parameters as unparsed JSON, passed on as they are.
+        entire: more is wanted than text and calls of tools, such as several choices or probabilities: an answer in one piece is asked for
+            in one piece, and none is given again.
         reuse_s: for how many seconds the answer may be given again to the same question; None for never.
         purpose: why the stack itself asks; no caller can set it.
         streamed: the caller sees pieces as they come. One who does not has seen nothing of an answer that breaks off.
@@ -159,6 +161,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     options: msgspec.Raw | None = None
     purpose: Purpose = ""
     streamed: bool = False
+    entire: bool = False
     reuse_s: float | None = None
     context: Context = Context()
     limits: Limits = Limits()

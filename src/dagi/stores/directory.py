@@ -124,7 +124,9 @@ class Directory:
         while True:
             await asyncio.sleep(POLL_S)
             try:
-                await asyncio.wait_for(self.refresh(), STALE_S)
+                # Not `wait_for`: in Python 3.11 it forgets a cancellation that comes in the moment the refresh ends.
+                async with asyncio.timeout(STALE_S):
+                    await self.refresh()
             except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the watch
                 if not self._down:
                     self._down = True

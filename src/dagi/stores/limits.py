@@ -201,7 +201,7 @@ def used(exchange: Exchange) -> Usage:
         return UNCOUNTED
     if exchange.usage is not UNCOUNTED:
         return exchange.usage
-    text = exchange.text
+    text = exchange.record
     if not text and exchange.outcome != "cancelled":
         return UNCOUNTED
     prompt, completion = exchange.message.tokens(), len(text.encode("utf-8", "replace")) // 4

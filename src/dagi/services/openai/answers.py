@@ -69,7 +69,7 @@ def whole_answer(exchange: Exchange, model: str) -> bytes:
     raw = exchange.raw
     if raw is None:
         return msgspec.json.encode(_made(exchange, model))
-    if not exchange.calls and _is_proper(raw):
+    if _is_proper(raw):
         return raw
     return msgspec.json.encode(_mended(raw, exchange, model) or _made(exchange, model))
 
@@ -87,7 +87,8 @@ def usage_of(exchange: Exchange) -> Json:
     usage = exchange.usage
     if usage is UNCOUNTED or not usage.total_tokens:
         spoken = [*exchange.thoughts, exchange.text, *(call.name + call.arguments for call in exchange.calls.values())]
-        prompt, completion = exchange.message.tokens(), sum(len(text.encode("utf-8", "replace")) for text in spoken) // 4
+        said = sum(len(text.encode("utf-8", "replace")) for text in spoken)
+        prompt, completion = max(1, exchange.message.tokens()), max(1, said // 4)
         usage = Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
     told: Json = {
         "prompt_tokens": usage.prompt_tokens,

@@ -28,6 +28,11 @@ _READ: Final = frozenset({*_CLAIMS, "task_type", "provider", "agent"})
 _KEPT: Final = frozenset({"model", "messages", "stream", "stream_options", "user", "metadata"})
 
 
+_MORE: Final = frozenset({"logprobs", "top_logprobs", "audio", "modalities", "web_search_options", "functions"})
+_NOTHING: Final = frozenset({b"null", b"false", b"0", b"[]", b'["text"]'})
+_CUSTOM: Final = re.compile(rb'"type"\s*:\s*"custom"')
+
+
 class StreamOptions(msgspec.Struct):
     """Options of a stream."""
 
@@ -76,7 +81,7 @@ def read_chat(data: bytes) -> ChatRequest:
     Raises:
         Invalid: it is no JSON, or something read here is not of its form; names the field.
     """
-    return ChatRequest(decoded(_BODY, data), decoded(_FIELDS, data))
+    return ChatRequest(decoded(_BODY, data), _FIELDS.decode(data))
 
 
 def decoded(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
@@ -126,6 +131,7 @@ def to_message(chat: ChatRequest, caller: Caller, callers: Callers, request_id: 
         metadata={name: value for name, value in metadata.items() if name not in _READ} if metadata else metadata,
         options=_options(chat, metadata, "" if person is None else "user"),
         streamed=body.stream is True,
+        entire=_wants_more(chat),
     )
 
 
@@ -156,6 +162,14 @@ def _text(metadata: Mapping[str, object], name: str) -> str | None:
     if value is not None and (not isinstance(value, str) or not value):
         raise Invalid(f"metadata.{name} must be a text.", field=f"metadata.{name}")
     return value
+
+
+def _wants_more(chat: ChatRequest) -> bool:
+    """Whether text and calls of functions are not all of the answer that was asked for."""
+    fields = chat.fields
+    if (chat.body.n or 1) > 1 or any(bytes(fields[name]) not in _NOTHING for name in _MORE.intersection(fields)):
+        return True
+    return "tools" in fields and _CUSTOM.search(fields["tools"]) is not None
 
 
 def _options(chat: ChatRequest, metadata: Mapping[str, object], person: str) -> msgspec.Raw | None:

@@ -75,12 +75,17 @@ class ChatFrames:
         """See `Frames`."""
         if isinstance(event, Passed):
             return event.raw
-        if isinstance(event, Delta | Thought):
-            raw = event.raw
-            if self._begun and raw is not None and self._passing and _ROLE not in raw:
-                return b"data: " + raw + b"\n\n"
-            name = "content" if isinstance(event, Delta) else "reasoning_content"
-            return self._piece({name: event.text}, raw)
+        if isinstance(event, Delta):
+            raw, name = event.raw, "content"
+        elif isinstance(event, Thought):
+            raw, name = event.raw, "reasoning_content"
+        else:
+            return self._rarer(event)
+        if self._passing and raw is not None and _ROLE not in raw:
+            return b"data: " + raw + b"\n\n"
+        return self._piece({name: event.text}, raw)
+
+    def _rarer(self, event: Event) -> bytes | None:
         if isinstance(event, ToolCall):
             return self._call(event)
         if isinstance(event, Other):

@@ -11,10 +11,7 @@ from dagi.message import Grant, Message
 from dagi.ports.target import Data, Delta, End, Event, Other, ToolCall
 
 _OVERHEAD: Final = 512
-# Who asks for one of these wants more than the text that is kept.
-_MORE: Final = frozenset({"n", "logprobs", "top_logprobs", "audio", "modalities", "web_search_options", "store"})
 _INSTRUCTIONS: Final = frozenset({"user", "system", "developer"})
-_NAMES: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encoder: Final = msgspec.json.Encoder(order="sorted")
 
 
@@ -39,24 +36,15 @@ def reusable(message: Message) -> bool:
         and not message.context.history
         and not message.context.summary
         and not message.attachments
+        and not message.entire
         and (not message.conversation or _single(message))
     )
 
 
 def _single(message: Message) -> bool:
-    """Whether it is one question, with instructions at most, that is answered with one text."""
+    """Whether it is one question, with instructions at most."""
     roles = [turn.role for turn in message.conversation]
-    return roles.count("user") == 1 and _INSTRUCTIONS.issuperset(roles) and not _asks_for_more(message)
-
-
-def _asks_for_more(message: Message) -> bool:
-    if message.options is None:
-        return False
-    try:
-        names = _NAMES.decode(message.options)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return True
-    return not _MORE.isdisjoint(names)
+    return roles.count("user") == 1 and _INSTRUCTIONS.issuperset(roles)
 
 
 def key_of(message: Message, grant: Grant, identity: bytes) -> bytes | None:

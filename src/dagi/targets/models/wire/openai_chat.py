@@ -232,6 +232,7 @@ class _Answer:
         if choice.finish_reason is not None:
             self._finish = choice.finish_reason
             self._finish_raw = raw if len(events) == before else None
+            self._said = self._said or holds_more(frame.data)
         elif raw is not None and len(events) == before and holds_more(frame.data):
             self._pass(None, raw, events)
 

@@ -64,10 +64,12 @@ class Said(msgspec.Struct):
             ToolCall(
                 index=place if call.index is None else call.index,
                 id=call.id or "",
-                name=(call.function.name or "") if call.function else "",
-                arguments=_arguments(call.function.arguments) if call.function else "",
+                name=call.function.name or "",
+                arguments=_arguments(call.function.arguments),
             )
             for place, call in enumerate(self.tool_calls or ())
+            # What is no function has a form that nobody here knows.
+            if call.function is not None
         ]
 
 
@@ -121,8 +123,8 @@ class _Anything(msgspec.Struct):
     choices: list[_Whatever] = []
 
 
-# Names of a delta's parts whose absence of text is no news.
-_KNOWN = frozenset({"role", "content", "refusal", "reasoning", "reasoning_content", "tool_calls"})
+# Parts of a delta that were read already.
+_KNOWN = frozenset({"role", "content", "refusal", "reasoning", "reasoning_content"})
 _NO_NEWS = frozenset({b"null", b'""', b"[]", b"{}"})
 _ANYTHING = msgspec.json.Decoder(_Anything)
 

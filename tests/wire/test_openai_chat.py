@@ -14,7 +14,8 @@ from dagi.errors import Invalid
 from dagi.message import Turn, Usage
 from dagi.ports.target import Delta, End, Event, Thought, ToolCall, Used
 from dagi.targets.models.wire import Decoder, WireError
-from dagi.targets.models.wire.openai_chat import ChatDecoder, decode_answer, encode_request
+from dagi.targets.models.wire.openai_chat import ChatDecoder, decode_answer
+from dagi.targets.models.wire.openai_request import encode_request
 
 Decode = Callable[[Decoder, Iterable[bytes]], tuple[list[Event], str | None]]
 

@@ -2,14 +2,13 @@
 
 import asyncio
 import socket
-from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from typing import cast
 
 import httptools
 
+from dagi.outbound.reading import Reading
 from dagi.outbound.request import Origin
-from dagi.ports.http import HttpFailure
 
 # Bytes that may come without any body among them: heads, trailers, chunk extensions.
 _FRAMING_LIMIT = 128 * 1024
@@ -18,41 +17,21 @@ _LINGER_S = 0.1
 _INTERIM = range(100, 200)
 
 
-class Connection(asyncio.Protocol):
+class Connection(Reading, asyncio.Protocol):
     """A connection and the state of the exchange on it.
 
     Attributes:
         silent: not a byte of the answer has come yet.
-        complete: the whole answer has been received.
         idle_until: on the loop's clock, when it is to be closed if nobody has used it.
     """
 
     def __init__(self, origin: Origin, loop: asyncio.AbstractEventLoop, reusable: Callable[["Connection"], None]) -> None:
-        self.origin = origin
+        super().__init__(origin, loop)
         self.silent = True
-        self.complete = False
         self.idle_until = 0.0
-        self._loop = loop
         self._reusable = reusable
-        self._transport: asyncio.Transport | None = None
         self._parser: httptools.HttpResponseParser | None = None
-        self._waiter: asyncio.Future[None] | None = None
         self._linger: asyncio.TimerHandle | None = None
-        self._failure: str | None = None
-        self._forget()
-
-    def _forget(self) -> None:
-        self.status = 0
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._chunks: deque[bytes] = deque()
-        self._buffered = 0
-        self._framing = 0
-        self._has_head = False
-        self._keep_alive = False
-        self._paused = False
-        self._abandoned = False
-        self._take: Callable[[bytes], bool] | None = None
-        self._stopped = False
 
     # What the pool and the response ask of it.
 
@@ -70,79 +49,6 @@ class Connection(asyncio.Protocol):
         while not self._has_head:
             self._check()
             await self._change()
-
-    async def chunks(self) -> AsyncGenerator[bytes]:
-        """The body's bytes as they arrive.
-
-        Raises:
-            HttpFailure: the connection broke before the body's end.
-        """
-        while True:
-            if self._chunks:
-                data = self._chunks.popleft() if len(self._chunks) == 1 else b"".join(self._chunks)
-                self._chunks.clear()
-                self._buffered = 0
-                self._resume()
-                yield data
-            elif self.complete:
-                return
-            else:
-                self._check()
-                await self._change()
-
-    async def pour(self, take: Callable[[bytes], bool]) -> bool:
-        """Hand the body's bytes over as they arrive, until it is over (True) or `take` wants no more (False).
-
-        Raises:
-            HttpFailure: the connection broke before the body's end.
-        """
-        while True:
-            while self._chunks:
-                data = self._chunks.popleft()
-                self._buffered -= len(data)
-                if not take(data):
-                    return False
-            self._resume()
-            if self.complete:
-                return True
-            self._check()
-            self._take = take
-            try:
-                await self._change()
-            finally:
-                self._take = None
-            if self._stopped:
-                self._stopped = False
-                return False
-
-    async def rest(self, limit: int) -> bytes:
-        """The whole body.
-
-        Raises:
-            HttpFailure: the connection broke before the body's end, or the body is longer than `limit` bytes.
-        """
-        parts: list[bytes] = []
-        size = 0
-        while True:
-            while self._chunks:
-                parts.append(self._chunks.popleft())
-                size += len(parts[-1])
-            if size > limit:
-                raise HttpFailure(f"{self.origin} answered with more than {limit} bytes")
-            self._buffered = 0
-            self._resume()
-            if self.complete:
-                return parts[0] if len(parts) == 1 else b"".join(parts)
-            self._check()
-            await self._change()
-
-    def header(self, name: str) -> str | None:
-        """The first value of the header of the answer; the name in any case."""
-        wanted = name.lower().encode("latin-1", "replace")
-        for found, value in self._headers:
-            if len(found) == len(wanted) and found.lower() == wanted:
-                return value.decode("latin-1")
-        return None
 
     def abort(self) -> None:
         """Close it now, whatever is in flight."""
@@ -299,28 +205,3 @@ class Connection(asyncio.Protocol):
         self._keep_alive = False
         if not self.complete:
             self._fail(f"{self.origin} {what}")
-
-    def _fail(self, sentence: str) -> None:
-        if self._failure is None:
-            self._failure = sentence
-        self._wake()
-
-    def _check(self) -> None:
-        if self._failure is not None:
-            raise HttpFailure(self._failure)
-
-    def _resume(self) -> None:
-        if self._paused and self._transport is not None:
-            self._transport.resume_reading()
-        self._paused = False
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    async def _change(self) -> None:
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None

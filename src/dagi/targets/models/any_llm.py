@@ -24,8 +24,9 @@ from dagi.targets.models.compose import compose
 from dagi.targets.models.failures import Failures
 from dagi.targets.models.settings import BaseUrl
 from dagi.targets.models.wire import WireError
-from dagi.targets.models.wire.openai_chat import ChatDecoder, caller_options, decode_answer
+from dagi.targets.models.wire.openai_chat import ChatDecoder, decode_answer
 from dagi.targets.models.wire.openai_frames import loose
+from dagi.targets.models.wire.openai_request import caller_options
 from dagi.targets.models.wire.openai_turns import plain
 from dagi.targets.models.wishes import refuse, refuse_images, refuse_parts
 

@@ -14,7 +14,8 @@ from dagi.targets.models.chat_check import check
 from dagi.targets.models.compose import compose
 from dagi.targets.models.failures import Failures
 from dagi.targets.models.settings import ModelSettings
-from dagi.targets.models.wire.openai_chat import ChatDecoder, caller_options, decode_answer, encode_request, without
+from dagi.targets.models.wire.openai_chat import ChatDecoder, decode_answer
+from dagi.targets.models.wire.openai_request import caller_options, encode_request, without
 from dagi.targets.models.wishes import refuse, refuse_images
 
 # Of what a model may refuse these change what the caller is told, so they are not merely left out.

@@ -12,7 +12,7 @@ from dagi.message import Fact, Grant, Message, Usage
 from dagi.ports.facts import Facts
 from dagi.ports.provider import Finding, ProviderTools
 from dagi.ports.target import Data, Delta, End, Event, Target, Used
-from dagi.targets.models.wire.openai_chat import caller_options
+from dagi.targets.models.wire.openai_request import caller_options
 from dagi.targets.models.wishes import refuse, refuse_images, refuse_parts
 
 MODEL = "facts"

@@ -19,8 +19,8 @@ from dagi.targets.models.failures import Failures
 from dagi.targets.models.settings import BaseUrl, ModelSettings
 from dagi.targets.models.wire.ollama import OllamaDecoder
 from dagi.targets.models.wire.ollama_request import encode_request, further, image_data
-from dagi.targets.models.wire.openai_chat import caller_options
 from dagi.targets.models.wire.openai_frames import loose
+from dagi.targets.models.wire.openai_request import caller_options
 from dagi.targets.models.wishes import refuse, refuse_images, refuse_parts
 
 # The caller's parameters (OpenAI's names) that mean the same to Ollama.

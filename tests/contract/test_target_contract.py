@@ -11,7 +11,7 @@ import pytest
 from dagi.errors import DagiError, ProviderError
 from dagi.message import Grant, Message, Sender
 from dagi.outbound import Client
-from dagi.ports.hearing import gathered, tell_of
+from dagi.ports.hearing import Gathered, gathered, tell_of
 from dagi.ports.provider import Closing, ProviderTools
 from dagi.ports.target import CONTENT, Delta, Ear, End, Event, Failure, Target, Tried, Used, Waited
 from dagi.targets.models import any_llm, deepseek, ollama, openai, openai_compatible
@@ -253,6 +253,48 @@ async def test_an_answer_in_one_piece_is_the_same_answer(subject: Subject) -> No
         event.text for event in streamed if isinstance(event, Delta)
     )
     assert msgspec.structs.replace(whole[-1], raw=None) == msgspec.structs.replace(streamed[-1], raw=None)
+
+
+class Listener(Gathered):
+    """Hears an answer piece by piece, and shows the first one to somebody."""
+
+    def __init__(self) -> None:
+        self.notes: list[Event] = []
+        super().__init__(self.notes.append)
+
+    def hear(self, event: Event) -> None:
+        super().hear(event)
+        self.progress.seen = self.progress.seen or isinstance(event, CONTENT)
+
+
+async def test_an_answer_that_is_told_is_the_same_answer(subject: Subject) -> None:
+    subject.will_answer("one", "two")
+    streamed = [event for event in await events_of(subject.target) if not isinstance(event, Tried | Waited)]
+    subject.will_answer("one", "two")
+    ear = Listener()
+    await tell_of(subject.target)(MESSAGE, GRANT, ear)
+    assert ear.events == streamed
+    assert ear.progress.ended
+
+
+async def test_pieces_are_told_in_the_moment_they_come(subject: Subject) -> None:
+    subject.will_hang(1)
+    ear = Listener()
+    telling = asyncio.ensure_future(tell_of(subject.target)(MESSAGE, GRANT, ear))
+    await eventually(lambda: any(isinstance(event, Delta) for event in ear.events))
+    telling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await telling
+    await subject.until_stopped()
+
+
+async def test_an_answer_of_which_a_piece_was_told_is_an_error_when_it_breaks_off_and_nobody_begins_anew(subject: Subject) -> None:
+    subject.will_break_off()
+    ear = Listener()
+    with pytest.raises(DagiError):
+        await tell_of(subject.target)(MESSAGE, GRANT, ear)
+    assert not ear.progress.ended
+    assert len([event for event in ear.events if isinstance(event, CONTENT)]) == 1
 
 
 @pytest.mark.parametrize("breaks", [False, True], ids=["fails", "breaks off"])

@@ -192,3 +192,53 @@ async def test_a_slow_reader_holds_the_server_back() -> None:
                 size, largest = size + len(chunk), max(largest, len(chunk))
         assert size == 65_536_000
         assert largest < 1_000_000
+
+
+async def test_a_body_is_poured_as_it_arrives_and_to_its_end() -> None:
+    async with Upstream() as upstream, Client() as client, asyncio.timeout(5):
+        upstream.script(Answer(hang_after=1))
+        parts: list[bytes] = []
+        async with client.open(chat(upstream)) as response:
+            pouring = asyncio.ensure_future(response.pour(lambda data: parts.append(data) is None))
+            await eventually(lambda: b"echo:" in b"".join(parts))
+            assert not pouring.done()
+            upstream.release()
+            assert await pouring is True
+        assert b"".join(parts).endswith(b"data: [DONE]\n\n")
+
+
+async def test_who_wants_no_more_for_now_gets_the_rest_with_the_next_pour() -> None:
+    async with Upstream() as upstream, Client() as client, asyncio.timeout(5):
+        parts: list[bytes] = []
+
+        def take(data: bytes) -> bool:
+            parts.append(data)
+            return False
+
+        async with client.open(chat(upstream)) as response:
+            stops = 0
+            while not await response.pour(take):
+                stops += 1
+        assert stops == len(parts)
+        assert b"".join(parts).endswith(b"data: [DONE]\n\n")
+
+
+async def test_a_body_that_breaks_off_while_it_is_poured_is_a_failure() -> None:
+    async with Upstream() as upstream, Client() as client, asyncio.timeout(5):
+        upstream.script(Answer(reset_after=1))
+        async with client.open(chat(upstream)) as response:
+            with pytest.raises(HttpFailure):
+                while not await response.pour(lambda _: True):
+                    pass
+
+
+async def test_a_defect_of_whoever_takes_the_body_comes_out_where_it_was_poured() -> None:
+    def take(_: bytes) -> bool:
+        raise ZeroDivisionError
+
+    async with Upstream() as upstream, Client() as client, asyncio.timeout(5):
+        upstream.script(Answer(hang_after=1))
+        async with client.open(chat(upstream)) as response:
+            with pytest.raises(ZeroDivisionError):
+                await response.pour(take)
+        assert client.unused == 0

@@ -116,12 +116,15 @@ async def test_a_storm_of_reloads_drops_no_request(stack) -> None:
     stop = False
     statuses: list[int] = []
     rules: set[str] = set()
+    refused: list[str] = []
 
     async def ask() -> None:
         while not stop:
             answer = await stack.route(metadata={"plain": True})
             statuses.append(answer.status_code)
             rules.add(answer.json().get("rule"))
+            if answer.status_code != 200:
+                refused.append(answer.text)
 
     callers = [asyncio.ensure_future(ask()) for _ in range(8)]
     for number in range(15):
@@ -134,7 +137,7 @@ async def test_a_storm_of_reloads_drops_no_request(stack) -> None:
         file(stack).write_text(good, encoding="utf-8")
     stop = True
     await asyncio.gather(*callers)
-    assert set(statuses) == {200}
+    assert refused == []
     assert len(rules) > 3
     events = [line["event"] for line in stack.log()]
     assert "config_reloaded" in events

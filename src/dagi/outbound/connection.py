@@ -100,6 +100,9 @@ class Connection(Reading, asyncio.Protocol):
         self._framing += len(data)
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserCallbackError as error:
+            self._defect = error.__context__
+            self._break("could not be read")
         except httptools.HttpParserUpgrade:
             self._break("switched to another protocol")
         except httptools.HttpParserError:

@@ -35,6 +35,7 @@ class Reading:
         self._paused = False
         self._abandoned = False
         self._take: Callable[[bytes], bool] | None = None
+        self._defect: BaseException | None = None
         self._stopped = False
 
     async def chunks(self) -> AsyncGenerator[bytes]:
@@ -116,6 +117,8 @@ class Reading:
         self._wake()
 
     def _check(self) -> None:
+        if self._defect is not None:
+            raise self._defect
         if self._failure is not None:
             raise HttpFailure(self._failure)
 

@@ -1,0 +1,119 @@
+"""Frames that are passed on unread: only those that a reader would have understood in the same way."""
+
+import json
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dagi.ports.target import Delta, End, Event, Passed
+from dagi.targets.models.wire import WireError
+from dagi.targets.models.wire.openai_chat import ChatDecoder
+from dagi.targets.models.wire.openai_passing import passable, text_of
+
+COMPACT, SPACED = (",", ":"), (", ", ": ")
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
+
+
+def frame(delta: dict[str, object], separators: tuple[str, str] = COMPACT, finish: str | None = None, **more: object) -> bytes:
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+    value = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice], **more}
+    return b"data: " + json.dumps(value, separators=separators, ensure_ascii=False).encode() + b"\n\n"
+
+
+def heard(decoder: ChatDecoder, parts: Sequence[bytes]) -> list[Event]:
+    events: list[Event] = []
+    for part in parts:
+        passed = decoder.passed(part)
+        events += [passed] if passed is not None else decoder.feed(part)
+    return events
+
+
+def text(events: Sequence[Event]) -> str:
+    return "".join(
+        event.text if isinstance(event, Delta) else event.read(event.raw) for event in events if isinstance(event, Delta | Passed)
+    )
+
+
+@given(texts=st.lists(TEXTS, min_size=1, max_size=6), separators=st.sampled_from([COMPACT, SPACED]))
+def test_text_that_was_passed_on_is_the_text_that_was_said(texts: list[str], separators: tuple[str, str]) -> None:
+    together = b"".join(frame({"content": text}, separators) for text in texts)
+    assert passable(together)
+    assert text_of(together) == "".join(texts)
+
+
+@given(texts=st.lists(TEXTS, min_size=1, max_size=6), cuts=st.lists(st.integers(1, 400), max_size=5))
+def test_however_the_bytes_are_cut_the_answer_is_the_same(texts: list[str], cuts: list[int]) -> None:
+    stream = frame({"role": "assistant", "content": ""}) + b"".join(frame({"content": text}) for text in texts)
+    stream += frame({}, finish="stop") + b"data: [DONE]\n\n"
+    parts, rest = [], stream
+    for cut in cuts:
+        parts.append(rest[:cut])
+        rest = rest[cut:]
+    events = heard(ChatDecoder("p", "m"), [part for part in (*parts, rest) if part])
+    assert text(events) == "".join(texts)
+    assert isinstance(events[-1], End)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        frame({"role": "assistant", "content": "a"}),
+        frame({"content": "a"}, finish="stop"),
+        frame({"content": "a"}, usage={"total_tokens": 1}),
+        frame({"content": "a"}, SPACED, usage={"total_tokens": 1}),
+        frame({"content": "a", "tool_calls": []}),
+        frame({"reasoning_content": "a"}),
+        frame({"content": "a", "reasoning": "b"}),
+        frame({}),
+        frame({"content": None}),
+        frame({"content": "a"}, error={"message": "no"}),
+        frame({"content": "a"}) + b"data: [DONE]\n\n",
+        frame({"content": "a"})[:-1],
+        frame({"content": "a"})[3:],
+        frame({"content": "a"}).replace(b"\n", b"\r\n"),
+        b": comment\n\n" + frame({"content": "a"}),
+        b"event: x\n" + frame({"content": "a"}),
+        frame({"content": "a"}) + b": comment\n\n",
+        frame({"content": "a"}).replace(b'"index":0', b'"index":1'),
+        frame({"content": "a"}).replace(b'"choices":[{', b'"choices":[{"index":0,"delta":{"content":"b"},"finish_reason":null},{'),
+        b"data: [DONE]\n\n",
+        b"",
+    ],
+)
+def test_whatever_says_more_than_a_piece_of_text_is_read_first(data: bytes) -> None:
+    assert not passable(data)
+
+
+def test_words_that_look_like_keys_are_words() -> None:
+    words = '"error" "role" "tool_calls" "usage":{ "finish_reason":"stop" \r\n\n data: {"'
+    assert passable(frame({"content": words}))
+    assert text_of(frame({"content": words})) == words
+
+
+def test_nothing_is_passed_on_before_something_was_said_nor_in_the_middle_of_a_frame() -> None:
+    piece = frame({"content": "a"})
+    decoder = ChatDecoder("p", "m")
+    assert decoder.passed(piece) is None
+    assert decoder.feed(piece) == [Delta("a", raw=piece[6:-2])]
+    assert isinstance(decoder.passed(piece), Passed)
+    decoder.feed(piece[:20])
+    assert decoder.passed(piece) is None
+    decoder.feed(piece[20:])
+    assert isinstance(decoder.passed(piece), Passed)
+
+
+def test_a_stream_without_end_is_ended_at_its_limit_passed_on_or_not() -> None:
+    piece = frame({"content": "a"})
+    decoder = ChatDecoder("p", "m", limit=len(piece) * 3)
+    heard(decoder, [piece] * 3)
+    assert decoder.passed(piece) is None
+    with pytest.raises(WireError, match="longer than"):
+        decoder.feed(piece)
+
+
+def test_a_frame_that_cannot_be_read_afterwards_has_no_text() -> None:
+    broken = frame({"content": "a"}).replace(b'"created":1', b'"created":')
+    assert passable(broken)
+    assert text_of(broken + frame({"content": "b"})) == "b"

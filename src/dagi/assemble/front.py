@@ -30,8 +30,8 @@ from dagi.ports.provider import ProviderTools
 from dagi.remote.embedder import RemoteEmbedder
 from dagi.router import Policy, Ports, Router
 from dagi.services.callers import LOCAL_USER, Callers
-from dagi.services.http1.service import Bounds, Service
 from dagi.services.dify import DifyFace
+from dagi.services.http1.service import Bounds, Service
 from dagi.services.openai.chat import ChatFace
 from dagi.services.openai.face import OpenAIFace
 from dagi.services.openai.models import ModelsFace

@@ -75,7 +75,7 @@ Audience = Literal["public", "caller"]
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True):
-    """A parameter in the path or the query, for the description; `schema` is what it has to be, in JSON Schema's words: a text where empty."""
+    """A parameter in the path or the query, for the description; `schema` in JSON Schema's words, a text where empty."""
 
     name: str
     description: str

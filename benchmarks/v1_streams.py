@@ -17,8 +17,8 @@ from stream_load import Order, Seen
 
 CONNECTIONS = (4, 64)
 MANY = 1_000
-# Streams that take two seconds, so that all of them are under way together.
-SLOW_GAP_MS = 100
+# Streams that take four seconds, so that all of them are under way together.
+SLOW_GAP_MS = 200
 MOST_MIB = 300
 _LOAD = Path(__file__).with_name("stream_load.py")
 _UPSTREAM = Path(__file__).with_name("stream_upstream.py")

@@ -5,10 +5,10 @@ BIN    := $(VENV)/bin
 UV     := $(BIN)/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format bench lock clean
+.PHONY: help serve test test-clients check format bench lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 serve: $(VENV)/.base ## Install what is missing and run the stack (profile dev, this machine only)
 	@exec $(BIN)/dagi serve $(ARGS)
@@ -16,6 +16,9 @@ serve: $(VENV)/.base ## Install what is missing and run the stack (profile dev, 
 test: $(VENV)/.dev ## Install what tests need; then lint, types, layers and all tests
 	@scripts/check.sh
 	@scripts/test.sh $(ARGS)
+
+test-clients: $(VENV)/.dev ## Try the stack with clients of other worlds: Dify's model class, OpenAI's SDK for Node
+	@scripts/clients.sh
 
 check: $(VENV)/.dev ## Lint, formatting, types and import layers
 	@scripts/check.sh

@@ -1,11 +1,14 @@
 -- For wrk: sends the request bodies of a file (one a line) in turn, and prints what was measured as one line of JSON.
--- Arguments: the file, the API key.
+-- Arguments: the file, the API key, and further headers as name and value in turn.
 local requests, turn = {}, 0
 
 function init(args)
   wrk.method = "POST"
   wrk.headers["Content-Type"] = "application/json"
   wrk.headers["Authorization"] = "Bearer " .. args[2]
+  for place = 3, #args, 2 do
+    wrk.headers[args[place]] = args[place + 1]
+  end
   for line in io.lines(args[1]) do
     requests[#requests + 1] = wrk.format(nil, nil, nil, line)
   end

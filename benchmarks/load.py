@@ -1,7 +1,7 @@
 """Load from wrk, and the CPU time it costs those who answer."""
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -42,12 +42,14 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         bodies: a file with one request body a line.
         key: sent as the bearer token.
         processes: whose CPU time counts.
+        headers: sent beside the token.
     """
 
     url: str
     bodies: Path
     key: str
     processes: Sequence[psutil.Process]
+    headers: Mapping[str, str] = {}
 
 
 def fire(target: Target, connections: int, seconds: int) -> Cost:
@@ -58,8 +60,9 @@ def fire(target: Target, connections: int, seconds: int) -> Cost:
     """
     _, core = cores()
     command = ["taskset", "-c", str(core), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(_SCRIPT)]
+    arguments = [str(target.bodies), target.key, *(part for header in target.headers.items() for part in header)]
     before = cpu_ns(target.processes)
-    done = subprocess.run([*command, target.url, "--", str(target.bodies), target.key], capture_output=True, text=True, check=False)
+    done = subprocess.run([*command, target.url, "--", *arguments], capture_output=True, text=True, check=False)
     spent = cpu_ns(target.processes) - before
     if done.returncode != 0:
         raise RuntimeError(f"wrk failed: {(done.stderr or done.stdout).strip()[-500:]}")

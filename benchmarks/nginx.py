@@ -60,7 +60,7 @@ _PROXY = """
   upstream scripted {{ server 127.0.0.1:{upstream}; keepalive 256; keepalive_requests 1000000000; }}
   server {{
     listen 127.0.0.1:{port};
-    location / {{ proxy_pass http://scripted; proxy_http_version 1.1; proxy_set_header Connection ""; }}
+    location / {{ proxy_pass http://scripted; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering {buffering}; }}
   }}
 """
 
@@ -83,10 +83,15 @@ def scripted_upstream(work: Path, core: int | None) -> Generator[Nginx]:
 
 
 @contextmanager
-def reverse_proxy(work: Path, core: int | None, upstream: int) -> Generator[Nginx]:
-    """Passes every request on to the upstream's port over kept connections, and writes no log."""
+def reverse_proxy(work: Path, core: int | None, upstream: int, *, streams: bool = False) -> Generator[Nginx]:
+    """Passes every request on to the upstream's port over kept connections, and writes no log.
+
+    Args:
+        streams: pass on every piece of an answer as it comes.
+    """
     port = free_port()
-    with _running(work, "proxy", _PROXY.format(port=port, upstream=upstream), port, core) as nginx:
+    inside = _PROXY.format(port=port, upstream=upstream, buffering="off" if streams else "on")
+    with _running(work, "proxy", inside, port, core) as nginx:
         yield nginx
 
 

@@ -18,6 +18,7 @@ import route
 import rule_choice
 import soak
 import start_time
+import v1
 from figures import Plan, Row, Skipped, printed
 from processes import machine
 
@@ -31,9 +32,10 @@ BENCHMARKS: dict[str, Callable[[Plan], list[Row]]] = {
     "overload": overload.rows,
     "start": start_time.rows,
     "soak": soak.rows,
+    "v1": v1.rows,
 }
-# Only where it is named: it takes as long as all the others together.
-LONG = ("soak",)
+# Only where they are named: each takes as long as all the others together, and the last one needs other gateways.
+LONG = ("soak", "v1")
 
 
 class _Options(argparse.Namespace):

@@ -42,6 +42,11 @@ class Installation(msgspec.Struct, frozen=True, kw_only=True):
         """A connection of our own to it."""
         return Database.in_directory(self.data_dir)
 
+    def configure(self, **sections: object) -> None:
+        """Add sections to its configuration file, for its next start."""
+        settings = yaml.safe_load(self.config.read_text())
+        self.config.write_text(yaml.safe_dump({**settings, **sections}, sort_keys=False, allow_unicode=True))
+
 
 class Serving(msgspec.Struct, frozen=True, kw_only=True):
     """A running stack."""

@@ -32,6 +32,9 @@ if [ ${#missing[@]} -gt 0 ]; then
   fi
 fi
 
+# What the OpenAI face is measured beside.
+case " $* " in *" v1 "*) scripts/peers.sh ;; esac
+
 # Where this is set, Python compiles every module at every start; no installation runs like that.
 unset PYTHONDONTWRITEBYTECODE
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "docs/operating.md", "CONTRIBUTING.md")
+PAGES = ("README.md", "docs/operating.md", "docs/dify-integration.md", "CONTRIBUTING.md")
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 
@@ -26,10 +26,10 @@ def commands(page: str) -> list[str]:
     return [line for line in lines if not line.startswith(("make ", "dagi serve", ".venv/bin/dagi serve"))]
 
 
-async def run(line: str, directory: Path, port: int) -> tuple[int, str]:
+async def run(line: str, directory: Path, port: int, **environ: str) -> tuple[int, str]:
     own = line.replace("127.0.0.1:9102", f"127.0.0.1:{port}")
     own = re.sub(r"^(\.venv/bin/)?dagi ", f"{sys.executable} -m dagi ", own)
-    environment = {**os.environ, "DAGI__SERVER__PORT": str(port)}
+    environment = {**os.environ, "DAGI__SERVER__PORT": str(port), **environ}
     process = await asyncio.create_subprocess_shell(own, cwd=directory, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     out, _ = await asyncio.wait_for(process.communicate(), 60)
     return process.returncode or 0, out.decode()
@@ -92,22 +92,47 @@ async def test_what_operators_are_told_to_ask_a_running_stack_works_on_one(tmp_p
         await asyncio.wait_for(stack.communicate(), 30)
 
 
-def test_the_configuration_in_the_readme_is_right(tmp_path: Path) -> None:
-    (example,) = blocks("README.md", "yaml")
+async def test_what_dify_is_given_works_on_a_running_stack_with_the_key_that_was_made_for_it(tmp_path: Path) -> None:
+    stack, port = await start(tmp_path)
+    told: dict[str, str] = {}
+    try:
+        key = ""
+        for line in commands("docs/dify-integration.md"):
+            status, told[line] = await run(line, tmp_path, port, DAGI_KEY=key)
+            assert status == 0, f"{line}\n{told[line]}"
+            key = found[0] if (found := re.search(r"\bdagi_\S+", told[line])) and "key create" in line else key
+    finally:
+        stack.terminate()
+        await asyncio.wait_for(stack.communicate(), 30)
+    said = "\n".join(told.values())
+    assert all(text in said for text in ('"object":"chat.completion"', '"dagi-stack"', f'"url":"http://127.0.0.1:{port}"', '"response":'))
+    assert "http://host.docker.internal:9102" in (tmp_path / "dify.json").read_text()
+
+
+def checked(tmp_path: Path, example: str) -> subprocess.CompletedProcess[str]:
     file = tmp_path / "my.yml"
     file.write_text(example, encoding="utf-8")
-    checked = subprocess.run(  # noqa: S603
-        [sys.executable, "-m", "dagi", "config", "check", "--profile", "dev", "--config", str(file)],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        check=False,
-    )
-    assert checked.returncode == 0, checked.stderr
-    assert "MY_MODEL_KEY" in checked.stderr + checked.stdout
+    command = [sys.executable, "-m", "dagi", "config", "check", "--profile", "dev", "--config", str(file)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)  # noqa: S603
 
 
-@pytest.mark.parametrize("page", [*PAGES, "SECURITY.md", "CHANGELOG.md", "docs/configuration.md", "docs/http.md", "docs/benchmarks.md"])
+def test_the_rule_for_dify_is_right(tmp_path: Path) -> None:
+    (example,) = [block for block in blocks("docs/dify-integration.md", "yaml") if block.startswith("routing_rules:")]
+    done = checked(tmp_path, example)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_configuration_in_the_readme_is_right(tmp_path: Path) -> None:
+    (example,) = blocks("README.md", "yaml")
+    done = checked(tmp_path, example)
+    assert done.returncode == 0, done.stderr
+    assert "MY_MODEL_KEY" in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    "page",
+    [*PAGES, "SECURITY.md", "CHANGELOG.md", "docs/configuration.md", "docs/http.md", "docs/dify-integration.md", "docs/benchmarks.md"],
+)
 def test_every_link_within_the_repository_leads_somewhere(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     targets = [target for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text) if "://" not in target]

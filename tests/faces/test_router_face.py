@@ -47,7 +47,7 @@ async def post(stack, body: bytes | str, headers: Mapping[str, str] = JSON):
         (b'{"messages": [{"role": "assistant", "content": "x"}]}', "messages", "must be the user's"),
         (b'{"messages": [{"role": "god", "content": "x"}]}', "messages[0].role", "Invalid enum value"),
         (b'{"messages": [{"role": "user", "content": "x", "extra": 1}]}', "messages[0]", "unknown field"),
-        (b'{"prompt": "a", "metadata": []}', "metadata", "Expected `object`"),
+        (b'{"prompt": "a", "metadata": []}', "metadata", "Expected `str | object`"),
         (b'{"prompt": "a", "metadata": {"user_id": 5}}', "metadata.user_id", "must be a text"),
         (b'{"prompt": "a", "metadata": {"user_id": "bob"}}', "metadata.user_id", "<kind>:<id>"),
         (b'{"prompt": "a", "metadata": {"dao_id": "Green Food"}}', "metadata.dao_id", "lower-case"),
@@ -395,6 +395,7 @@ async def test_the_api_description_names_every_endpoint_and_an_absolute_server(s
     assert sorted(document["paths"]) == [
         "/cache",
         "/chat/completions",
+        "/dify/openapi.json",
         "/health",
         "/info",
         "/metrics",

@@ -30,6 +30,7 @@ from dagi.ports.provider import ProviderTools
 from dagi.remote.embedder import RemoteEmbedder
 from dagi.router import Policy, Ports, Router
 from dagi.services.callers import LOCAL_USER, Callers
+from dagi.services.dify import DifyFace
 from dagi.services.http1.service import Bounds, Service
 from dagi.services.openai.chat import ChatFace
 from dagi.services.openai.face import OpenAIFace
@@ -197,6 +198,7 @@ def _service(installation: Installation, world: _World, router: Router, live: Li
         route=RouteFace(asking, callers),
         openai=OpenAIFace(chat=ChatFace(asking, callers), models=ModelsFace(router, callers)),
         sessions=SessionsFace(SqlSessions(world.database), callers, router.grant),
+        dify=DifyFace(callers, url=url, version=stack_version()),
         operations=Operations(callers, needed, open_details=keyless),
         info=lambda: Info(
             name="dagi-stack",

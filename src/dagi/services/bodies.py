@@ -34,15 +34,16 @@ class RouteBody(msgspec.Struct, forbid_unknown_fields=True):
     agent: Annotated[str | None, msgspec.Meta(description="For rules that match on an agent.")] = None
     stream: Annotated[bool, msgspec.Meta(description="Answer as server-sent events.")] = False
     metadata: Annotated[
-        dict[str, object],
+        dict[str, object] | str,
         msgspec.Meta(
             description="dao_id, user_id, source, session_id; task_type, provider; tool and params (mode devtools); "
-            "workflow and inputs (mode crew); anything else is for rules to match on."
+            "workflow and inputs (mode crew); anything else is for rules to match on. An object, or the JSON of one in a string."
         ),
     ] = {}
 
 
 _body: Final = msgspec.json.Decoder(RouteBody)
+_object: Final = msgspec.json.Decoder(dict[str, object])
 
 
 def read_body(body: bytes) -> RouteBody:
@@ -75,7 +76,7 @@ def _invalid(error: msgspec.ValidationError, body: bytes) -> Invalid:
 
 def read_claims(body: RouteBody) -> dict[str, str]:
     """Whom the body says it speaks for. Raises Invalid."""
-    return claims(body.metadata)
+    return claims(_metadata(body))
 
 
 def to_message(body: RouteBody, sender: Sender, request_id: str) -> Message:
@@ -85,7 +86,7 @@ def to_message(body: RouteBody, sender: Sender, request_id: str) -> Message:
         Invalid: nothing is asked, both forms are used, or a text holds what no text holds.
     """
     prompt, earlier = _conversation(body)
-    meta = body.metadata
+    meta = _metadata(body)
     texts = {name: _text(meta, name) for name in _TEXTS}
     mappings = {name: _mapping(meta, name) for name in _MAPPINGS}
     rest = {name: value for name, value in meta.items() if name not in _SENDER and name not in _TEXTS and name not in _MAPPINGS}
@@ -105,6 +106,17 @@ def to_message(body: RouteBody, sender: Sender, request_id: str) -> Message:
         inputs=mappings["inputs"],
         streamed=body.stream,
     )
+
+
+def _metadata(body: RouteBody) -> Mapping[str, object]:
+    """The metadata; tools that know texts alone (Dify's) send it as JSON in a string, and an empty one for none."""
+    given = body.metadata
+    if not isinstance(given, str):
+        return given
+    try:
+        return _object.decode(given) if given.strip() else {}
+    except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError) as error:
+        raise Invalid("metadata must be an object, or a string with the JSON of one.", field="metadata") from error
 
 
 def _conversation(body: RouteBody) -> tuple[str, tuple[Turn, ...]]:

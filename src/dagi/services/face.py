@@ -75,11 +75,12 @@ Audience = Literal["public", "caller"]
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True):
-    """A parameter in the path or the query, for the description."""
+    """A parameter in the path or the query, for the description; `schema` in JSON Schema's words, a text where empty."""
 
     name: str
     description: str
     place: Literal["path", "query"] = "query"
+    schema: Mapping[str, object] = {}
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):

@@ -77,7 +77,7 @@ def _parameter(parameter: Parameter) -> dict[str, object]:
         "in": parameter.place,
         "required": parameter.place == "path",
         "description": parameter.description,
-        "schema": {"type": "string"},
+        "schema": {"type": "string"} | dict(parameter.schema),
     }
 
 

@@ -8,6 +8,7 @@ from dagi.ports.cache import AnswerCache, CacheCleared, CacheStats
 from dagi.router import Router
 from dagi.rules.rule import Rule
 from dagi.services.bodies import ExplainReply, RouteBody, RouteReply
+from dagi.services.dify import DifyFace
 from dagi.services.errors import encode
 from dagi.services.face import Answer, Endpoint, Table
 from dagi.services.openai.face import OpenAIFace
@@ -30,6 +31,7 @@ class RouterFace(msgspec.Struct, frozen=True, kw_only=True):
     route: RouteFace
     openai: OpenAIFace
     sessions: SessionsFace
+    dify: DifyFace
     operations: Operations
     info: Callable[[], Info]
     providers: Callable[[], Sequence[ProviderState]]
@@ -64,6 +66,7 @@ class RouterFace(msgspec.Struct, frozen=True, kw_only=True):
             ),
             *self.openai.endpoints(),
             *self.sessions.endpoints(),
+            self.dify.endpoint(),
             Endpoint(method="GET", path="/health", handler=operations.health, summary="Alive", audience="public", gives=Health),
             Endpoint(
                 method="GET",

@@ -23,7 +23,11 @@ _KNOWN: Final = (*(name for name, _ in _CLAIMS), "limit")
 _PARAMETERS: Final = (
     Parameter(name="dao_id", description="The DAO; the key's own where left out."),
     Parameter(name="user_id", description="Whose sessions: the caller's own, or those of whom it may speak for (`act_as`)."),
-    Parameter(name="limit", description=f"How many, the latest: 1 to {MOST}, {_USUAL} where left out."),
+    Parameter(
+        name="limit",
+        description=f"How many, the latest: 1 to {MOST}, {_USUAL} where left out.",
+        schema={"type": "integer", "minimum": 1, "maximum": MOST, "default": _USUAL},
+    ),
 )
 
 

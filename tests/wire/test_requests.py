@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from dagi.errors import CannotDo
 from dagi.message import Call, Turn
 from dagi.targets.models.wire.ollama_request import encode_request, further, image_data
-from dagi.targets.models.wire.openai_chat import encode_request as encode_openai
+from dagi.targets.models.wire.openai_request import encode_request as encode_openai
 from dagi.targets.models.wire.openai_turns import plain
 from dagi.targets.models.wishes import refuse
 

@@ -105,3 +105,17 @@ async def test_a_stream_that_dies_after_its_first_token_ends_with_an_error_and_n
     assert rest == ""
     assert json.loads(last.removeprefix("data: "))["error"]["dagi_code"] == "PROVIDER_ERROR"
     assert "[DONE]" not in got.decode()
+
+
+async def test_a_body_that_is_too_large_is_told_so_in_openais_shape(start) -> None:
+    async with start(server={"max_body_bytes": 1024}) as stack:
+        answer = await post(stack, messages=[{"role": "user", "content": "x" * 2000}])
+        assert (answer.status_code, answer.json()["error"]["dagi_code"]) == (413, "PAYLOAD_TOO_LARGE")
+        ours = await stack.http.post("/route", json={"prompt": "x" * 2000})
+        assert ours.json()["code"] == "PAYLOAD_TOO_LARGE"
+
+
+async def test_models_are_told_to_proven_callers_only(stack) -> None:
+    headers = {"authorization": f"Bearer {await stack.key('guest')}"}
+    assert len((await stack.http.get("/v1/models", headers=headers)).json()["data"]) == 2
+    assert (await stack.http.get("/v1/models", headers={"authorization": "Bearer no"})).status_code == 401

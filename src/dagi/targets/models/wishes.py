@@ -13,6 +13,7 @@ Test = Callable[[object], bool]
 
 
 def _kind(value: object) -> object:
+    """Its type, or itself; any JSON value, so it may be in no set."""
     return cast("dict[str, object]", value).get("type") if isinstance(value, dict) else value
 
 
@@ -27,11 +28,11 @@ _ASKED: Final[Mapping[str, Test]] = {
     "top_logprobs": bool,
     "logit_bias": bool,
     "tools": bool,
-    "tool_choice": lambda value: _kind(value) not in {None, "auto", "none"},
+    "tool_choice": lambda value: _kind(value) not in (None, "auto", "none"),
     "parallel_tool_calls": lambda value: value is False,
     "functions": bool,
-    "function_call": lambda value: _kind(value) not in {None, "auto", "none"},
-    "response_format": lambda value: _kind(value) not in {None, "text"},
+    "function_call": lambda value: _kind(value) not in (None, "auto", "none"),
+    "response_format": lambda value: _kind(value) not in (None, "text"),
     "modalities": _more_than_text,
     "audio": bool,
     "web_search_options": lambda value: value is not None,

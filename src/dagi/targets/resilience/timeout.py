@@ -78,7 +78,8 @@ class Timeout:
         """See `dagi.ports.target.Telling.tell`. Raises ProviderTimeout like `open`."""
         patience = self._patience
         end, sentence = self._end(message)
-        if (patience.first_s is not None or patience.idle_s is not None) and not message.entire:
+        watched = patience.first_s is not None or patience.idle_s is not None
+        if watched and (message.streamed or not message.entire):
             await self._tell_watched(message, grant, ear, end, sentence)
         elif end == _FOR_EVER:
             await self._tell(message, grant, ear)

@@ -76,10 +76,9 @@ def further(wishes: Mapping[str, msgspec.Raw], think: object) -> dict[str, objec
     if "response_format" in wishes:
         found["format"] = _format(loose(wishes["response_format"]))
     effort = loose(wishes["reasoning_effort"]) if "reasoning_effort" in wishes else None
-    if effort in {"none", "minimal"}:
-        found["think"] = False
-    elif isinstance(effort, str):
-        found["think"] = effort if isinstance(think, str) else True
+    if isinstance(effort, str):
+        level = effort if isinstance(think, str) else True
+        found["think"] = False if effort in {"none", "minimal"} else level
     return found
 
 

@@ -54,6 +54,8 @@ class Index:
         self._poll_s = poll_s
         self._queries = ThreadPoolExecutor(query_threads, thread_name_prefix="query")
         self._indexing = ThreadPoolExecutor(1, thread_name_prefix="indexing", initializer=_give_way)
+        # Texts of callers who want vectors: neither a search nor the upkeep waits for them.
+        self._embedding = ThreadPoolExecutor(1, thread_name_prefix="vectors", initializer=_give_way)
         self._matrices: dict[str, Matrix] = {}
         self._seen: dict[str, int] = {}
         self._behind: dict[str, None] = {}
@@ -68,6 +70,7 @@ class Index:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._queries.shutdown(wait=False, cancel_futures=True)
         self._indexing.shutdown(wait=False, cancel_futures=True)
+        self._embedding.shutdown(wait=False, cancel_futures=True)
 
     @property
     def remembered(self) -> frozenset[str]:
@@ -93,6 +96,11 @@ class Index:
         # whoever could not wait for it asks again.
         _, hits = await asyncio.wrap_future(looking)
         return hits
+
+    async def vector(self, text: str, *, query: bool) -> bytes:
+        """The vector of a text; see the port."""
+        embed = self._model.query if query else self._model.passage
+        return stored(await asyncio.get_running_loop().run_in_executor(self._embedding, embed, text))
 
     def _remember(self, question: str, vector: Array) -> None:
         self._remembered[question] = vector

@@ -6,6 +6,7 @@ import msgspec
 
 from dagi.services.face import Endpoint
 from dagi.services.openai.chat import ChatFace
+from dagi.services.openai.embeddings import EmbeddingsFace
 from dagi.services.openai.models import ModelsFace
 
 
@@ -14,7 +15,8 @@ class OpenAIFace(msgspec.Struct, frozen=True, kw_only=True):
 
     chat: ChatFace
     models: ModelsFace
+    embeddings: EmbeddingsFace
 
     def endpoints(self) -> Sequence[Endpoint]:
         """Their endpoints."""
-        return [*self.chat.endpoints(), *self.models.endpoints()]
+        return [*self.chat.endpoints(), *self.models.endpoints(), *self.embeddings.endpoints()]

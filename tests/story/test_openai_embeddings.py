@@ -27,6 +27,10 @@ def with_embeddings(settings: dict[str, object]) -> None:
         provider["config"]["embedding_model"] = f"{provider['name']}-vectors"
 
 
+def sdk(stack, key: str) -> openai.AsyncOpenAI:
+    return openai.AsyncOpenAI(base_url=f"{stack.url}/v1", api_key=key)
+
+
 @pytest.fixture
 async def stack(start) -> AsyncGenerator[object]:
     async with start(with_embeddings) as running:
@@ -35,7 +39,7 @@ async def stack(start) -> AsyncGenerator[object]:
 
 @pytest.fixture
 async def client(stack) -> AsyncGenerator[openai.AsyncOpenAI]:
-    async with openai.AsyncOpenAI(base_url=f"{stack.url}/v1", api_key=await stack.key("member")) as client:
+    async with sdk(stack, await stack.key("member")) as client:
         yield client
 
 
@@ -138,12 +142,11 @@ async def test_the_tokens_of_a_server_that_does_not_count_are_estimated(stack, c
 
 
 async def test_limits_of_the_key_count(start) -> None:
-    async with start(with_embeddings, limits={"key": {"rpm": 1}}) as stack:
-        async with openai.AsyncOpenAI(base_url=f"{stack.url}/v1", api_key=await stack.key("member"), max_retries=0) as client:
-            raw = await client.embeddings.with_raw_response.create(model="model", input="x")
-            assert raw.headers["x-ratelimit-remaining-requests"] == "0"
-            with pytest.raises(openai.RateLimitError):
-                await client.embeddings.create(model="model", input="x")
+    async with start(with_embeddings, limits={"key": {"rpm": 1}}) as stack, sdk(stack, await stack.key("member")) as client:
+        raw = await client.embeddings.with_raw_response.create(model="model", input="x")
+        assert raw.headers["x-ratelimit-remaining-requests"] == "0"
+        with pytest.raises(openai.RateLimitError):
+            await client.with_options(max_retries=0).embeddings.create(model="model", input="x")
 
 
 async def test_a_server_that_fails_is_asked_again_and_then_the_failure_is_told_without_the_texts(stack, client) -> None:

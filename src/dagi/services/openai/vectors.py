@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 _NUMBERS: Final = msgspec.json.Decoder(list[float])
+_QUOTE: Final = ord('"')
 _TEXT: Final = msgspec.json.Decoder(str)
 
 
@@ -17,7 +18,7 @@ def spelled(vector: msgspec.Raw, *, compact: bool) -> msgspec.Raw:
     Raises:
         ValueError: it is no vector.
     """
-    is_text = memoryview(vector)[:1] == b'"'
+    is_text = memoryview(vector)[0] == _QUOTE
     if is_text == compact:
         return vector
     try:

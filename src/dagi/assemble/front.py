@@ -36,6 +36,7 @@ from dagi.services.openai.chat import ChatFace
 from dagi.services.openai.embeddings import EmbeddingsFace
 from dagi.services.openai.face import OpenAIFace
 from dagi.services.openai.models import ModelsFace
+from dagi.services.openai.responses import ResponsesFace
 from dagi.services.operations import Info, Operations, ProviderState
 from dagi.services.route import RouteFace
 from dagi.services.router import RouterFace
@@ -206,7 +207,12 @@ def _service(installation: Installation, world: _World, router: Router, live: Li
     face = RouterFace(
         router=router,
         route=RouteFace(asking, callers),
-        openai=OpenAIFace(chat=ChatFace(asking, callers), models=ModelsFace(router, callers), embeddings=EmbeddingsFace(router, callers)),
+        openai=OpenAIFace(
+            chat=ChatFace(asking, callers),
+            models=ModelsFace(router, callers),
+            embeddings=EmbeddingsFace(router, callers),
+            responses=ResponsesFace(asking, callers),
+        ),
         sessions=SessionsFace(SqlSessions(world.database), callers, router.grant),
         operations=Operations(callers, needed, open_details=keyless),
         info=lambda: Info(

@@ -1,6 +1,6 @@
 """`POST /v1/embeddings`."""
 
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -8,18 +8,20 @@ from dagi.errors import DagiError, Invalid, ProviderError
 from dagi.message import Sender
 from dagi.ports.embeddings import MAX_TEXTS, Batch, Embedded
 from dagi.router import Router
-from dagi.services.callers import Callers, claims
+from dagi.services.callers import Callers
 from dagi.services.errors import encode
 from dagi.services.face import JSON, Answer, Endpoint, Request
+from dagi.services.openai.bodies import decoded, sender_of
+from dagi.services.openai.chat import OpenAIError
 from dagi.services.openai.vectors import length, spelled
 from dagi.services.ratelimits import limit_headers
-
-T = TypeVar("T")
 
 _Number = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
 _Dimensions = Annotated[int, msgspec.Meta(ge=1, le=65_536)]
 # Read here; what else is sent goes on to servers that speak OpenAI's protocol.
-_OURS: Final = frozenset({"model", "input", "encoding_format", "dimensions", "metadata"})
+_OURS: Final = frozenset(
+    {"model", "input", "encoding_format", "dimensions", "metadata", "dagi_dao_id", "dagi_user_id", "dagi_source", "dagi_session_id"}
+)
 
 
 class EmbeddingsBody(msgspec.Struct):
@@ -32,8 +34,12 @@ class EmbeddingsBody(msgspec.Struct):
     ]
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: _Dimensions | None = None
-    user: str | None = None
+    user: Annotated[str | None, msgspec.Meta(description="A label of yours; for a key that may act for others, whom it speaks for.")] = None
     metadata: Annotated[dict[str, object] | None, msgspec.Meta(description="dao_id, user_id, source, session_id, as in /route.")] = None
+    dagi_dao_id: str | None = None
+    dagi_user_id: str | None = None
+    dagi_source: str | None = None
+    dagi_session_id: str | None = None
 
 
 class VectorBody(msgspec.Struct):
@@ -74,8 +80,9 @@ class EmbeddingsFace:
     async def embed(self, request: Request) -> Answer:
         """POST /v1/embeddings."""
         caller = self._callers.prove(request)
-        body = read_embeddings(request.body)
-        batch = to_batch(request, body, self._callers.sender(caller, claims(body.metadata or {}), request.id))
+        body = decoded(_body, request.body)
+        sender, person = sender_of(body, caller, self._callers, request.id)
+        batch = to_batch(request, body, sender, _OURS if person is None else _OURS | {"user"})
         exchange = self._router.exchange(batch)
         try:
             embedded = await self._router.embed(exchange, batch, body.model)
@@ -96,32 +103,18 @@ class EmbeddingsFace:
                 summary="Vectors of texts",
                 takes=EmbeddingsBody,
                 gives=EmbeddingsReply,
+                fails=OpenAIError,
                 errors=(400, 401, 403, 404, 413, 429, 502, 503, 504),
             )
             for path in ("/v1/embeddings", "/embeddings")
         ]
 
 
-def read_embeddings(body: bytes) -> EmbeddingsBody:
-    """Decode the body.
-
-    Raises:
-        Invalid: it is no JSON, or not of the form; names the field.
-    """
-    try:
-        return _body.decode(body)
-    except msgspec.ValidationError as error:
-        sentence, _, path = str(error).partition(" - at `$")
-        field = path.rstrip("`").lstrip(".") or "body"
-        raise Invalid(f"{field}: {sentence}.", field=field) from error
-    except RecursionError as error:
-        raise Invalid("The JSON is nested too deeply.", field="body") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise Invalid(f"The body is not valid JSON: {error}.", field="body") from error
-
-
-def to_batch(request: Request, body: EmbeddingsBody, sender: Sender) -> Batch:
+def to_batch(request: Request, body: EmbeddingsBody, sender: Sender, ours: frozenset[str] = _OURS) -> Batch:
     """The batch a body asks for.
+
+    Args:
+        ours: fields that do not go on to the model.
 
     Raises:
         Invalid: there is no text, an empty one, too many, or texts and numbers are mixed.
@@ -138,7 +131,7 @@ def to_batch(request: Request, body: EmbeddingsBody, sender: Sender) -> Batch:
         raise Invalid(f"input holds {len(given)} texts; at most {MAX_TEXTS} go into one request.", field="input", allowed=MAX_TEXTS)
     for place, one in enumerate(texts or lists):
         _check(one, place)
-    further = {name: value for name, value in _fields.decode(request.body).items() if name not in _OURS}
+    further = {name: value for name, value in _fields.decode(request.body).items() if name not in ours}
     return Batch(
         id=request.id,
         sender=sender,

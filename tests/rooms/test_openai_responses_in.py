@@ -2,13 +2,14 @@
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dagi.errors import Invalid
 from dagi.services.openai.response_items import items_to_messages
-from dagi.services.openai.responses_in import chat_fields, is_responses
+from dagi.services.openai.responses_in import as_chat, chat_fields, nested_tools
 
 texts = st.text(max_size=12)
 names = st.text("abcdef_", min_size=1, max_size=6)
@@ -195,7 +196,7 @@ def test_cursors_own_tools_go_on_in_the_form_of_chat_completions_where_they_are_
     nested = {"type": "function", "function": {"name": "look"}}
     made = {"type": "custom_tool_call", "call_id": "c", "name": "patch", "input": "…"}
     body = {"input": [made, {"type": "custom_tool_call_output", "call_id": "c", "output": "done"}], "tools": [flat, nested]}
-    chat = chat_fields(body, customs=True)
+    chat = chat_fields(body, for_chat=True)
     assert chat["tools"] == [{"type": "custom", "custom": {"name": "patch", "format": {"type": "text"}}}, nested]
     assert chat["messages"][0]["tool_calls"] == [{"id": "c", "type": "custom", "custom": {"name": "patch", "input": "…"}}]
 
@@ -233,6 +234,36 @@ def test_what_cannot_be_said_is_refused_by_name(change, said) -> None:
     assert said in refused.value.message
 
 
-def test_a_body_with_input_and_without_messages_is_one_of_the_responses_api() -> None:
-    assert is_responses({"input": []})
-    assert not is_responses({"messages": [], "input": []})
+def test_a_chat_sent_as_one_of_the_responses_api_is_understood_and_any_other_body_left_alone() -> None:
+    sent = {"model": "m", "input": "x", "messages": [], "stream_options": {"include_usage": True}, "store": False}
+    assert json.loads(as_chat(json.dumps(sent).encode()) or b"") == {
+        "model": "m",
+        "messages": [{"role": "user", "content": "x"}],
+        "stream_options": {"include_usage": True},
+    }
+    for other in (b'{"messages":[{"role":"user"}],"input":"x"}', b'{"model":"m"}', b"[]", b"{", b"\xff"):
+        assert as_chat(other) is None
+
+
+@given(json_values)
+def test_tools_are_changed_only_where_some_have_the_flat_form(tools) -> None:
+    raw = msgspec.Raw(json.dumps(tools).encode())
+    changed = nested_tools(raw)
+    assert changed is raw or any("name" in tool for tool in tools)
+
+
+def test_flat_tools_among_nested_ones_are_put_right() -> None:
+    nested = {"type": "function", "function": {"name": "look"}}
+    flat = {"type": "function", "name": "read", "parameters": {"type": "object"}, "strict": None}
+    custom = {"type": "custom", "name": "patch", "format": {"type": "grammar", "syntax": "lark", "definition": "start: x"}}
+    other = {"type": "web_search", "name": "w"}
+    found = json.loads(bytes(nested_tools(msgspec.Raw(json.dumps([nested, flat, custom, other]).encode()))))
+    assert found == [
+        nested,
+        {"type": "function", "function": {"name": "read", "parameters": {"type": "object"}}},
+        {
+            "type": "custom",
+            "custom": {"name": "patch", "format": {"type": "grammar", "grammar": {"syntax": "lark", "definition": "start: x"}}},
+        },
+        other,
+    ]

@@ -19,28 +19,66 @@ _OWN: Final = frozenset(
         *("stream_options", "prompt_cache_retention", "context_management"),
     }
 )
+
+
+class _Tool(msgspec.Struct):
+    """Enough of a tool to know its form."""
+
+    name: object = None
+    function: object = None
+    custom: object = None
+
+
+_BODY: Final = msgspec.json.Decoder(dict[str, object])
+_TOOLS: Final = msgspec.json.Decoder(list[_Tool])
+_ANY: Final = msgspec.json.Decoder(list[object])
 _STATELESS: Final = "This server keeps no responses: send the whole conversation as input."
 _CHOICES: Final = frozenset({"auto", "none", "required"})
 
 
-def is_responses(fields: Mapping[str, object]) -> bool:
-    """Whether the fields of a body sent for a chat completion are those of the Responses API, as Cursor's agent sends them."""
-    return "input" in fields and "messages" not in fields
+def as_chat(data: bytes) -> bytes | None:
+    """The body of a chat completion, where one was sent in the words of the Responses API, as Cursor's agent does; None where it was not.
+
+    Raises:
+        Invalid: it is one of the Responses API, and cannot be said as a chat completion; names the field.
+    """
+    try:
+        fields = _BODY.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    if "input" not in fields or fields.get("messages"):
+        return None
+    return msgspec.json.encode(chat_fields(fields, for_chat=True))
 
 
-def chat_fields(body: Mapping[str, object], *, customs: bool = False) -> Json:
+def nested_tools(tools: msgspec.Raw) -> msgspec.Raw:
+    """The tools of a chat completion, those among them put right that have the form of the Responses API: Cursor mixes them."""
+    try:
+        flat = any(tool.function is None and tool.custom is None and tool.name is not None for tool in _TOOLS.decode(tools))
+        given = _ANY.decode(tools) if flat else []
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return tools
+    if not given:
+        return tools
+    return msgspec.Raw(msgspec.json.encode([_nested(tool) for tool in given]))
+
+
+def chat_fields(body: Mapping[str, object], *, for_chat: bool = False) -> Json:
     """The body of a chat completion that asks for the same.
 
     Args:
-        customs: pass tools of the type `custom` on, in the form that chat completions have for them.
+        for_chat: the answer is to be a chat completion, too. So tools of the type `custom` are passed on, in the form that chat
+            completions have for them, and so are options of the stream.
 
     Raises:
         Invalid: something is not of its form, or cannot be said there; names the field.
     """
     _refuse_state(body)
     chat = {name: value for name, value in body.items() if name not in _OWN and value is not None}
+    if for_chat and body.get("stream_options") is not None:
+        chat["stream_options"] = body["stream_options"]
     chat["messages"] = [*_instructions(body), *_messages(body)]
-    choice, tools = _tools(body, customs=customs)
+    choice, tools = _tools(body, customs=for_chat)
     if tools:
         chat["tools"] = tools
         if choice is not None:
@@ -100,20 +138,25 @@ def _tools(body: Mapping[str, object], *, customs: bool) -> tuple[object, list[J
 def _tool(given: object, field: str, *, customs: bool) -> Json:
     tool = _object(given, field)
     kind = tool.get("type")
-    if kind == "function":
-        if isinstance(tool.get("function"), dict):
-            # In the form of chat completions already, as some clients mix them.
-            return {"type": "function", "function": tool["function"]}
-        names = ("name", "description", "parameters", "strict")
-        function = {name: tool[name] for name in names if tool.get(name) is not None}
-        function["name"] = _text(tool.get("name"), f"{field}.name")
-        return {"type": "function", "function": function}
-    if kind == "custom" and customs:
-        if isinstance(tool.get("custom"), dict):
-            return {"type": "custom", "custom": tool["custom"]}
-        return {"type": "custom", "custom": {name: value for name, value in tool.items() if name != "type"}}
+    if kind == "function" or (kind == "custom" and customs):
+        if not isinstance(tool.get(str(kind)), dict):
+            _text(tool.get("name"), f"{field}.name")
+        return _nested(tool)
     sentence = f"{field} is of the type {_shown(kind)}, which this server does not run. It passes on tools of the type function."
     raise Invalid(sentence, field=f"{field}.type", allowed=["function"])
+
+
+def _nested(given: object) -> Json:
+    """A tool in the form of chat completions, which it may have already."""
+    tool = cast("Json", given)
+    kind = str(tool.get("type"))
+    if kind not in {"function", "custom"} or isinstance(tool.get(kind), dict):
+        return tool
+    named = {name: value for name, value in tool.items() if name != "type" and value is not None}
+    form = named.get("format")
+    if isinstance(form, dict) and form.get("type") == "grammar" and "grammar" not in form:
+        named["format"] = {"type": "grammar", "grammar": {name: value for name, value in form.items() if name != "type"}}
+    return {"type": kind, kind: named}
 
 
 def _choice(choice: object, tools: list[Json]) -> tuple[object, list[Json]]:

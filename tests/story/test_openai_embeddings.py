@@ -16,6 +16,7 @@ from dagi.knowledge.e5 import E5
 from dagi.knowledge.index import Index
 from dagi.observe.observer import SilentObserver
 from dagi.services.embedder import serve
+from dagi.stores.dialogs import DialogArchive
 from dagi.stores.vectors import SqlVectors
 from dagi.testing.upstream import Answer
 
@@ -133,6 +134,16 @@ async def test_what_was_embedded_is_counted_and_logged_and_its_text_kept_nowhere
     assert 'dagi_requests_total{mode="embedding",outcome="ok",provider="model",rule=""} 1.0' in metrics
     line = next(line for line in stack.log() if line.get("mode") == "embedding")
     assert (line["provider"], line["status"], "secret" in json.dumps(line)) == ("model", "ok", False)
+
+
+async def test_what_was_embedded_is_part_of_no_dialog(stack, client) -> None:
+    await client.embeddings.create(model="model", input="x", extra_body={"metadata": {"session_id": "s"}})
+    await recorded(stack)
+    database = stack.installation.database()
+    assert await DialogArchive(database).list() == ()
+    await database.close()
+    sessions = await stack.http.get("/sessions", headers={"authorization": f"Bearer {client.api_key}"})
+    assert sessions.json()["sessions"] == []
 
 
 async def test_the_tokens_of_a_server_that_does_not_count_are_estimated(stack, client) -> None:

@@ -15,6 +15,7 @@ from dagi.assemble.embedding import local_embeddings
 from dagi.assemble.files import ENOUGH_FILES, few_files, most_callers, raise_open_files
 from dagi.assemble.installation import Installation, stack_version
 from dagi.assemble.limits import local_limits, opened_limits, read_terms
+from dagi.assemble.openai import openai_face
 from dagi.assemble.providers import Built, Configured
 from dagi.assemble.readiness import dependencies
 from dagi.assemble.reload import Fresh, Live, Reloader, read_fresh
@@ -32,11 +33,6 @@ from dagi.remote.embedder import RemoteEmbedder
 from dagi.router import Policy, Ports, Router
 from dagi.services.callers import LOCAL_USER, Callers
 from dagi.services.http1.service import Bounds, Service
-from dagi.services.openai.chat import ChatFace
-from dagi.services.openai.embeddings import EmbeddingsFace
-from dagi.services.openai.face import OpenAIFace
-from dagi.services.openai.models import ModelsFace
-from dagi.services.openai.responses import ResponsesFace
 from dagi.services.operations import Info, Operations, ProviderState
 from dagi.services.route import RouteFace
 from dagi.services.router import RouterFace
@@ -207,12 +203,7 @@ def _service(installation: Installation, world: _World, router: Router, live: Li
     face = RouterFace(
         router=router,
         route=RouteFace(asking, callers),
-        openai=OpenAIFace(
-            chat=ChatFace(asking, callers),
-            models=ModelsFace(router, callers),
-            embeddings=EmbeddingsFace(router, callers),
-            responses=ResponsesFace(asking, callers),
-        ),
+        openai=openai_face(asking, callers),
         sessions=SessionsFace(SqlSessions(world.database), callers, router.grant),
         operations=Operations(callers, needed, open_details=keyless),
         info=lambda: Info(

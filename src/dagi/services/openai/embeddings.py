@@ -82,6 +82,8 @@ class EmbeddingsFace:
         caller = self._callers.prove(request)
         body = decoded(_body, request.body)
         sender, person = sender_of(body, caller, self._callers, request.id)
+        # Texts to embed stand alone: no conversation consists of them.
+        sender = msgspec.structs.replace(sender, session_id="")
         batch = to_batch(request, body, sender, _OURS if person is None else _OURS | {"user"})
         exchange = self._router.exchange(batch)
         try:

@@ -106,7 +106,9 @@ class Ollama:
         if response.status != HTTPStatus.OK:
             what = f"{name} answered with HTTP {response.status} when asked for its models."
             return (Finding(severity="error", what=what, fix=f"Check that Ollama listens at {settings.base_url} (without /v1)."),)
-        return (Finding(severity="ok", what=f"{name} is reachable at {settings.base_url}."), _pulled(name, settings.model, data))
+        reachable = Finding(severity="ok", what=f"{name} is reachable at {settings.base_url}.")
+        named = (settings.model, settings.embedding_model)
+        return (reachable, *(_pulled(name, model, data) for model in named if model is not None))
 
 
 class OllamaTarget:

@@ -14,8 +14,9 @@ from dagi.targets.resilience.settings import ResilienceSettings, RetrySettings
 
 LOCAL = "dagi-embeddings"
 LOCAL_QUERY = f"{LOCAL}/query"
-# The embedder works on one text at a time, so more batches at once would only all be late; 256 long texts take a minute.
-_SETTINGS = ResilienceSettings(timeout_ms=90_000, max_concurrent=2, queue_timeout_ms=30_000, retry=RetrySettings(attempts=1))
+# The embedder works on one text at a time, so more batches at once would only all be late; 256 long texts take a minute, and several on
+# a busy machine.
+_SETTINGS = ResilienceSettings(timeout_ms=300_000, max_concurrent=2, queue_timeout_ms=30_000, retry=RetrySettings(attempts=1))
 
 
 class EmbeddingTable:

@@ -19,7 +19,7 @@ from dagi.ports.vectors import Unindexed, Vector, Vectors
 
 _BATCH = 16
 _REMEMBERED = 1024
-_LOWEST_PRIORITY = 19
+_LOW_PRIORITY, _LOWEST_PRIORITY = 10, 19
 # Up to so many passages a vector that is known is compared at once (3 ms); more would keep the others waiting.
 _AT_ONCE = 50_000
 
@@ -53,9 +53,9 @@ class Index:
         self._observer = observer
         self._poll_s = poll_s
         self._queries = ThreadPoolExecutor(query_threads, thread_name_prefix="query")
-        self._indexing = ThreadPoolExecutor(1, thread_name_prefix="indexing", initializer=_give_way)
-        # Texts of callers who want vectors: neither a search nor the upkeep waits for them.
-        self._embedding = ThreadPoolExecutor(1, thread_name_prefix="vectors", initializer=_give_way)
+        self._indexing = ThreadPoolExecutor(1, thread_name_prefix="indexing", initializer=_give_way, initargs=(_LOWEST_PRIORITY,))
+        # Texts of callers who want vectors: no search waits for them, and they do not wait for the upkeep.
+        self._embedding = ThreadPoolExecutor(1, thread_name_prefix="vectors", initializer=_give_way, initargs=(_LOW_PRIORITY,))
         self._matrices: dict[str, Matrix] = {}
         self._seen: dict[str, int] = {}
         self._behind: dict[str, None] = {}
@@ -189,10 +189,10 @@ class Index:
             self._observer.note("index_store_failed", error=error.code)
 
 
-def _give_way() -> None:
+def _give_way(priority: int) -> None:
     # On Linux a thread has a priority of its own, and the engine's helper threads inherit it.
     with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST_PRIORITY)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), priority)
 
 
 def _tell(loop: asyncio.AbstractEventLoop, remember: Callable[[str, Array], None], question: str, done: Future[tuple[Array, Hits]]) -> None:

@@ -70,7 +70,7 @@ class ResponsesFace:
         chat = read_chat(msgspec.json.encode(chat_fields(asked)))
         exchange = self._asking.router.exchange(to_message(chat, caller, self._callers, request.id))
         if exchange.message.streamed:
-            return await self._asking.streamed(exchange, ResponseFrames(exchange, asked), NOTHING)
+            return self._asking.streamed(exchange, ResponseFrames(exchange, asked), NOTHING)
         await self._asking.whole(exchange, NOTHING)
         return Answer(headers=[JSON, *limit_headers(exchange.allowance)], body=encode(whole_response(exchange, asked)))
 
@@ -132,6 +132,7 @@ class ResponseFrames:
     """Implements `dagi.services.streams.Frames`. A failure is an event of the protocol, after which the stream ends in good order."""
 
     cuts = False
+    raw = False
 
     def __init__(self, exchange: Exchange, asked: Mapping[str, object]) -> None:
         self._exchange = exchange

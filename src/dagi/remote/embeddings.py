@@ -6,9 +6,8 @@ from base64 import b64encode
 import msgspec
 
 from dagi.errors import ContextTooLong, Invalid, NotConfigured, ProviderUnavailable
-from dagi.ports.embedder import DIMENSIONS, MAX_TEXT, EmbedderUnavailable
+from dagi.ports.embedder import DIMENSIONS, MAX_TEXT, Embedder, EmbedderUnavailable
 from dagi.ports.embeddings import Batch, Embedded
-from dagi.remote.embedder import RemoteEmbedder
 
 # Of one batch. The embedder works on one text at a time (15 to 250 ms); the second one saves it the way there and back.
 _AT_ONCE = 2
@@ -24,7 +23,7 @@ class LocalEmbeddings:
         query: embed questions about passages, and not passages; the model was trained to tell them apart.
     """
 
-    def __init__(self, name: str, embedder: RemoteEmbedder | None, *, query: bool) -> None:
+    def __init__(self, name: str, embedder: Embedder | None, *, query: bool) -> None:
         self._name = name
         self._embedder = embedder
         self._query = query

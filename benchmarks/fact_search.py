@@ -13,9 +13,10 @@ from sqlalchemy import text
 
 from dagi.assemble.installation import Choice
 from dagi.assemble.installation import Installation as Assembled
-from dagi.knowledge.e5 import DIMENSIONS, E5
+from dagi.knowledge.e5 import E5
 from dagi.knowledge.matrix import stored
 from dagi.knowledge.search import Search
+from dagi.ports.embedder import DIMENSIONS
 from dagi.remote.embedder import RemoteEmbedder
 from dagi.stores.database import FILE_NAME, Database
 from dagi.stores.passages import SqlPassages

@@ -10,13 +10,15 @@ import msgspec
 
 from dagi.errors import Denied, Suspended
 
-Mode = Literal["chat", "devtools", "crew"]
+# What can be asked for by /route and matched by rules; `embedding` is what a batch of texts to embed is counted as.
+Asked = Literal["chat", "devtools", "crew"]
+Mode = Literal["chat", "devtools", "crew", "embedding"]
 Source = Literal["telegram", "discord", "dify", "mcp", "api", "cli"]
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 # Why the stack itself asks a model: to put the context's history into a few sentences. Empty for what people ask.
 Purpose = Literal["", "summary"]
 
-MODES: tuple[Mode, ...] = ("chat", "devtools", "crew")
+MODES: tuple[Asked, ...] = ("chat", "devtools", "crew")
 SOURCES: tuple[Source, ...] = ("telegram", "discord", "dify", "mcp", "api", "cli")
 
 

@@ -14,6 +14,7 @@ from dagi.errors import DagiError, Internal
 from dagi.message import Grant, Message
 from dagi.ports.clock import Clock
 from dagi.ports.dialogs import Dialogs, Exchange
+from dagi.ports.embeddings import Batch, Embedded, EmbeddingTargets
 from dagi.ports.grounding import Grounding
 from dagi.ports.hearing import Overheard, gathered
 from dagi.ports.limits import Limits as Allowances
@@ -30,6 +31,7 @@ class Policy(msgspec.Struct, frozen=True):
 
     rules: RuleSet
     targets: Targets
+    embeddings: EmbeddingTargets
 
 
 class Ports(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +98,22 @@ class Router:
             asked = await self._admitted(exchange, wanted)
             await asked.chain.tell(asked.message, asked.grant, Overheard(ear, exchange.hear))
 
+    async def embed(self, exchange: Exchange, batch: Batch, model: str) -> Embedded:
+        """The vectors of texts: no rule has a say about who makes them, the caller names the model; all else is as in `open`.
+
+        Raises:
+            DagiError: the request was refused, or the model did not answer.
+        """
+        with _Account(exchange, self.ports, self._under_way):
+            exchange.grant = grant = self.grant(batch)
+            grant.require(needed(batch))
+            exchange.allowance = await self.ports.limits.admit(batch.sender)
+            exchange.allowance.require()
+            target = self.policy.embeddings.find(model)
+            exchange.chain = (target.provider,)
+            exchange.timings_ms["access"] = self._ms(exchange)
+            return await target.embed(batch, grant, exchange.hear)
+
     async def _admitted(self, exchange: Exchange, wanted: Wanted) -> "_Asked":
         policy, message = self.policy, exchange.message
         exchange.grant = grant = self.grant(message)
@@ -148,7 +166,9 @@ class Router:
         if deadline is None:
             return await self.ports.grounding.add(message, grant, wanted)
         try:
-            return await asyncio.wait_for(self.ports.grounding.add(message, grant, wanted), deadline - self.ports.clock.monotonic())
+            # Not wait_for, which in Python 3.11 loses a cancellation that comes in the moment the work ends.
+            async with asyncio.timeout(deadline - self.ports.clock.monotonic()):
+                return await self.ports.grounding.add(message, grant, wanted)
         except TimeoutError:
             return message
 

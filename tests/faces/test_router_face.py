@@ -396,6 +396,7 @@ async def test_the_api_description_names_every_endpoint_and_an_absolute_server(s
         "/cache",
         "/chat/completions",
         "/dify/openapi.json",
+        "/embeddings",
         "/health",
         "/info",
         "/metrics",
@@ -404,14 +405,19 @@ async def test_the_api_description_names_every_endpoint_and_an_absolute_server(s
         "/openapi.json",
         "/providers",
         "/ready",
+        "/responses",
+        "/responses/{response}",
         "/route",
         "/route/explain",
         "/rules",
         "/sessions",
         "/sessions/{session_id}",
         "/v1/chat/completions",
+        "/v1/embeddings",
         "/v1/models",
         "/v1/models/{model}",
+        "/v1/responses",
+        "/v1/responses/{response}",
     ]
     ids = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
     assert len(ids) == len(set(ids))

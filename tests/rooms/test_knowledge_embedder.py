@@ -37,6 +37,11 @@ class Echo:
                 raise
         return ((f"{dao_id}/{query}", float(limit)),)
 
+    async def vector(self, text: str, *, query: bool) -> bytes:
+        if text == "fail":
+            raise EmbedderUnavailable("not now")
+        return f"{text}/{query}".encode()
+
 
 @asynccontextmanager
 async def serving(path: Path, embedder: Embedder) -> AsyncGenerator[None]:
@@ -78,6 +83,15 @@ async def found(client: RemoteEmbedder, query: str = "q") -> Hits:
 async def test_a_search_over_the_socket_finds_what_the_index_finds(tmp_path: Path) -> None:
     async with serving(tmp_path / "e.sock", Echo()), connected(tmp_path / "e.sock") as client:
         assert await found(client, "Що це?") == (("dao/Що це?", 3.0),)
+
+
+async def test_a_vector_over_the_socket_is_that_of_the_model(tmp_path: Path) -> None:
+    async with serving(tmp_path / "e.sock", Echo()), connected(tmp_path / "e.sock") as client:
+        await found(client)
+        assert await client.vector("Що це?", query=False) == "Що це?/False".encode()
+        assert await client.vector("x" * 2000, query=True) == b"x" * 1500 + b"/True"
+        with pytest.raises(EmbedderUnavailable, match="not now"):
+            await client.vector("fail", query=False)
 
 
 async def test_only_the_owner_may_open_the_socket_and_it_goes_with_the_process(tmp_path: Path) -> None:

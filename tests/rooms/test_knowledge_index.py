@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from dagi.errors import StoreError
-from dagi.knowledge.e5 import DIMENSIONS, Array
+from dagi.knowledge.e5 import Array
 from dagi.knowledge.index import Index
 from dagi.knowledge.ingest import read_document
 from dagi.knowledge.matrix import Matrix, stored
 from dagi.ports.dialogs import Exchange
-from dagi.ports.embedder import EmbedderUnavailable
+from dagi.ports.embedder import DIMENSIONS, EmbedderUnavailable
 from dagi.ports.vectors import Vector
 from dagi.testing.facts import MemoryLibrary
 

@@ -50,6 +50,14 @@ async def test_a_check_of_a_healthy_server_finds_nothing_to_do(world: World, kin
     assert await findings(world, kind) == [("ok", ""), ("ok", "")]
 
 
+async def test_a_check_looks_for_the_embedding_model_too(world: World) -> None:
+    of_ollama = OllamaSettings(base_url=world.upstream.origin, model="qwen3:8b", embedding_model="e5")
+    assert [one.fix for one in await ollama.provider.check("llm", of_ollama, world.tools)] == ["", "", "ollama pull e5"]
+    other = ChatSettings(base_url=world.upstream.v1, model="qwen3:8b", embedding_model="e5")
+    fixes = [one.fix for one in await openai_compatible.provider.check("llm", other, world.tools)]
+    assert fixes == ["", "", "Set embedding_model to one of its own: qwen3:8b."]
+
+
 async def test_a_check_says_what_to_do(world: World) -> None:
     assert (await findings(world, "ollama", "gemma3"))[1] == ("error", "ollama pull gemma3")
     assert (await findings(world, "openai", "gemma3"))[1] == ("warning", "Set model to one of its own: qwen3:8b.")

@@ -50,7 +50,7 @@ async def test_what_a_request_may_still_ask_is_closed_only_after_it(stack, strea
     configured = tuple(msgspec.structs.replace(one, provider=held) if one.name == "native" else one for one in fresh.configured)
     async with Client() as http:
         tools = ProviderTools(http=http, facts=MemoryFacts(), clock=clock)
-        live = Live(msgspec.structs.replace(fresh, configured=configured), clock, SilentObserver(), lambda _: tools, Answers(clock))
+        live = Live(msgspec.structs.replace(fresh, configured=configured), clock, SilentObserver(), lambda _: tools, Answers(clock), {})
         router = stack.front.router
         router.policy = live.policy
         stack.upstream.script(Answer(status=400, hang_after=0))

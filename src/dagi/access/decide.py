@@ -101,7 +101,7 @@ def needed(message: Message) -> str:
         Invalid: mode devtools without a tool, or mode crew without a workflow.
         UnknownTool: the tool does not exist; nothing unknown is allowed.
     """
-    if message.mode == "chat":
+    if message.mode in {"chat", "embedding"}:
         return "chat.use"
     if message.mode == "crew":
         if not message.workflow:

@@ -11,9 +11,11 @@ import msgspec
 
 from dagi.assemble.caching import watch_cache
 from dagi.assemble.dialogs import dialog_work
+from dagi.assemble.embedding import local_embeddings
 from dagi.assemble.files import ENOUGH_FILES, few_files, most_callers, raise_open_files
 from dagi.assemble.installation import Installation, stack_version
 from dagi.assemble.limits import local_limits, opened_limits, read_terms
+from dagi.assemble.openai import openai_face
 from dagi.assemble.providers import Built, Configured
 from dagi.assemble.readiness import dependencies
 from dagi.assemble.reload import Fresh, Live, Reloader, read_fresh
@@ -32,9 +34,6 @@ from dagi.router import Policy, Ports, Router
 from dagi.services.callers import LOCAL_USER, Callers
 from dagi.services.dify import DifyFace
 from dagi.services.http1.service import Bounds, Service
-from dagi.services.openai.chat import ChatFace
-from dagi.services.openai.face import OpenAIFace
-from dagi.services.openai.models import ModelsFace
 from dagi.services.operations import Info, Operations, ProviderState
 from dagi.services.route import RouteFace
 from dagi.services.router import RouterFace
@@ -74,6 +73,7 @@ class _World(msgspec.Struct, frozen=True, kw_only=True):
     local_limits: LocalLimits
     limits: LocalLimits | SharedLimits
     embedder: RemoteEmbedder | None
+    vectors: RemoteEmbedder | None
     facts: Search
     http: Client
     answers: Answers
@@ -93,7 +93,8 @@ async def opened_front(installation: Installation, url: str, *, lasting: bool = 
     fresh = read_fresh(installation)
     async with AsyncExitStack() as stack:
         world = await _opened(stack, installation, fresh.configured)
-        live = Live(fresh, world.clock, world.observer, lambda one: _tools(world, one), world.answers)
+        local = local_embeddings(world.vectors, world.clock, world.observer)
+        live = Live(fresh, world.clock, world.observer, lambda one: _tools(world, one), world.answers, local)
         stack.push_async_callback(live.aclose)
         router = _router(installation, world, live.policy)
 
@@ -144,10 +145,9 @@ async def _opened(stack: AsyncExitStack, installation: Installation, configured:
     )
     local = await local_limits(installation, configured, database, directory, clock)
     limits = await opened_limits(stack, installation, local, database, observer)
-    embedder = RemoteEmbedder(installation.embedder_socket) if settings.knowledge.embedder else None
-    if embedder is not None:
-        stack.push_async_callback(embedder.close)
-        await embedder.connect()
+    embedder = await _embedder(stack, installation) if settings.knowledge.embedder else None
+    # Texts of callers take longer than searches, and more so on a busy machine.
+    vectors = await _embedder(stack, installation, stalled_s=30.0) if settings.knowledge.embedder else None
     return _World(
         clock=clock,
         metrics=metrics,
@@ -158,10 +158,18 @@ async def _opened(stack: AsyncExitStack, installation: Installation, configured:
         local_limits=local,
         limits=limits,
         embedder=embedder,
+        vectors=vectors,
         facts=Search(SqlPassages(database), embedder, timeout_ms=settings.knowledge.search_timeout_ms),
         http=await stack.enter_async_context(Client()),
         answers=Answers(clock, max_entries=settings.cache.max_entries, max_bytes=settings.cache.max_mb * 2**20),
     )
+
+
+async def _embedder(stack: AsyncExitStack, installation: Installation, *, stalled_s: float = 2.0) -> RemoteEmbedder:
+    embedder = RemoteEmbedder(installation.embedder_socket, stalled_s=stalled_s)
+    stack.push_async_callback(embedder.close)
+    await embedder.connect()
+    return embedder
 
 
 def _router(installation: Installation, world: _World, policy: Policy) -> Router:
@@ -196,7 +204,7 @@ def _service(installation: Installation, world: _World, router: Router, live: Li
     face = RouterFace(
         router=router,
         route=RouteFace(asking, callers),
-        openai=OpenAIFace(chat=ChatFace(asking, callers), models=ModelsFace(router, callers)),
+        openai=openai_face(asking, callers),
         sessions=SessionsFace(SqlSessions(world.database), callers, router.grant),
         dify=DifyFace(callers, url=url, version=stack_version()),
         operations=Operations(callers, needed, open_details=keyless),

@@ -18,17 +18,18 @@ from dagi.config import Loaded, choice, unknown_key
 from dagi.errors import ConfigError, UnknownModel
 from dagi.ports.clock import Clock
 from dagi.ports.observer import Observer
-from dagi.ports.provider import Closing, Finding, Lacking, Provider, ProviderTools
+from dagi.ports.provider import Closing, Embedding, Finding, Lacking, Provider, ProviderTools
 from dagi.ports.target import Chain, Target, TargetInfo
 from dagi.rules.compile import compile_rules
 from dagi.rules.known import Known
 from dagi.rules.ruleset import RuleSet
 from dagi.targets.resilience.answers import Answers
 from dagi.targets.resilience.cache import Cache
+from dagi.targets.resilience.embedding import ResilientEmbeddings
 from dagi.targets.resilience.fallback import Fallback
 from dagi.targets.resilience.resilient import ResilientTarget, resilient
 from dagi.targets.resilience.settings import RESILIENCE_KEYS, ResilienceSettings
-from dagi.targets.unconfigured import Unconfigured
+from dagi.targets.unconfigured import Unconfigured, UnconfiguredEmbeddings
 
 T = TypeVar("T")
 
@@ -179,6 +180,7 @@ class Built(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         target: what is asked; `resilient` is the same where it is configured, `model` what stands inside of that.
+        vectors: its embedding model as its server calls it, and what is asked for it; None where it has none.
     """
 
     configured: Configured
@@ -186,6 +188,7 @@ class Built(msgspec.Struct, frozen=True, kw_only=True):
     resilient: ResilientTarget | None
     tools: ProviderTools
     model: Target | None = None
+    vectors: tuple[str, ResilientEmbeddings] | None = None
 
     def info(self) -> TargetInfo:
         """Its state and limits."""
@@ -223,12 +226,23 @@ class Built(msgspec.Struct, frozen=True, kw_only=True):
 
 def build(configured: Configured, tools: ProviderTools, clock: Clock, observer: Observer) -> Built:
     """The provider's target with everything around it that makes it resilient."""
+    vectors = _vectors(configured, tools, clock, observer)
     if configured.missing:
         target = Unconfigured(configured.name, configured.missing)
-        return Built(configured=configured, target=target, resilient=None, tools=tools)
+        return Built(configured=configured, target=target, resilient=None, tools=tools, vectors=vectors)
     model = configured.provider.build(configured.name, configured.settings, tools)
     wrapped = resilient(configured.name, model, configured.resilience, clock, observer)
-    return Built(configured=configured, target=wrapped, resilient=wrapped, tools=tools, model=model)
+    return Built(configured=configured, target=wrapped, resilient=wrapped, tools=tools, model=model, vectors=vectors)
+
+
+def _vectors(configured: Configured, tools: ProviderTools, clock: Clock, observer: Observer) -> tuple[str, ResilientEmbeddings] | None:
+    if not isinstance(configured.provider, Embedding):
+        return None
+    found = configured.provider.embeddings(configured.name, configured.settings, tools)
+    if found is None:
+        return None
+    target = UnconfiguredEmbeddings(configured.name, configured.missing) if configured.missing else found.target
+    return found.model, ResilientEmbeddings(configured.name, target, configured.resilience, clock, observer)
 
 
 class TargetTable:

@@ -1,19 +1,21 @@
 """A new configuration for a running stack: read, checked as a whole, and put in force in one moment, or not at all."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from dagi.assemble.embedding import EmbeddingTable
 from dagi.assemble.installation import Installation, refuse_unsafe, write_private
 from dagi.assemble.providers import Built, Configured, TargetTable, build, read_providers, read_rules
 from dagi.config import as_data
 from dagi.config.differing import differences
 from dagi.errors import ConfigError
 from dagi.ports.clock import Clock
+from dagi.ports.embeddings import EmbeddingTarget
 from dagi.ports.observer import Observer
 from dagi.ports.provider import ProviderTools
 from dagi.router import Policy
@@ -74,10 +76,17 @@ class Live:
     Args:
         tools: what a provider may use of the world.
         answers: kept for equal questions, whatever is replaced.
+        local: embedding models of our own, by name.
     """
 
     def __init__(
-        self, fresh: Fresh, clock: Clock, observer: Observer, tools: Callable[[Configured], ProviderTools], answers: Answers
+        self,
+        fresh: Fresh,
+        clock: Clock,
+        observer: Observer,
+        tools: Callable[[Configured], ProviderTools],
+        answers: Answers,
+        local: Mapping[str, EmbeddingTarget],
     ) -> None:
         self.built: tuple[Built, ...] = ()
         self.renewed: tuple[str, ...] = ()
@@ -85,6 +94,7 @@ class Live:
         self._observer = observer
         self._tools = tools
         self._answers = answers
+        self._local = local
         self._leaving: set[asyncio.Task[None]] = set()
         self.policy = self.replaced(fresh)
 
@@ -102,7 +112,8 @@ class Live:
                 task = asyncio.create_task(one.retire(quiet), name=f"retire {one.configured.name}")
                 self._leaving.add(task)
                 task.add_done_callback(self._leaving.discard)
-        self.policy = Policy(fresh.rules, TargetTable(self.built, self._clock, self._answers))
+        targets = TargetTable(self.built, self._clock, self._answers)
+        self.policy = Policy(fresh.rules, targets, EmbeddingTable(self.built, self._local))
         return self.policy
 
     def _kept_or_built(self, configured: Configured, before: Built | None) -> Built:

@@ -6,12 +6,9 @@ from typing import Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from dagi.ports.embedder import MAX_TEXT
+
 Array = NDArray[np.float32]
-
-DIMENSIONS = 384
-
-# 512 tokens are what the model reads at once; what is longer would cost seconds and say nothing more.
-_LONGEST = 1500
 
 
 class _Engine(Protocol):
@@ -46,4 +43,4 @@ class E5:
 
 def _readable(text: str) -> str:
     # The engine reads C strings in UTF-8: a NUL would end the text, a lone surrogate cannot be encoded.
-    return text[:_LONGEST].replace("\0", " ").encode("utf-8", "replace").decode()
+    return text[:MAX_TEXT].replace("\0", " ").encode("utf-8", "replace").decode()

@@ -19,7 +19,7 @@ from dagi.ports.vectors import Unindexed, Vector, Vectors
 
 _BATCH = 16
 _REMEMBERED = 1024
-_LOWEST_PRIORITY = 19
+_LOW_PRIORITY, _LOWEST_PRIORITY = 10, 19
 # Up to so many passages a vector that is known is compared at once (3 ms); more would keep the others waiting.
 _AT_ONCE = 50_000
 
@@ -53,7 +53,9 @@ class Index:
         self._observer = observer
         self._poll_s = poll_s
         self._queries = ThreadPoolExecutor(query_threads, thread_name_prefix="query")
-        self._indexing = ThreadPoolExecutor(1, thread_name_prefix="indexing", initializer=_give_way)
+        self._indexing = ThreadPoolExecutor(1, thread_name_prefix="indexing", initializer=_give_way, initargs=(_LOWEST_PRIORITY,))
+        # Texts of callers who want vectors: no search waits for them, and they do not wait for the upkeep.
+        self._embedding = ThreadPoolExecutor(1, thread_name_prefix="vectors", initializer=_give_way, initargs=(_LOW_PRIORITY,))
         self._matrices: dict[str, Matrix] = {}
         self._seen: dict[str, int] = {}
         self._behind: dict[str, None] = {}
@@ -68,6 +70,7 @@ class Index:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._queries.shutdown(wait=False, cancel_futures=True)
         self._indexing.shutdown(wait=False, cancel_futures=True)
+        self._embedding.shutdown(wait=False, cancel_futures=True)
 
     @property
     def remembered(self) -> frozenset[str]:
@@ -93,6 +96,11 @@ class Index:
         # whoever could not wait for it asks again.
         _, hits = await asyncio.wrap_future(looking)
         return hits
+
+    async def vector(self, text: str, *, query: bool) -> bytes:
+        """The vector of a text; see the port."""
+        embed = self._model.query if query else self._model.passage
+        return stored(await asyncio.get_running_loop().run_in_executor(self._embedding, embed, text))
 
     def _remember(self, question: str, vector: Array) -> None:
         self._remembered[question] = vector
@@ -181,10 +189,10 @@ class Index:
             self._observer.note("index_store_failed", error=error.code)
 
 
-def _give_way() -> None:
+def _give_way(priority: int) -> None:
     # On Linux a thread has a priority of its own, and the engine's helper threads inherit it.
     with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST_PRIORITY)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), priority)
 
 
 def _tell(loop: asyncio.AbstractEventLoop, remember: Callable[[str, Array], None], question: str, done: Future[tuple[Array, Hits]]) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from dagi.knowledge.e5 import DIMENSIONS, Array
-from dagi.ports.embedder import Hits
+from dagi.knowledge.e5 import Array
+from dagi.ports.embedder import DIMENSIONS, Hits
 
 _FLOAT = np.dtype("<f4")
 

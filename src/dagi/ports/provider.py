@@ -5,6 +5,7 @@ from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 import msgspec
 
 from dagi.ports.clock import Clock
+from dagi.ports.embeddings import Embeddings
 from dagi.ports.facts import Facts
 from dagi.ports.http import HttpClient
 from dagi.ports.target import Target
@@ -56,6 +57,22 @@ class Lacking(Protocol):
     def missing(self, settings: Any) -> str:  # noqa: ANN401 - the provider's own settings
         """What the operator has to install or set before it can answer, in half a sentence; empty where nothing is missing."""
         ...
+
+
+@runtime_checkable
+class Embedding(Protocol):
+    """What a provider has as well where its kind of server may have a model that makes vectors."""
+
+    def embeddings(self, name: str, settings: Any, tools: ProviderTools) -> "Vectors | None":  # noqa: ANN401 - the provider's own settings
+        """The embedding model of these settings; None where they name none. Touches no network."""
+        ...
+
+
+class Vectors(msgspec.Struct, frozen=True):
+    """An embedding model, and what its server calls it."""
+
+    model: str
+    target: Embeddings
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,8 +11,10 @@ from dagi.ports.embedder import (
     HEADER,
     MAX_FRAME,
     MAX_QUERY,
+    MAX_TEXT,
     Answer,
     Ask,
+    Embed,
     EmbedderUnavailable,
     Forget,
     FromServer,
@@ -20,6 +22,9 @@ from dagi.ports.embedder import (
     Hits,
     frame,
 )
+
+# However long an answer may take, a greeting takes no time.
+_GREETING_S = 2.0
 
 _decoder = msgspec.msgpack.Decoder(FromServer)
 
@@ -41,20 +46,26 @@ class RemoteEmbedder:
         self._ids = count(1)
         self._writer: asyncio.StreamWriter | None = None
         self._link: asyncio.Task[None] | None = None
-        self._waiting: dict[int, asyncio.Future[Hits]] = {}
+        self._waiting: dict[int, asyncio.Future[Answer]] = {}
         self._unheard_since: float | None = None
         self._closed = False
 
     async def nearest(self, dao_id: str, query: str, limit: int) -> Hits:
         """Ids of the passages nearest in meaning; see the port."""
+        return (await self._answer(Ask(next(self._ids), dao_id, _sendable(query[:MAX_QUERY]), limit))).hits
+
+    async def vector(self, text: str, *, query: bool) -> bytes:
+        """The vector of a text; see the port."""
+        return (await self._answer(Embed(next(self._ids), _sendable(text[:MAX_TEXT]), query))).vector
+
+    async def _answer(self, ask: Ask | Embed) -> Answer:
         writer = self._connected()
-        ask = Ask(next(self._ids), dao_id, _sendable(query[:MAX_QUERY]), limit)
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Hits] = loop.create_future()
+        answer: asyncio.Future[Answer] = loop.create_future()
         try:
             message = frame(ask)
         except (ValueError, UnicodeEncodeError) as error:
-            raise EmbedderUnavailable("the search cannot be sent") from error
+            raise EmbedderUnavailable("the question cannot be sent") from error
         self._waiting[ask.id] = answer
         if self._unheard_since is None:
             self._unheard_since = loop.time()
@@ -111,7 +122,7 @@ class RemoteEmbedder:
         reader, writer = await asyncio.open_unix_connection(str(self._path))
         try:
             # A stopped process accepts connections too: only its greeting shows that it is at work.
-            async with asyncio.timeout(self._stalled_s):
+            async with asyncio.timeout(min(self._stalled_s, _GREETING_S)):
                 greeting = await _received(reader)
             if not isinstance(greeting, Hello):
                 return
@@ -138,7 +149,7 @@ class RemoteEmbedder:
         if message.error:
             answer.set_exception(EmbedderUnavailable(message.error))
         else:
-            answer.set_result(message.hits)
+            answer.set_result(message)
 
 
 async def _received(reader: asyncio.StreamReader) -> FromServer:

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal, TypeVar
 import msgspec
 
 from dagi.errors import Invalid
-from dagi.message import MODES, Message, Mode, Sender, Turn
+from dagi.message import MODES, Asked, Message, Mode, Sender, Turn
 from dagi.services.callers import claims
 
 T = TypeVar("T")
@@ -30,7 +30,7 @@ class RouteBody(msgspec.Struct, forbid_unknown_fields=True):
 
     prompt: Annotated[str | None, msgspec.Meta(description="What is asked. Or send `messages`.")] = None
     messages: Annotated[list[ChatTurn] | None, msgspec.Meta(description="A conversation whose last turn is the user's.")] = None
-    mode: Mode = "chat"
+    mode: Asked = "chat"
     agent: Annotated[str | None, msgspec.Meta(description="For rules that match on an agent.")] = None
     stream: Annotated[bool, msgspec.Meta(description="Answer as server-sent events.")] = False
     metadata: Annotated[

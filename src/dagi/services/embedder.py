@@ -15,8 +15,10 @@ from dagi.ports.embedder import (
     MAX_FRAME,
     MAX_HITS,
     MAX_QUERY,
+    MAX_TEXT,
     Answer,
     Ask,
+    Embed,
     Embedder,
     EmbedderUnavailable,
     Forget,
@@ -122,7 +124,7 @@ class _Connection:
             case Forget(id=identity):
                 if search := self._searches.get(identity):
                     search.cancel()
-            case Ask(id=identity):
+            case Ask(id=identity) | Embed(id=identity):
                 if identity in self._searches or len(self._searches) >= MAX_IN_FLIGHT:
                     self._answer(Answer(identity, error="busy"))
                     return
@@ -130,9 +132,9 @@ class _Connection:
                 self._searches[identity] = search
                 search.add_done_callback(lambda _: self._searches.pop(identity, None))
 
-    async def _search(self, ask: Ask) -> None:
+    async def _search(self, ask: Ask | Embed) -> None:
         try:
-            hits = await self._index.nearest(ask.dao_id, ask.query[:MAX_QUERY], max(0, min(ask.limit, MAX_HITS)))
+            answer = await self._asked(ask)
         except EmbedderUnavailable as error:
             self._answer(Answer(ask.id, error=str(error)))
         except asyncio.CancelledError:
@@ -140,7 +142,12 @@ class _Connection:
             self._answer(Answer(ask.id, error="forgotten"))
             raise
         else:
-            self._answer(Answer(ask.id, hits))
+            self._answer(answer)
+
+    async def _asked(self, ask: Ask | Embed) -> Answer:
+        if isinstance(ask, Embed):
+            return Answer(ask.id, vector=await self._index.vector(ask.text[:MAX_TEXT], query=ask.query))
+        return Answer(ask.id, await self._index.nearest(ask.dao_id, ask.query[:MAX_QUERY], max(0, min(ask.limit, MAX_HITS))))
 
     def _answer(self, answer: Answer) -> None:
         if not self._writer.is_closing():

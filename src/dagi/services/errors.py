@@ -67,7 +67,7 @@ def error_body(error: DagiError, request_id: str) -> dict[str, object]:
 
 def speaks_openai(path: str) -> bool:
     """Whether whoever calls this path expects OpenAI's shape of errors."""
-    return path.startswith(("/v1/", "/models/")) or path in _OPENAI_PLACES
+    return path.startswith(("/v1/", "/models/", "/responses/")) or path in _OPENAI_PLACES
 
 
 def openai_error(error: DagiError, request_id: str) -> dict[str, object]:

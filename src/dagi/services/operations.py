@@ -155,7 +155,8 @@ class Operations:
 async def _state(dependency: Dependency) -> DependencyState:
     began = perf_counter()
     try:
-        wrong = await asyncio.wait_for(dependency.check(), _CHECK_S)
+        async with asyncio.timeout(_CHECK_S):
+            wrong = await dependency.check()
     except TimeoutError:
         wrong = f"did not answer within {_CHECK_S:g} s"
     except DagiError as error:

@@ -21,6 +21,10 @@ _MOST_DIGITS = 18
 _PAGE = 500
 
 
+# Neither what the stack asked for itself, nor texts that were embedded, which are counted and not kept.
+_SAID = and_(exchange.c.source != STACK, exchange.c.mode != "embedding")
+
+
 class DialogInfo(msgspec.Struct, frozen=True, kw_only=True):
     """One dialog in a list. `title` is how it began, empty where the text is no longer kept."""
 
@@ -87,7 +91,7 @@ class DialogArchive:
         if number.isascii() and number.isdigit() and len(number) <= _MOST_DIGITS:
             columns = (exchange.c.id, exchange.c.dao_id, exchange.c.user_id, exchange.c.session_id)
             async with self._database.read() as connection:
-                query = select(*columns).where(exchange.c.id == int(number), exchange.c.user_id != "", exchange.c.source != STACK)
+                query = select(*columns).where(exchange.c.id == int(number), exchange.c.user_id != "", _SAID)
                 found = (await connection.execute(query)).mappings().one_or_none()
         if found is None:
             raise Missing(f"There is no dialog {dialog_id[:40]!r}. `dagi dialogs list` shows those there are.", dialog_id=dialog_id[:40])
@@ -113,7 +117,7 @@ class DialogArchive:
 
     async def _groups(self, dao_id: str | None, user_id: str | None) -> Select[Any, Any, Any, Any, int, Any, Any, Any, Any]:
         """One row a dialog: the latest first."""
-        wanted: list[ColumnElement[bool]] = [exchange.c.user_id != "", exchange.c.source != STACK]
+        wanted: list[ColumnElement[bool]] = [exchange.c.user_id != "", _SAID]
         if dao_id is not None:
             wanted.append(exchange.c.dao_id == dao_id)
         if user_id is not None:
@@ -142,7 +146,7 @@ class DialogArchive:
         query = select(exchange).where(exchange.c.dao_id == key["dao_id"], exchange.c.user_id == key["user_id"])
         query = query.where(
             exchange.c.session_id == key["session_id"] if key["session_id"] else exchange.c.id == key["id"],
-            exchange.c.source != STACK,
+            _SAID,
         )
         of_session = and_(*(session_summary.c[name] == key[name] for name in ("dao_id", "user_id", "session_id")))
         async with self._database.read() as connection:

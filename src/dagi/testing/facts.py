@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from struct import pack
 
 import msgspec
 
@@ -9,7 +10,7 @@ from dagi.catalogue.words import terms, words
 from dagi.errors import Invalid, Missing
 from dagi.message import Fact
 from dagi.ports.documents import MAX_FACTS, Document, Listed
-from dagi.ports.embedder import EmbedderUnavailable, Hits
+from dagi.ports.embedder import DIMENSIONS, MAX_TEXT, EmbedderUnavailable, Hits
 from dagi.ports.facts import Found
 from dagi.ports.vectors import Unindexed, Vector
 
@@ -157,3 +158,9 @@ class MemoryEmbedder:
             raise EmbedderUnavailable("down")
         found = await self._library.matching(dao_id, query, limit) if self._library else ()
         return tuple((fact.id, 1.0 / (place + 1)) for place, fact in enumerate(found))
+
+    async def vector(self, text: str, *, query: bool) -> bytes:
+        """The text's length, whether it is a question, then zeros; see the port."""
+        if self.down:
+            raise EmbedderUnavailable("down")
+        return pack(f"<{DIMENSIONS}f", len(text[:MAX_TEXT]), query, *[0.0] * (DIMENSIONS - 2))

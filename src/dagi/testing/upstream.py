@@ -1,4 +1,4 @@
-"""A scripted model server over real HTTP: OpenAI's chat completions (`/v1`) and Ollama's native API on one port.
+"""A scripted model server over real HTTP: OpenAI's chat completions and embeddings (`/v1`), Ollama's native API, on one port.
 
 In a test: `async with Upstream() as upstream: …`. By hand or for a benchmark: `python -m dagi.testing.upstream --port 0`.
 """
@@ -15,6 +15,7 @@ from typing import Self, cast
 from dagi.testing import upstream_script as script
 from dagi.testing.upstream_http import HttpConnection, Incoming
 from dagi.testing.upstream_script import Answer, Heard, Protocol
+from dagi.testing.upstream_vectors import vectors_body
 
 __all__ = ["Answer", "Heard", "Upstream"]
 
@@ -131,6 +132,10 @@ class Upstream:
             await self._chat(out, heard, "openai")
         elif path == "/api/chat":
             await self._chat(out, heard, "ollama")
+        elif path.endswith("/embeddings"):
+            await self._vectors(out, heard, "openai")
+        elif path == "/api/embed":
+            await self._vectors(out, heard, "ollama")
         elif path.endswith("/models"):
             await self._listing(out, "openai")
         elif path == "/api/tags":
@@ -146,6 +151,16 @@ class Upstream:
             out.send(answer.status, _headers("application/json", answer), script.error_body(protocol, answer))
         else:
             out.send(200, {"Content-Type": "application/json"}, answer.body or script.model_list(protocol, self._models))
+
+    async def _vectors(self, out: Incoming, heard: Heard, protocol: Protocol) -> None:
+        answer = self._scripts.popleft() if self._scripts else Answer()
+        if await self._spoiled(out, answer):
+            return
+        headers = _headers("application/json", answer)
+        if answer.status != HTTPStatus.OK:
+            out.send(answer.status, headers, answer.body or script.error_body(protocol, answer))
+        else:
+            out.send(200, headers, answer.body or vectors_body(protocol, heard.body))
 
     async def _chat(self, out: Incoming, heard: Heard, protocol: Protocol) -> None:
         answer = self._scripts.popleft() if self._scripts else self._default

@@ -85,7 +85,8 @@ async def _asked(one: Built, places: asyncio.Semaphore) -> tuple[Finding, ...]:
         return (Finding(severity="warning", what=one.configured.missing, fix="set it, or leave the provider unused"),)
     try:
         async with places:
-            return await asyncio.wait_for(one.check(), CHECK_S)
+            async with asyncio.timeout(CHECK_S):
+                return await one.check()
     except TimeoutError:
         return (Finding(severity="error", what=f"did not answer within {CHECK_S:g} s", fix="check its base_url and whether it runs"),)
     except DagiError as error:

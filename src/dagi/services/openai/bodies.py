@@ -5,12 +5,12 @@ Types of what is read here are checked; everything else goes to the model as the
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final, Protocol, TypeVar
 
 import msgspec
 
 from dagi.errors import Invalid
-from dagi.message import Message
+from dagi.message import Message, Sender
 from dagi.services.callers import Caller, Callers, claims
 from dagi.services.openai.conversation import ChatMessage, asked, turns_of
 
@@ -31,6 +31,17 @@ _KEPT: Final = frozenset({"model", "messages", "stream", "stream_options", "user
 _MORE: Final = frozenset({"logprobs", "top_logprobs", "audio", "modalities", "web_search_options", "functions"})
 _NOTHING: Final = frozenset({b"null", b"false", b"0", b"[]", b'["text"]'})
 _CUSTOM: Final = re.compile(rb'"type"\s*:\s*"custom"')
+
+
+class Claiming(Protocol):
+    """What every body of this API may say about whom it speaks for."""
+
+    user: str | None
+    metadata: dict[str, object] | None
+    dagi_dao_id: str | None
+    dagi_user_id: str | None
+    dagi_source: str | None
+    dagi_session_id: str | None
 
 
 class StreamOptions(msgspec.Struct):
@@ -115,8 +126,7 @@ def to_message(chat: ChatRequest, caller: Caller, callers: Callers, request_id: 
     """
     body = chat.body
     metadata = body.metadata or {}
-    person = _person(body.user, caller)
-    sender = callers.sender(caller, _claimed(body, metadata, person), request_id)
+    sender, person = sender_of(body, caller, callers, request_id)
     turns = turns_of(body.messages, chat.fields["messages"])
     routed = body.model == ROUTED
     return Message(
@@ -135,13 +145,24 @@ def to_message(chat: ChatRequest, caller: Caller, callers: Callers, request_id: 
     )
 
 
+def sender_of(body: Claiming, caller: Caller, callers: Callers, request_id: str) -> tuple[Sender, str | None]:
+    """Who asks, and whom of them `user` has named; None where that is a label that only the caller understands.
+
+    Raises:
+        Invalid: a claim is not of its form.
+        Denied: the caller may not speak for whom it names.
+    """
+    person = _person(body.user, caller)
+    return callers.sender(caller, _claimed(body, body.metadata or {}, person), request_id), person
+
+
 def _person(user: str | None, caller: Caller) -> str | None:
     """Whom `user` names; None where it is a label that only the caller understands."""
     acting = user is not None and caller.key is not None and caller.key.act_as
     return user if acting and user is not None and _PERSON.match(user) else None
 
 
-def _claimed(body: ChatBody, metadata: Mapping[str, object], person: str | None) -> Mapping[str, str]:
+def _claimed(body: Claiming, metadata: Mapping[str, object], person: str | None) -> Mapping[str, str]:
     own: dict[str, object] = {
         name: value
         for name, value in (

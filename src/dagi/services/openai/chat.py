@@ -5,12 +5,14 @@ from typing import Final
 
 import msgspec
 
+from dagi.errors import Invalid
 from dagi.rules.rule import NOTHING
 from dagi.services.callers import Callers
 from dagi.services.face import JSON, Answer, Endpoint, Request
 from dagi.services.openai.answers import Json, whole_answer
-from dagi.services.openai.bodies import ChatBody, read_chat, to_message
+from dagi.services.openai.bodies import ChatBody, ChatRequest, read_chat, to_message
 from dagi.services.openai.frames import ChatFrames
+from dagi.services.openai.responses_in import as_chat, nested_tools
 from dagi.services.ratelimits import limit_headers
 from dagi.services.streams import Asking
 
@@ -49,6 +51,25 @@ class OpenAIError(msgspec.Struct):
     error: ErrorFacts
 
 
+def _read(body: bytes) -> ChatRequest:
+    """The body, be it in part or altogether in the words of the Responses API, as Cursor sends it.
+
+    Raises:
+        Invalid: something read here is not of its form; names the field.
+    """
+    try:
+        chat = read_chat(body)
+    except Invalid:
+        other = as_chat(body)
+        if other is None:
+            raise
+        chat = read_chat(other)
+    tools = chat.fields.get("tools")
+    if tools is not None:
+        chat.fields["tools"] = nested_tools(tools)
+    return chat
+
+
 class ChatFace:
     """Decodes, asks the router, encodes."""
 
@@ -59,7 +80,7 @@ class ChatFace:
     async def complete(self, request: Request) -> Answer:
         """POST /v1/chat/completions."""
         caller = self._callers.prove(request)
-        chat = read_chat(request.body)
+        chat = _read(request.body)
         asking, model = self._asking, chat.body.model
         exchange = asking.router.exchange(to_message(chat, caller, self._callers, request.id))
         if exchange.message.streamed:

@@ -6,7 +6,9 @@ import msgspec
 
 from dagi.services.face import Endpoint
 from dagi.services.openai.chat import ChatFace
+from dagi.services.openai.embeddings import EmbeddingsFace
 from dagi.services.openai.models import ModelsFace
+from dagi.services.openai.responses import ResponsesFace
 
 
 class OpenAIFace(msgspec.Struct, frozen=True, kw_only=True):
@@ -14,7 +16,10 @@ class OpenAIFace(msgspec.Struct, frozen=True, kw_only=True):
 
     chat: ChatFace
     models: ModelsFace
+    embeddings: EmbeddingsFace
+    responses: ResponsesFace
 
     def endpoints(self) -> Sequence[Endpoint]:
         """Their endpoints."""
-        return [*self.chat.endpoints(), *self.models.endpoints()]
+        faces = (self.chat, self.models, self.embeddings, self.responses)
+        return [endpoint for face in faces for endpoint in face.endpoints()]

@@ -7,13 +7,15 @@ from typing import Generic, Literal, TypeVar
 
 from dagi.message import Grant, Message
 from dagi.ports.http import HttpRequest
-from dagi.ports.provider import Finding, ProviderTools
+from dagi.ports.provider import Finding, ProviderTools, Vectors
 from dagi.ports.target import Ear, Event
 from dagi.targets.models.asking import Asking
 from dagi.targets.models.chat_check import check
 from dagi.targets.models.compose import compose
+from dagi.targets.models.embedding import EmbeddingServer
 from dagi.targets.models.failures import Failures
 from dagi.targets.models.settings import ModelSettings
+from dagi.targets.models.wire import embeddings
 from dagi.targets.models.wire.openai_chat import ChatDecoder, decode_answer
 from dagi.targets.models.wire.openai_request import caller_options, encode_request, without
 from dagi.targets.models.wishes import refuse, refuse_images
@@ -61,6 +63,22 @@ class ChatApi(Generic[SettingsT]):
     def build(self, name: str, settings: SettingsT, tools: ProviderTools) -> "ChatTarget":
         """The target that answers under this name."""
         return ChatTarget(name, settings, tools)
+
+    def embeddings(self, name: str, settings: SettingsT, tools: ProviderTools) -> Vectors | None:
+        """See `dagi.ports.provider.Embedding`."""
+        model = settings.embedding_model
+        if model is None:
+            return None
+        server = EmbeddingServer(
+            http=tools.http,
+            failures=Failures(provider=name, api_key=tools.api_key, now=tools.clock.now),
+            url=f"{settings.base_url}/embeddings",
+            headers={**headers(tools.api_key), **settings.headers()},
+            encode=partial(embeddings.encode_request, model),
+            decode=partial(embeddings.decode_answer, model=model),
+            advice=partial(_advice, model),
+        )
+        return Vectors(model, server)
 
     async def check(self, name: str, settings: SettingsT, tools: ProviderTools) -> tuple[Finding, ...]:
         """Whether the server is there, accepts the key and has the model."""

@@ -32,7 +32,9 @@ async def check(name: str, settings: ModelSettings, tools: ProviderTools, *, nee
         return (Finding(severity="error", what=f"{name} could not be reached: {failure}.", fix=fix),)
     match response.status:
         case 200:
-            return (Finding(severity="ok", what=f"{name} is reachable at {settings.base_url}."), _model(name, settings.model, data))
+            reachable = Finding(severity="ok", what=f"{name} is reachable at {settings.base_url}.")
+            named = {"model": settings.model, "embedding_model": settings.embedding_model}
+            return (reachable, *(_model(name, model, data, key) for key, model in named.items() if model is not None))
         case 401 | 403:
             return (Finding(severity="error", what=f"{name} does not accept the API key.", fix=_key_fix(settings)),)
         case 402:
@@ -45,7 +47,7 @@ async def check(name: str, settings: ModelSettings, tools: ProviderTools, *, nee
             return (Finding(severity="error", what=what, fix="Look at the server's own log."),)
 
 
-def _model(name: str, model: str, data: bytes) -> Finding:
+def _model(name: str, model: str, data: bytes, key: str) -> Finding:
     try:
         known = [one.id for one in msgspec.json.decode(data, type=_Models).data]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -55,7 +57,7 @@ def _model(name: str, model: str, data: bytes) -> Finding:
         return Finding(severity="ok", what=f"{name} has the model {model}.")
     some = ", ".join(sorted(known)[:5]) or "none"
     # A warning only: servers with a single model answer for any name, and gateways list less than they serve.
-    return Finding(severity="warning", what=f"{name} does not list the model {model}.", fix=f"Set model to one of its own: {some}.")
+    return Finding(severity="warning", what=f"{name} does not list the model {model}.", fix=f"Set {key} to one of its own: {some}.")
 
 
 def _key_fix(settings: ModelSettings) -> str:

@@ -11,12 +11,14 @@ from pydantic import AliasChoices, ConfigDict, Field
 from dagi.errors import CannotDo
 from dagi.message import Grant, Message, Turn
 from dagi.ports.http import HttpFailure, HttpRequest
-from dagi.ports.provider import Finding, ProviderTools
+from dagi.ports.provider import Finding, ProviderTools, Vectors
 from dagi.ports.target import Ear, Event
 from dagi.targets.models.asking import Asking
 from dagi.targets.models.compose import compose
+from dagi.targets.models.embedding import EmbeddingServer
 from dagi.targets.models.failures import Failures
 from dagi.targets.models.settings import BaseUrl, ModelSettings
+from dagi.targets.models.wire.embeddings import decode_ollama, encode_ollama
 from dagi.targets.models.wire.ollama import OllamaDecoder
 from dagi.targets.models.wire.ollama_request import encode_request, further, image_data
 from dagi.targets.models.wire.openai_frames import loose
@@ -75,6 +77,23 @@ class Ollama:
         """The target that answers under this name."""
         return OllamaTarget(name, settings, tools)
 
+    def embeddings(self, name: str, settings: OllamaSettings, tools: ProviderTools) -> Vectors | None:
+        """See `dagi.ports.provider.Embedding`."""
+        model = settings.embedding_model
+        if model is None:
+            return None
+        server = EmbeddingServer(
+            http=tools.http,
+            failures=Failures(provider=name, api_key=tools.api_key, now=tools.clock.now),
+            url=f"{settings.base_url}/api/embed",
+            headers=_headers(tools.api_key),
+            encode=partial(encode_ollama, model, keep_alive=settings.keep_alive),
+            decode=partial(decode_ollama, model=model),
+            advice=partial(_advice, model),
+            reads_tokens=False,
+        )
+        return Vectors(model, server)
+
     async def check(self, name: str, settings: OllamaSettings, tools: ProviderTools) -> tuple[Finding, ...]:
         """Whether Ollama runs and has pulled the model."""
         request = HttpRequest(method="GET", url=f"{settings.base_url}/api/tags", headers=_headers(tools.api_key))
@@ -87,7 +106,9 @@ class Ollama:
         if response.status != HTTPStatus.OK:
             what = f"{name} answered with HTTP {response.status} when asked for its models."
             return (Finding(severity="error", what=what, fix=f"Check that Ollama listens at {settings.base_url} (without /v1)."),)
-        return (Finding(severity="ok", what=f"{name} is reachable at {settings.base_url}."), _pulled(name, settings.model, data))
+        reachable = Finding(severity="ok", what=f"{name} is reachable at {settings.base_url}.")
+        named = (settings.model, settings.embedding_model)
+        return (reachable, *(_pulled(name, model, data) for model in named if model is not None))
 
 
 class OllamaTarget:
@@ -102,7 +123,7 @@ class OllamaTarget:
             failures=Failures(provider=name, api_key=tools.api_key, now=tools.clock.now),
             decoder=partial(OllamaDecoder, name, settings.model),
             decode_whole=self._decode_whole,
-            advice=self._advice,
+            advice=partial(_advice, settings.model),
         )
         self._name = name
 
@@ -148,12 +169,13 @@ class OllamaTarget:
             raise decoder.failed
         return events
 
-    def _advice(self, status: int, said: str) -> str:
-        if status != HTTPStatus.NOT_FOUND:
-            return ""
-        if "model" in said:
-            return f"Run `ollama pull {self._settings.model}`."
-        return "Check its base_url: it is Ollama's own address, without /v1."
+
+def _advice(model: str, status: int, said: str) -> str:
+    if status != HTTPStatus.NOT_FOUND:
+        return ""
+    if "model" in said:
+        return f"Run `ollama pull {model}`."
+    return "Check its base_url: it is Ollama's own address, without /v1."
 
 
 def _headers(api_key: str | None) -> dict[str, str]:

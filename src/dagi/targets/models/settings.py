@@ -28,6 +28,7 @@ class ModelSettings(BaseModel):
     """What every model server's configuration has.
 
     Attributes:
+        embedding_model: the same server's model that makes vectors, offered to whoever may chat; None offers none.
         max_tokens: length of the answer in tokens, where the caller sets none.
         vision: the model sees images.
         api_key_env, api_key_file: where the key is; the composition root reads it.
@@ -37,6 +38,7 @@ class ModelSettings(BaseModel):
 
     base_url: BaseUrl
     model: str = Field(min_length=1)
+    embedding_model: str | None = Field(default=None, min_length=1)
     max_tokens: int | None = Field(default=None, ge=1)
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)

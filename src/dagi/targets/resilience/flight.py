@@ -91,7 +91,8 @@ class Flight:
             await self._news.wait()
             return
         try:
-            await asyncio.wait_for(self._news.wait(), reader.deadline - self._clock.monotonic())
+            async with asyncio.timeout(reader.deadline - self._clock.monotonic()):
+                await self._news.wait()
         except TimeoutError:
             text = f"{reader.name} did not finish its answer before the request's deadline."
             raise ProviderTimeout(text, provider=reader.name) from None

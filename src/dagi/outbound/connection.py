@@ -100,15 +100,14 @@ class Connection(Reading, asyncio.Protocol):
         self._framing += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserCallbackError as error:
-            self._defect = error.__context__
-            self._break("could not be read")
         except httptools.HttpParserUpgrade:
             self._break("switched to another protocol")
         except httptools.HttpParserError:
             self._break("sent something that is not HTTP")
         if self._framing > _FRAMING_LIMIT:
             self._break("sent headers without end")
+        if self._take is not None and self._chunks:
+            self._pour_now(self._take)
 
     def eof_received(self) -> None:
         """See asyncio.Protocol."""
@@ -148,14 +147,11 @@ class Connection(Reading, asyncio.Protocol):
         if self.complete or self._abandoned:
             return
         self._framing = 0
-        if self._take is not None and not self._chunks:
-            if not self._take(body):
-                self._take = None
-                self._stopped = True
-                self._wake()
-            return
         self._chunks.append(body)
         self._buffered += len(body)
+        if self._take is not None:
+            # Whoever takes it is called once all of this read is there.
+            return
         if self._buffered > _BUFFER_HIGH and self._transport is not None and not self._paused:
             self._paused = True
             self._transport.pause_reading()

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
+from types import TracebackType
 
 from dagi.outbound.request import Origin
 from dagi.ports.http import HttpFailure
@@ -35,7 +36,7 @@ class Reading:
         self._paused = False
         self._abandoned = False
         self._take: Callable[[bytes], bool] | None = None
-        self._defect: BaseException | None = None
+        self.defect: BaseException | None = None
         self._stopped = False
 
     async def chunks(self) -> AsyncGenerator[bytes]:
@@ -46,9 +47,7 @@ class Reading:
         """
         while True:
             if self._chunks:
-                data = self._chunks.popleft() if len(self._chunks) == 1 else b"".join(self._chunks)
-                self._chunks.clear()
-                self._buffered = 0
+                data = self._taken()
                 self._resume()
                 yield data
             elif self.complete:
@@ -64,11 +63,8 @@ class Reading:
             HttpFailure: the connection broke before the body's end.
         """
         while True:
-            while self._chunks:
-                data = self._chunks.popleft()
-                self._buffered -= len(data)
-                if not take(data):
-                    return False
+            if self._chunks and not take(self._taken()):
+                return False
             self._resume()
             if self.complete:
                 return True
@@ -81,6 +77,21 @@ class Reading:
             if self._stopped:
                 self._stopped = False
                 return False
+
+    def _pour_now(self, take: Callable[[bytes], bool]) -> None:
+        """Hand over what one read has brought. A defect of whoever takes it comes out where it was poured, not in the loop."""
+        with _Carrying(self):
+            if take(self._taken()):
+                return
+            self._stopped = True
+        self._take = None
+        self._wake()
+
+    def _taken(self) -> bytes:
+        data = self._chunks.popleft() if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._chunks.clear()
+        self._buffered = 0
+        return data
 
     async def rest(self, limit: int) -> bytes:
         """The whole body.
@@ -117,8 +128,8 @@ class Reading:
         self._wake()
 
     def _check(self) -> None:
-        if self._defect is not None:
-            raise self._defect
+        if self.defect is not None:
+            raise self.defect
         if self._failure is not None:
             raise HttpFailure(self._failure)
 
@@ -137,3 +148,17 @@ class Reading:
             await self._waiter
         finally:
             self._waiter = None
+
+
+class _Carrying:
+    """Carries an error to whoever waits for the answer."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None) -> bool:
+        self._reading.defect = error
+        return True

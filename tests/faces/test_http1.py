@@ -199,7 +199,7 @@ async def test_an_old_client_gets_its_answer_and_the_end_of_the_connection(house
 
 async def test_a_stream_ends_with_the_last_chunk_and_a_broken_one_without(house: House) -> None:
     whole = await house.talk(post(b"/pieces", b"", CLOSE))
-    assert whole.endswith(b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")
+    assert whole.endswith(b"6\r\nonetwo\r\n0\r\n\r\n")
     for path in (b"/breaks", b"/defect"):
         assert (await house.talk(post(path, b""))).endswith(b"\r\n\r\n3\r\none\r\n")
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from dagi.ports.target import Delta, End, Event, Passed
 from dagi.targets.models.wire import WireError
 from dagi.targets.models.wire.openai_chat import ChatDecoder
-from dagi.targets.models.wire.openai_passing import passable, text_of
+from dagi.targets.models.wire.openai_passing import passable, runs, text_of
 
 COMPACT, SPACED = (",", ":"), (", ", ": ")
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
@@ -54,6 +55,22 @@ def test_however_the_bytes_are_cut_the_answer_is_the_same(texts: list[str], cuts
     events = heard(ChatDecoder("p", "m"), [part for part in (*parts, rest) if part])
     assert text(events) == "".join(texts)
     assert isinstance(events[-1], End)
+
+
+PIECES = st.one_of(
+    TEXTS.map(lambda text: frame({"content": text})),
+    st.sampled_from([frame({}, finish="stop"), frame({"role": "assistant", "content": ""}), b"data: [DONE]\n\n", b": c\n\n", b"x"]),
+)
+
+
+@given(st.lists(PIECES, max_size=8).map(b"".join))
+def test_runs_are_the_same_bytes_and_what_can_be_passed_on_is_in_as_few_of_them_as_possible(data: bytes) -> None:
+    parts = runs(data)
+    assert b"".join(parts) == data
+    kinds = [passable(part) for part in parts]
+    assert not any(first and second for first, second in pairwise(kinds))
+    for part, passes in zip(parts, kinds, strict=True):
+        assert passes or not any(passable(piece + b"\n\n") for piece in part.split(b"\n\n"))
 
 
 @pytest.mark.parametrize(

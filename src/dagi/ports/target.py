@@ -142,15 +142,16 @@ class Progress:
     Attributes:
         seen: somebody has been shown a piece of it, so none may begin anew.
         ended: its `End` has been heard.
-        raw: whoever hears takes `Passed` instead of the pieces that a provider would have to decode.
+        raw: whoever hears takes `Passed` from now on, instead of the pieces that a provider would have to decode.
+        framed: it may do so once the answer has begun.
         full: whoever hears would rather hear nothing for now; see `Ear.room`. What is said all the same is heard.
         waited_ms: time spent in queues.
     """
 
-    __slots__ = ("ended", "full", "raw", "seen", "waited_ms")
+    __slots__ = ("ended", "framed", "full", "raw", "seen", "waited_ms")
 
     def __init__(self) -> None:
-        self.seen = self.ended = self.raw = self.full = False
+        self.seen = self.ended = self.raw = self.framed = self.full = False
         self.waited_ms = 0.0
 
 

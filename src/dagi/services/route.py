@@ -82,6 +82,7 @@ class RouteFrames:
     """Our own protocol's frames; see `dagi.services.streams.Frames`."""
 
     cuts = False
+    framed = False
     raw = False
 
     def frame(self, event: Event) -> bytes | None:

@@ -16,11 +16,12 @@ class Frames(Protocol):
     """Puts one answer's events into the bytes of a protocol.
 
     Attributes:
-        raw: whether frames of OpenAI's own may come as they are (`Passed`) from now on.
+        raw: whether frames of OpenAI's own may come as they are (`Passed`) from now on; `framed`: whether they ever may.
         cuts: whether the connection ends after a failure, for clients that take any other end for a whole answer.
     """
 
     cuts: bool
+    framed: bool
 
     @property
     def raw(self) -> bool:
@@ -109,6 +110,7 @@ class _Speaking:
 
     def __init__(self, exchange: Exchange, frames: Frames, line: Line) -> None:
         self.progress = Progress()
+        self.progress.framed = frames.framed
         self.room = line.room
         self._exchange = exchange
         self._frames = frames

@@ -40,6 +40,8 @@ class Connection(asyncio.Protocol):
         # What is being written.
         self.begun = False
         self._chunks = False
+        self._start = b""
+        self._pieces: list[bytes] = []
         self._visited: Visit | None = None
         self.full = False
         self._room: asyncio.Future[None] | None = None
@@ -172,9 +174,11 @@ class Connection(asyncio.Protocol):
             raise
         except BrokenOff:
             # Without the last chunk nobody can take it for a whole answer.
+            self._send()
             close = True
         except Exception as error:  # noqa: BLE001 - the process edge: a defect of ours must not take the server down
             answer = self._service.defect(error, visit)
+            self._send()
             if not self.begun:
                 self._whole(visit, answer, close=True)
             close = True
@@ -199,6 +203,7 @@ class Connection(asyncio.Protocol):
 
     def _ended(self) -> bool:
         """A live answer is complete; whether the connection is over with it."""
+        self._send()
         visit = self._visited
         if visit is None or not visit.chunks:
             return True
@@ -213,21 +218,34 @@ class Connection(asyncio.Protocol):
         if visit is not None:
             close = visit.close or not visit.chunks
             answer = Answer(headers=headers)
-            self._transport.write(head(answer, visit.request.id, self._service.date(), close=close, chunked=visit.chunks, endless=True))
+            self._start = head(answer, visit.request.id, self._service.date(), close=close, chunked=visit.chunks, endless=True)
             self._chunks = visit.chunks
             self.begun = True
+            self._loop.call_soon(self._send)
 
     def write(self, data: bytes) -> None:
-        """See `Line`."""
-        self._transport.write(chunk(data) if self._chunks else data)
+        """See `Line`. What is written within one turn of the loop goes out in one piece, for each costs a system call."""
+        if not self._pieces:
+            self._loop.call_soon(self._send)
+        self._pieces.append(data)
+
+    def _send(self) -> None:
+        pieces, start = self._pieces, self._start
+        if self._gone or not (pieces or start):
+            return
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        self._start = b""
+        self._transport.write(start + (chunk(data) if self._chunks else data))
 
     async def room(self) -> None:
         """See `Line`."""
-        self._room = self._loop.create_future()
-        try:
-            await self._room
-        finally:
-            self._room = None
+        while self.full:
+            self._room = self._loop.create_future()
+            try:
+                await self._room
+            finally:
+                self._room = None
 
     def _next(self) -> None:
         if self._waiting:

@@ -52,6 +52,7 @@ class ChatFrames:
     """
 
     cuts = True
+    framed = True
 
     def __init__(self, exchange: Exchange, model: str, *, usage_asked: bool) -> None:
         self._exchange = exchange

@@ -132,6 +132,7 @@ class ResponseFrames:
     """Implements `dagi.services.streams.Frames`. A failure is an event of the protocol, after which the stream ends in good order."""
 
     cuts = False
+    framed = False
     raw = False
 
     def __init__(self, exchange: Exchange, asked: Mapping[str, object]) -> None:

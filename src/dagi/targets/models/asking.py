@@ -76,34 +76,15 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
         raise error
 
     async def _pour(self, response: HttpResponse, ear: Ear) -> None:
-        decoder, progress, hear = self.decoder(), ear.progress, ear.hear
-        feed, passed = decoder.feed, decoder.passed
-        mistake: WireError | None = None
-
-        def take(data: bytes) -> bool:
-            nonlocal mistake
-            try:
-                frames = passed(data) if progress.raw else None
-                if frames is not None:
-                    hear(frames)
-                    return not progress.full
-                for event in feed(data):
-                    hear(event)
-            except WireError as error:
-                mistake = error
-            return not (decoder.done or progress.full or decoder.failed is not None or mistake is not None)
-
-        while not await response.pour(take):
-            failed = mistake or decoder.failed
-            if failed is not None:
-                raise failed
-            if decoder.done:
+        pouring = _Pouring(self.decoder(), ear)
+        while not await response.pour(pouring.take):
+            pouring.check()
+            if pouring.decoder.done:
                 return
             await ear.room()
-        for event in decoder.finish():
-            hear(event)
-        if decoder.failed is not None:
-            raise decoder.failed
+        for event in pouring.decoder.finish():
+            ear.hear(event)
+        pouring.check()
 
     async def _answer(self, response: HttpResponse) -> AsyncGenerator[Event]:
         if response.status != HTTPStatus.OK:
@@ -140,6 +121,42 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
             # The status alone says enough.
             data = b""
         return self.failures.refused(response.status, response.header("retry-after"), data, self.advice)
+
+
+class _Pouring:
+    """Bytes of a stream on their way to whoever hears it."""
+
+    def __init__(self, decoder: Decoder, ear: Ear) -> None:
+        self.decoder = decoder
+        self._mistake: WireError | None = None
+        self._progress = ear.progress
+        self._hear = ear.hear
+
+    def take(self, data: bytes) -> bool:
+        """Let some bytes be heard; whether more are wanted now."""
+        decoder, progress = self.decoder, self._progress
+        frames = decoder.passed(data) if progress.raw else None
+        if frames is not None:
+            self._hear(frames)
+            return not progress.full
+        try:
+            for part in decoder.runs(data) if progress.framed else (data,):
+                frames = decoder.passed(part) if progress.raw else None
+                for event in decoder.feed(part) if frames is None else (frames,):
+                    self._hear(event)
+        except WireError as mistake:
+            self._mistake = mistake
+        return not (decoder.done or progress.full or decoder.failed is not None or self._mistake is not None)
+
+    def check(self) -> None:
+        """Go on, if nothing was wrong.
+
+        Raises:
+            WireError: the bytes are no answer.
+        """
+        mistake = self._mistake or self.decoder.failed
+        if mistake is not None:
+            raise mistake
 
 
 def _media_type(response: HttpResponse) -> str:

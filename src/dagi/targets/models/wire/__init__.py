@@ -49,6 +49,10 @@ class Decoder(Protocol):
         """
         ...
 
+    def runs(self, data: bytes) -> list[bytes]:
+        """The same bytes, cut so that `passed` can take as much as possible of them."""
+        ...
+
     def passed(self, data: bytes) -> Passed | None:
         """The same bytes as they are, where they are whole frames that need not be decoded at once; None where they do."""
         ...

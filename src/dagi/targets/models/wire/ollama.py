@@ -82,6 +82,10 @@ class OllamaDecoder:
             self._fail(WireError(f"the answer is longer than {self._limit} bytes"), events)
         return events
 
+    def runs(self, data: bytes) -> list[bytes]:
+        """See `Decoder`."""
+        return [data]
+
     def passed(self, data: bytes) -> Passed | None:
         """See `Decoder`. Nobody who asks us speaks Ollama's protocol."""
         del data

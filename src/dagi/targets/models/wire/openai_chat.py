@@ -8,7 +8,7 @@ from dagi.message import Usage
 from dagi.ports.target import Delta, End, Event, Other, Passed, Thought, Used
 from dagi.targets.models.wire import ANSWER_LIMIT, FRAME_LIMIT, WireError
 from dagi.targets.models.wire.openai_frames import Body, Said, body, fault, holds_more, loose, usage
-from dagi.targets.models.wire.openai_passing import passable, text_of
+from dagi.targets.models.wire.openai_passing import passable, runs, text_of
 from dagi.targets.models.wire.openai_plain import decode_plain
 from dagi.targets.models.wire.sse import Frame, SseDecoder
 
@@ -42,6 +42,10 @@ class ChatDecoder:
             self._look(part)
         frames = self._frames.feed(part) if self.failed is None else []
         return self._decoded(frames, over=self._left < 0)
+
+    def runs(self, data: bytes) -> list[bytes]:
+        """See `Decoder`."""
+        return runs(data)
 
     def passed(self, data: bytes) -> Passed | None:
         """See `Decoder`."""

@@ -11,6 +11,7 @@ import msgspec
 _BEGIN: Final = b'data: {"'
 _BETWEEN: Final = b'}\n\ndata: {"'
 _END: Final = b"}\n\n"
+_GAP: Final = b"\n\n"
 # What each frame has exactly once, as servers write JSON: without spaces, or with one behind each colon.
 _CLOSE: Final = (b'"choices":[{', b'"index":0,', b'"content":"', b'"finish_reason":null')
 _WIDE: Final = (b'"choices": [{', b'"index": 0,', b'"content": "', b'"finish_reason": null')
@@ -57,6 +58,24 @@ def passable(data: bytes) -> bool:
         if part in data:
             return False
     return True
+
+
+def runs(data: bytes) -> list[bytes]:
+    """The same bytes, cut where frames that can be passed on begin or end; all of one kind stay together."""
+    found: list[bytes] = []
+    start, at, kind = 0, 0, False
+    while (end := data.find(_GAP, at) + 2) > 1:
+        passes = passable(data[at:end])
+        if passes != kind:
+            if at > start:
+                found.append(data[start:at])
+            start, kind = at, passes
+        at = end
+    if kind and at < len(data):
+        found.append(data[start:at])
+        start = at
+    found.append(data[start:])
+    return [part for part in found if part]
 
 
 def text_of(frames: bytes) -> str:

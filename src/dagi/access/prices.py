@@ -86,7 +86,7 @@ class PriceTable:
 
 def bounded(tokens: int) -> int:
     """A number of tokens as far as it can be believed."""
-    return min(max(0, tokens), MOST_TOKENS)
+    return tokens if 0 <= tokens <= MOST_TOKENS else 0 if tokens < 0 else MOST_TOKENS
 
 
 def _rates(price: Price) -> _Rates:

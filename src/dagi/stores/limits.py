@@ -148,7 +148,7 @@ class LocalLimits:
         sender, day = exchange.message.sender, self.today()
         usage = used(exchange)
         tokens = max(bounded(usage.total_tokens), bounded(bounded(usage.prompt_tokens) + bounded(usage.completion_tokens)))
-        micros = max((self.terms.prices.cost(name, exchange.model, usage) for name in _answering(exchange)), default=0) if tokens else 0
+        micros = max([self.terms.prices.cost(name, exchange.model, usage) for name in _answering(exchange)], default=0) if tokens else 0
         exchange.charge = Charge(day, tokens, micros)
         if tokens:
             for of, holder in holders(sender.dao_id, sender.user_id, sender.key_id):

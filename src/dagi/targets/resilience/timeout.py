@@ -1,7 +1,7 @@
 """Timeouts: how long a target may take in all, until its first piece, and between pieces."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 import msgspec
@@ -85,7 +85,7 @@ class Timeout:
             await self._tell(message, grant, ear)
         else:
             due = asyncio.get_running_loop().time() + end - self._clock.monotonic()
-            await self._until(Wait(due, sentence), message, grant, ear)
+            await self._until(Wait(due, sentence), message, grant, _Taking(ear, sentence))
 
     async def _tell_watched(self, message: Message, grant: Grant, ear: Ear, end: float, sentence: str) -> None:
         """Silence can only be told from work by looking at the pieces."""
@@ -98,21 +98,27 @@ class Timeout:
             wait.why = why if due < last else sentence
             self._alarms.put(wait, min(due, last))
 
+        def go_on() -> None:
+            limit(patience.idle_s, f"{self._name} fell silent for {patience.idle_s or 0:g} s.")
+
         def listen(event: Event) -> None:
             if isinstance(event, CONTENT):
-                limit(patience.idle_s, f"{self._name} fell silent for {patience.idle_s or 0:g} s.")
+                go_on()
 
         limit(patience.first_s, f"{self._name} did not begin to answer within {patience.first_s or 0:g} s.")
         asked = message if message.streamed else msgspec.structs.replace(message, streamed=True)
-        await self._until(wait, asked, grant, Overheard(ear, listen))
+        await self._until(wait, asked, grant, _Taking(Overheard(ear, listen), sentence, lambda: limit(None, sentence), go_on))
 
-    async def _until(self, wait: Wait, message: Message, grant: Grant, ear: Ear) -> None:
+    async def _until(self, wait: Wait, message: Message, grant: Grant, ear: "_Taking") -> None:
         try:
             if wait.due <= asyncio.get_running_loop().time():
                 raise TimeoutError
             await self._alarms.within(wait, self._tell(message, grant, ear))
         except TimeoutError:
-            raise ProviderTimeout(wait.why, provider=self._name) from None
+            slow = ear.slow and wait.why == ear.total
+            error = ProviderTimeout(f"{wait.why} Its caller took it slowly." if slow else wait.why, provider=self._name)
+            error.unhealthy = not slow
+            raise error from None
 
     def _end(self, message: Message) -> tuple[float, str]:
         """When it must be over on the monotonic clock, and what to say then."""
@@ -124,6 +130,34 @@ class Timeout:
         if deadline is not None:
             return deadline, f"{self._name} did not finish its answer before the request's deadline."
         return now + _FOR_EVER, ""
+
+
+class _Taking:
+    """An ear, and whether it was waited for: a target whose caller takes little of its answer is not to blame for the time.
+
+    Args:
+        total: what is said when the whole time is up.
+        pause, go_on: called when it is waited for, and afterwards.
+    """
+
+    def __init__(self, ear: Ear, total: str, pause: Callable[[], None] | None = None, go_on: Callable[[], None] | None = None) -> None:
+        self.progress = ear.progress
+        self.hear = ear.hear
+        self.forget = ear.forget
+        self.total = total
+        self.slow = False
+        self._room = ear.room
+        self._pause = pause
+        self._go_on = go_on
+
+    async def room(self) -> None:
+        """See `Ear`."""
+        self.slow = self.slow or self.progress.full
+        if self._pause is not None:
+            self._pause()
+        await self._room()
+        if self._go_on is not None:
+            self._go_on()
 
 
 _FOR_EVER = float("inf")

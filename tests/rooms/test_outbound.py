@@ -242,3 +242,27 @@ async def test_a_defect_of_whoever_takes_the_body_comes_out_where_it_was_poured(
             with pytest.raises(ZeroDivisionError):
                 await response.pour(take)
         assert client.unused == 0
+
+
+async def test_a_defect_at_the_very_end_of_the_body_comes_out_as_well() -> None:
+    def take(_data: bytes) -> bool:
+        raise ZeroDivisionError
+
+    async def all_at_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")
+        await go.wait()
+        writer.write(b"last")
+
+    go = asyncio.Event()
+    async with (
+        raw_server(all_at_once) as url,
+        Client() as client,
+        asyncio.timeout(5),
+        client.open(HttpRequest(method="GET", url=url)) as response,
+    ):
+        pouring = asyncio.ensure_future(response.pour(take))
+        await asyncio.sleep(0)
+        go.set()
+        with pytest.raises(ZeroDivisionError):
+            await pouring

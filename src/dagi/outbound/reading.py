@@ -66,7 +66,7 @@ class Reading:
             if self._chunks and not take(self._taken()):
                 return False
             self._resume()
-            if self.complete:
+            if self.complete and self.defect is None:
                 return True
             self._check()
             self._take = take

@@ -1,10 +1,13 @@
 """Frames of a chat completion's stream that can be passed on as they are, told by their looks alone. Never awaits.
 
 What makes a frame worth decoding at once stands between quotation marks in it (`"error"`, `"role"`, `"tool_calls"`, a finish reason,
-counts). Within a JSON text a quotation mark is written with a backslash before it, so no words of the answer look like these.
+counts). Within a JSON text a quotation mark is written with a backslash before it, so no words of the answer look like these. Letters of
+such a name can be written as numbers (`\u0065`): whatever holds one of those is decoded.
 """
 
-from typing import Final
+import json
+from collections.abc import Mapping
+from typing import Final, cast
 
 import msgspec
 
@@ -24,6 +27,7 @@ _NEVER: Final = (
     b'"refusal":"',
     b'"usage":{',
     b'"usage": {',
+    b"\\u00",
     b"\r",
 )
 
@@ -79,12 +83,28 @@ def runs(data: bytes) -> list[bytes]:
 
 
 def text_of(frames: bytes) -> str:
-    """The text in frames that were passed on; a frame that turns out to be unreadable has none."""
+    """The text in frames that were passed on, as far as any client could show it; a frame that nobody can read has none."""
     return "".join([_text(frame[6:]) for frame in frames.split(b"\n\n") if frame])
 
 
 def _text(data: bytes) -> str:
     try:
-        return _CHUNK.decode(data).choices[0].delta.content
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, IndexError):
+        return "".join([choice.delta.content for choice in _CHUNK.decode(data).choices])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _loose_text(data)
+
+
+def _loose_text(data: bytes) -> str:
+    """The text of a frame that breaks the rules of JSON where common readers of it do not mind: half a character, NaN."""
+    try:
+        body: object = json.loads(data.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
         return ""
+    choices = _fields(body).get("choices")
+    deltas = [_fields(_fields(choice).get("delta")) for choice in cast("list[object]", choices)] if isinstance(choices, list) else []
+    text = "".join([content for delta in deltas if isinstance(content := delta.get("content"), str)])
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _fields(value: object) -> Mapping[str, object]:
+    return cast("dict[str, object]", value) if isinstance(value, dict) else {}

@@ -174,6 +174,31 @@ async def test_whoever_asks_first_is_told_to_go_on_or_refused(house: House) -> N
     assert b"connection: close" in refused
 
 
+async def test_who_sent_its_body_unasked_is_not_told_to_send_it_later(house: House) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+    writer.write(post(b"/wait", b"1") + post(b"/echo", b"2", b"expect: 100-continue"))
+    await eventually(lambda: len(house.heard) == 1)
+    house.go.set()
+    await reader.readuntil(b"<2>")
+    writer.write(post(b"/echo", b"3", CLOSE))
+    assert statuses(await asyncio.wait_for(reader.read(), 10)) == [b"200"]
+    writer.close()
+
+
+async def test_a_refusal_reaches_whoever_is_still_sending_and_wants_the_connection_to_end(house: House) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+    body = b"x" * 300_000
+    said = post(b"/echo", body, CLOSE)
+    writer.write(said[: -len(body)])
+    for start in range(0, len(body), 20_000):
+        writer.write(body[start : start + 20_000])
+        await writer.drain()
+        await asyncio.sleep(0)
+    heard = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    assert statuses(heard) == [b"413"]
+
+
 async def test_a_body_over_the_bound_is_refused_and_what_follows_it_is_answered(house: House) -> None:
     heard = await house.talk(post(b"/echo", b"x" * 1001) + post(b"/echo", b"next", CLOSE))
     assert statuses(heard) == [b"413", b"200"]
@@ -204,6 +229,16 @@ async def test_a_stream_ends_with_the_last_chunk_and_a_broken_one_without(house:
         assert (await house.talk(post(path, b""))).endswith(b"\r\n\r\n3\r\none\r\n")
 
 
+async def test_what_an_old_client_cannot_know_is_not_said_to_it_nor_taken_from_it(house: House) -> None:
+    kept = b"POST /echo HTTP/1.0\r\nconnection: keep-alive\r\n"
+    expecting = await house.talk(kept + b"expect: 100-continue\r\ncontent-length: 3\r\n\r\n", b"abc", post(b"/echo", b"", CLOSE))
+    assert statuses(expecting) == [b"200", b"200"]
+    house.heard.clear()
+    in_chunks = kept + b"transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+    assert statuses(await house.talk(in_chunks + post(b"/echo", b"", CLOSE))) == [b"400"]
+    assert not house.heard
+
+
 async def test_a_head_request_gets_the_head_alone(house: House) -> None:
     heard = await house.talk(b"HEAD /echo HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
     assert b"content-length: 2\r\n" in heard
@@ -230,6 +265,13 @@ async def test_at_the_end_what_was_begun_is_finished_and_those_at_rest_are_let_g
         heard = await talking
     assert heard.endswith(b"[1]")
     assert b"connection: close" in heard
+
+
+async def test_who_comes_in_the_moment_of_the_end_is_let_go_at_once(house: House) -> None:
+    house.service.closing = True
+    reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+    assert await asyncio.wait_for(reader.read(), 2) == b""
+    writer.close()
 
 
 async def test_at_the_end_what_takes_too_long_is_cut_off() -> None:

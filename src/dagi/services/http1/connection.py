@@ -12,6 +12,7 @@ from dagi.services.http1.encoding import CONTINUE, LAST_CHUNK, bare, chunk, head
 from dagi.services.http1.requests import Requests, Unreadable
 from dagi.services.http1.service import Service, Visit
 
+_LINGER_S: Final = 5.0
 # Requests that wait behind the one being answered, until nothing more is read.
 _AHEAD: Final = 8
 
@@ -57,6 +58,8 @@ class Connection(asyncio.Protocol):
         self._requests.peer = str(peer[0]) if isinstance(peer, tuple) and peer else ""
         self._service.connections.add(self)
         self._wait(self._service.bounds.rest_s)
+        if self._service.closing:
+            self.leave()
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
@@ -71,7 +74,7 @@ class Connection(asyncio.Protocol):
         if phase != "rest":
             if self._timed != (number, phase):
                 self._timed = (number, phase)
-                self._wait(self._service.bounds.head_s if phase == "head" else self._service.bounds.body_s)
+                self._wait(self._service.bounds.of(phase))
         elif self._task is None and self._timed == (number, "body"):
             # What was refused before it was complete is complete.
             self._timed = (number, phase)
@@ -184,9 +187,19 @@ class Connection(asyncio.Protocol):
             close = True
         self._task = None
         if close or self._service.closing or (self._last and not self._waiting):
-            self.leave()
+            self._part()
         else:
             self._next()
+
+    def _part(self) -> None:
+        """The last answer is written: leave, once the caller has stopped talking, for a reset would take the answer from it."""
+        if self._requests.phase == "rest" or self._service.closing or self._transport.is_closing():
+            self.leave()
+        else:
+            self._last = True
+            self._transport.write_eof()
+            self._watch_writing()
+            self._wait(_LINGER_S)
 
     def _whole(self, visit: Visit, answer: Answer, *, close: bool) -> None:
         start = head(answer, visit.request.id, self._service.date(), close=close, chunked=False)
@@ -253,9 +266,8 @@ class Connection(asyncio.Protocol):
                 self._transport.resume_reading()
             self._task = self._loop.create_task(self._answer(self._waiting.popleft()))
             return
-        bounds, phase = self._service.bounds, self._requests.phase
         # What began while the answer before it was made has its time from now on.
-        self._wait(bounds.rest_s if phase == "rest" else bounds.head_s if phase == "head" else bounds.body_s)
+        self._wait(self._service.bounds.of(self._requests.phase))
         self._welcome()
 
     # Times.
@@ -276,9 +288,9 @@ class Connection(asyncio.Protocol):
             return
         if self._loop.time() < self._due:
             self._timer = self._loop.call_at(self._due, self._ring)
-        elif self._requests.phase == "head":
+        elif self._requests.phase == "head" and not self._last:
             self._refuse(HTTPStatus.REQUEST_TIMEOUT)
-        elif self._requests.phase == "rest" or not self._requests.late():
+        elif self._last or self._requests.phase == "rest" or not self._requests.late():
             self.leave()
 
     def _watch_writing(self) -> None:
@@ -305,5 +317,4 @@ class Connection(asyncio.Protocol):
         if self._task is None and not self._last:
             self._transport.write(bare(status))
             self.leave()
-        else:
-            self._last = True
+        self._last = True

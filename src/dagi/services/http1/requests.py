@@ -2,16 +2,13 @@
 
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Literal
 
 import httptools
 
 from dagi.errors import DagiError, Invalid, PayloadTooLarge
 from dagi.services.face import Answer, Handler, Request
 from dagi.services.http1.heads import read_headers, split_target
-from dagi.services.http1.service import Service, Visit, request_id
-
-Phase = Literal["rest", "head", "body"]
+from dagi.services.http1.service import Phase, Service, Visit, request_id
 
 
 class Unreadable(Exception):
@@ -136,7 +133,7 @@ class Requests:
             self._refuse(error)
             return
         if b"expect" in self._headers:
-            self.expects = self._headers[b"expect"].lower() == b"100-continue"
+            self.expects = self._headers[b"expect"].lower() == b"100-continue" and self._parser.get_http_version() == "1.1"
             self._welcome()
 
     def on_body(self, body: bytes) -> None:
@@ -155,6 +152,7 @@ class Requests:
             # The parser leaves the body to the other protocol.
             return
         self.phase = "rest"
+        self.expects = False
         handler, self._handler = self._handler, None
         if handler is not None:
             parts, self._parts = self._parts, []
@@ -166,6 +164,10 @@ class Requests:
         self._headers = read_headers(self._fields)
         if b"host" not in self._headers and self._parser.get_http_version() == "1.1":
             raise Invalid("The header host is missing.", field="host")
+        if b"transfer-encoding" in self._headers and self._parser.get_http_version() != "1.1":
+            # Who stands between may have taken something else for the body's end (RFC 9112, 6.1).
+            self._close = True
+            raise Invalid("The header transfer-encoding is none of HTTP/1.0.", field="transfer-encoding")
         self._path, self._query = split_target(self._target)
         endpoint = self._service.table.find(self._method, self._path)
         declared = self._headers.get(b"content-length", b"")

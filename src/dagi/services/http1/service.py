@@ -6,7 +6,7 @@ import secrets
 import time
 from collections import deque
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
@@ -18,6 +18,8 @@ from dagi.services.face import JSON, Answer, Handler, Line, Request, Table
 if TYPE_CHECKING:
     from dagi.services.http1.connection import Connection
 
+# What of a request is being read.
+Phase = Literal["rest", "head", "body"]
 _IDS_AT_ONCE: Final = 256
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}\Z")
 
@@ -39,6 +41,10 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     head_s: float = 10.0
     rest_s: float = 75.0
     unread_s: float = 30.0
+
+    def of(self, phase: Phase) -> float:
+        """How long what is being read may take."""
+        return self.rest_s if phase == "rest" else self.head_s if phase == "head" else self.body_s
 
 
 class Visit(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ import pytest
 
 from dagi.errors import ContextTooLong, DagiError, ProviderBusy, ProviderError, ProviderTimeout, ProviderUnavailable, QueueFull
 from dagi.message import Grant, Message, Sender
+from dagi.ports.hearing import gathered
 from dagi.ports.target import Delta, End, Event
 from dagi.targets.resilience.breaker import Breaker, Fuse
 from dagi.testing.clock import FakeClock
@@ -180,3 +181,16 @@ async def test_failures_of_what_was_asked_before_it_opened_do_not_keep_it_open_l
     case.clock.advance(1)
     assert case.breaker.state == "half_open"
     assert case.observer.events == ["breaker_opened"]
+
+
+async def test_a_trial_that_breaks_off_after_its_first_piece_counts_whether_it_is_told_or_asked_for(case: Case) -> None:
+    async def told() -> None:
+        case.target.script(Delta("a"), BROKEN)
+        with pytest.raises(ProviderError):
+            await gathered(case.breaker.tell, MESSAGE, GRANT, lambda _: None)
+
+    await case.fail(AWAY)
+    case.clock.advance(10)
+    for state in ("closed", "closed", "open"):
+        await told()
+        assert case.breaker.state == state

@@ -3,7 +3,6 @@
 import math
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from functools import partial
 from typing import Literal
 
 import msgspec
@@ -87,8 +86,17 @@ class Breaker:
     async def tell(self, message: Message, grant: Grant, ear: Ear) -> None:
         """See `dagi.ports.target.Telling.tell`. Raises ProviderUnavailable like `open`."""
         trial, era = self._admit(), self._era
+
+        def listen(event: Event) -> None:
+            nonlocal trial, era
+            if trial and isinstance(event, CONTENT):
+                # It answers again; the others need not wait for the end of a long answer.
+                trial = False
+                self._worked(era)
+                era = self._era
+
         try:
-            await self._tell(message, grant, Overheard(ear, partial(self._tried, era)) if trial else ear)
+            await self._tell(message, grant, Overheard(ear, listen) if trial else ear)
             self._worked(era)
         except TargetFailure as error:
             self._refused(error, era, trial=trial)
@@ -96,11 +104,6 @@ class Breaker:
         finally:
             if trial and era == self._era:
                 self._trying = False
-
-    def _tried(self, era: int, event: Event) -> None:
-        if isinstance(event, CONTENT):
-            # It answers again; the others need not wait for the end of a long answer.
-            self._worked(era)
 
     def _refused(self, error: TargetFailure, era: int, *, trial: bool) -> None:
         if trial and isinstance(error, ProviderError) and not error.unhealthy:

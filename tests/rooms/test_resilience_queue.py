@@ -295,3 +295,19 @@ async def test_an_answer_in_one_piece_takes_a_place_and_gives_it_back() -> None:
     await second
     assert [type(event) for event in notes] == [Waited]
     assert queue.active == 0
+
+
+async def test_a_defect_of_whoever_hears_of_the_wait_takes_no_place_from_others() -> None:
+    target = ScriptedTarget([Hang(), End(provider="llm", model="m")])
+    queue = a_queue(target)
+
+    def note(_: Event) -> None:
+        raise ZeroDivisionError
+
+    first, second = (asyncio.ensure_future(gathered(queue.tell, a_message(name), GRANT, note)) for name in ("1", "2"))
+    await settled()
+    target.release()
+    await first
+    with pytest.raises(ZeroDivisionError):
+        await second
+    assert (queue.active, queue.waiting) == (0, 0)

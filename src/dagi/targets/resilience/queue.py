@@ -108,12 +108,13 @@ class Queue:
         """See `dagi.ports.target.Telling.tell`. Raises QueueFull like `open`."""
         began = came = self._clock.monotonic()
         waited = await self._enter(came, message, grant)
-        if waited is not None:
-            began = self._clock.monotonic()
-            hear(ear, Waited((began - came) * 1000))
         if waited is False:
+            hear(ear, Waited((self._clock.monotonic() - came) * 1000))
             raise self._full("A request waited too long for {name}.")
         try:
+            if waited:
+                began = self._clock.monotonic()
+                hear(ear, Waited((began - came) * 1000))
             await self._tell(message, grant, ear)
             self._learn(began)
         finally:

@@ -51,8 +51,7 @@ class Requests:
         self._headers: dict[bytes, bytes] = {}
         self._method, self._path, self._query = "", "", b""
         self._handler: Handler | None = None
-        self._parts: list[bytes] = []
-        self._size = 0
+        self._body: bytes | bytearray = b""
         self._close = False
 
     def feed(self, data: bytes) -> None:
@@ -120,8 +119,8 @@ class Requests:
         if self._replaying:
             return
         self.phase = "body"
-        self._head_bytes = self._size = 0
-        self._parts = []
+        self._head_bytes = 0
+        self._body = b""
         self._headers = {}
         self._path, self._query = "", b""
         self._method = self._parser.get_method().decode("ascii")
@@ -140,11 +139,15 @@ class Requests:
         """See httptools."""
         if self._handler is None:
             return
-        self._size += len(body)
-        if self._size > self._service.bounds.body_bytes:
+        if len(self._body) + len(body) > self._service.bounds.body_bytes:
             self._refuse(self._too_large())
+        elif not self._body:
+            self._body = body
         else:
-            self._parts.append(body)
+            # Not a list: a body in chunks of a few bytes would take twenty times its size.
+            if isinstance(self._body, bytes):
+                self._body = bytearray(self._body)
+            self._body += body
 
     def on_message_complete(self) -> None:
         """See httptools."""
@@ -155,8 +158,8 @@ class Requests:
         self.expects = False
         handler, self._handler = self._handler, None
         if handler is not None:
-            parts, self._parts = self._parts, []
-            self._visit(handler, parts[0] if len(parts) == 1 else b"".join(parts))
+            body, self._body = bytes(self._body), b""
+            self._visit(handler, body)
 
     # One request.
 
@@ -182,7 +185,7 @@ class Requests:
     def _refuse(self, error: DagiError) -> None:
         # Whoever asks before it sends a body need not send it after a refusal, and then what follows cannot be told apart.
         self._close = self._close or b"expect" in self._headers
-        self._handler, self._parts = None, []
+        self._handler, self._body = None, b""
         self._visit(_refusing(error), b"")
 
     def _visit(self, handler: Handler, body: bytes) -> None:

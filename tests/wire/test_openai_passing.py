@@ -40,7 +40,7 @@ def text(events: Sequence[Event]) -> str:
 @given(texts=st.lists(TEXTS, min_size=1, max_size=6), separators=st.sampled_from([COMPACT, SPACED]))
 def test_text_that_was_passed_on_is_the_text_that_was_said(texts: list[str], separators: tuple[str, str]) -> None:
     together = b"".join(frame({"content": text}, separators) for text in texts)
-    assert passable(together) or b"\\u00" in together
+    assert passable(together)
     assert text_of(together) == "".join(texts)
 
 
@@ -92,7 +92,7 @@ def test_runs_are_the_same_bytes_and_what_can_be_passed_on_is_in_as_few_of_them_
         frame({"content": "a"}).replace(b"\n", b"\r\n"),
         b": comment\n\n" + frame({"content": "a"}),
         b"event: x\n" + frame({"content": "a"}),
-        frame({"content": "a"}).replace(b'"logprobs":null', b'"\\u0065rror":{"message":"no"}'),
+        frame({"content": "a"}).replace(b'"created":1', b'"\\u0065rror":{"message":"no"}'),
         frame({"content": "a"}).replace(b'"logprobs":null', b'"\\u0066inish_reason":"stop"'),
         frame({"content": "a"}) + b": comment\n\n",
         frame({"content": "a"}).replace(b'"index":0', b'"index":1'),
@@ -112,20 +112,30 @@ def test_words_that_look_like_keys_are_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "shown"),
+    ("old", "new"),
     [
-        (b'"a"', b'"a\\ud83d"', "a\ufffd"),
-        (b'"a"', b'"a\xff"', "a\ufffd"),
-        (b'"logprobs":null', b'"logprobs":NaN', "a"),
-        (b'"a"', b'"a","content" :"b"', "b"),
-        (b"}]", b'},{"delta":{"content": "b"},"index": 1}]', "ab"),
-        (b"}]", b"},{}]", "a"),
-        (b'"a"', b'"a","c":[' + b"[" * 100_000, ""),
-        (b'"choices":[{', b'"x":{"choices":[{', ""),
+        (b'"a"', b'"a\\ud83d"'),
+        (b'"a"', b'"a\xff"'),
+        (b'"a"', b'"a","content" :5'),
+        (b'"a"', b'"a","refusal": "b"'),
+        (b'"a"', b'"a","c":[' + b"[" * 100_000),
+        (b'"logprobs":null', b'"logprobs":NaN'),
+        (b'"logprobs":null', b'"logprobs":\nnull'),
+        (b'"logprobs"', b'"finish_reason" :"stop","logprobs"'),
+        (b'"logprobs"', b'"\\u0069ndex":1,"logprobs"'),
+        (b"}]", b'},{"delta":{"content": "b"},"index": 1}]'),
+        (b"}]", b"}]]"),
+        (b'"created":1', b'"created":'),
+        (b"}]", b"]"),
+        (b'"choices":[{', b'"x":{"choices":[{'),
+        (b'"choices"', b'"x":[{"index":0,"delta":{"content":"a"},"finish_reason":null}],"choices" :[],"y"'),
     ],
 )
-def test_what_some_client_could_show_of_a_frame_is_in_its_text(old: bytes, new: bytes, shown: str) -> None:
-    assert text_of(frame({"content": "a"}).replace(old, new)) == shown
+def test_what_clients_could_read_differently_or_not_at_all_is_not_passed_on(old: bytes, new: bytes) -> None:
+    data = frame({"content": "a"}).replace(old, new)
+    assert data != frame({"content": "a"})
+    assert not passable(data)
+    assert not passable(frame({"content": "a"}) + data)
 
 
 def test_nothing_is_passed_on_before_something_was_said_nor_in_the_middle_of_a_frame() -> None:
@@ -147,9 +157,3 @@ def test_a_stream_without_end_is_ended_at_its_limit_passed_on_or_not() -> None:
     assert decoder.passed(piece) is None
     with pytest.raises(WireError, match="longer than"):
         decoder.feed(piece)
-
-
-def test_a_frame_that_cannot_be_read_afterwards_has_no_text() -> None:
-    broken = frame({"content": "a"}).replace(b'"created":1', b'"created":')
-    assert passable(broken)
-    assert text_of(broken + frame({"content": "b"})) == "b"

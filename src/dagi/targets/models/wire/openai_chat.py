@@ -7,6 +7,7 @@ import msgspec
 from dagi.message import Usage
 from dagi.ports.target import Delta, End, Event, Other, Passed, Thought, Used
 from dagi.targets.models.wire import ANSWER_LIMIT, FRAME_LIMIT, WireError
+from dagi.targets.models.wire.openai_calls import Numbering
 from dagi.targets.models.wire.openai_frames import Body, Said, body, fault, holds_more, loose, usage
 from dagi.targets.models.wire.openai_passing import passable, runs, text_of
 from dagi.targets.models.wire.openai_plain import decode_plain
@@ -115,6 +116,7 @@ class _Answer:
         self._usage: Usage | None = None
         self._usage_raw: bytes | None = None
         self.said = False
+        self._numbering = Numbering()
         # Beginnings of other choices, kept until something is said: they are no answer yet.
         self._held: list[Event] = []
 
@@ -180,11 +182,14 @@ class _Answer:
             pieces.append(Thought(thought))
         if text := said.text():
             pieces.append(Delta(text))
-        pieces.extend(said.calls())
+        regular = True
+        if said.tool_calls:
+            calls, regular = said.calls(self._numbering)
+            pieces.extend(calls)
         if not pieces:
             return
         self._begin(events)
-        if raw is not None and len(pieces) == 1 and said.regular:
+        if raw is not None and len(pieces) == 1 and regular:
             # The frame holds this one event and nothing else, so its own bytes can be passed on.
             pieces[0] = msgspec.structs.replace(cast("Delta", pieces[0]), raw=raw)
         events.extend(pieces)

@@ -7,6 +7,7 @@ import msgspec
 from dagi.message import Usage
 from dagi.ports.target import ToolCall
 from dagi.targets.models.wire import WireError, counted, parsed
+from dagi.targets.models.wire.openai_calls import Numbering
 
 _NULL = msgspec.Raw(b"null")
 
@@ -27,8 +28,9 @@ class _Call(msgspec.Struct):
 
     @property
     def regular(self) -> bool:
+        """Whether the arguments are a text, as they should be."""
         arguments = _NULL if self.function is None else self.function.arguments
-        return self.index is not None and (arguments == _NULL or bytes(arguments).startswith(b'"'))
+        return arguments == _NULL or bytes(arguments).startswith(b'"')
 
 
 class Said(msgspec.Struct):
@@ -53,24 +55,18 @@ class Said(msgspec.Struct):
         value = loose(self.reasoning)
         return value if isinstance(value, str) else ""
 
-    @property
-    def regular(self) -> bool:
-        """Whether the calls are told as they should be, so that every client can put their pieces together."""
-        return all(call.regular for call in self.tool_calls or ())
-
-    def calls(self) -> list[ToolCall]:
-        """The (pieces of) tool calls."""
-        return [
-            ToolCall(
-                index=place if call.index is None else call.index,
-                id=call.id or "",
-                name=call.function.name or "",
-                arguments=_arguments(call.function.arguments),
-            )
-            for place, call in enumerate(self.tool_calls or ())
+    def calls(self, numbering: Numbering) -> tuple[list[ToolCall], bool]:
+        """The (pieces of) tool calls, and whether they were told as they should be, so that every client can put them together."""
+        found: list[ToolCall] = []
+        regular = True
+        for call in self.tool_calls or ():
             # What is no function has a form that nobody here knows.
-            if call.function is not None
-        ]
+            if call.function is not None:
+                identity, name = call.id or "", call.function.name or ""
+                number = numbering.number(call.index, identity, name)
+                regular = regular and call.regular and number == call.index
+                found.append(ToolCall(index=number, id=identity, name=name, arguments=_arguments(call.function.arguments)))
+        return found, regular
 
 
 class _Choice(msgspec.Struct):

@@ -1,0 +1,80 @@
+"""What servers get wrong about OpenAI's form is put right before a client sees it."""
+
+import json
+
+import httpx
+import pytest
+
+from dagi.testing.upstream import Answer
+from tests.story.test_openai_streams import ASK, ask, body, said, sse
+
+pytestmark = pytest.mark.anyio
+
+
+def piece(**fields: object) -> dict[str, object]:
+    function = {name: fields.pop(name) for name in ("name", "arguments") if name in fields}
+    return {"tool_calls": [{**fields, "type": "function", "function": function}]}
+
+
+def calls(frames: list[str]) -> list[tuple[str, str, str]]:
+    """Every call, put together by its index as the SDKs do; ids are told once."""
+    found: dict[int, list[str]] = {}
+    for frame in frames:
+        for choice in json.loads(frame)["choices"]:
+            for call in choice["delta"].get("tool_calls") or ():
+                one = found.setdefault(call["index"], ["", "", ""])
+                told = (call.get("id") or "", call["function"].get("name") or "", call["function"].get("arguments") or "")
+                one[:] = [old + new for old, new in zip(one, told, strict=True)]
+    return [(one[0], one[1], one[2]) for _, one in sorted(found.items())]
+
+
+BOTH = [("a", "f", '{"x":1}'), ("b", "g", '{"y":2}')]
+NUMBERED = {
+    "no index": [piece(id="a", name="f", arguments='{"x":1}'), piece(id="b", name="g", arguments='{"y":2}')],
+    "no index, in pieces": [
+        piece(id="a", name="f", arguments=""),
+        piece(arguments='{"x":1}'),
+        piece(id="b", name="g", arguments='{"y"'),
+        piece(id="b", arguments=":2}"),
+    ],
+    "the same index": [piece(index=0, id="a", name="f", arguments='{"x":1}'), piece(index=0, id="b", name="g", arguments='{"y":2}')],
+    "the same index, in pieces": [
+        piece(index=0, id="a", name="f", arguments=""),
+        piece(index=0, arguments='{"x":1}'),
+        piece(index=0, id="b", name="g", arguments=""),
+        piece(index=0, arguments='{"y":2}'),
+    ],
+    "id and name in every piece": [
+        piece(index=0, id="a", name="f", arguments='{"x"'),
+        piece(index=0, id="a", name="f", arguments=":1}"),
+        piece(index=1, id="b", name="g", arguments='{"y":2}'),
+    ],
+    "another id in every piece": [
+        piece(index=0, id="a", name="f", arguments='{"x"'),
+        piece(index=0, id="z", arguments=":1}"),
+        piece(index=1, id="b", name="g", arguments='{"y":2}'),
+    ],
+}
+
+
+@pytest.mark.parametrize("deltas", NUMBERED.values(), ids=NUMBERED)
+async def test_two_calls_of_tools_stay_two_however_they_are_numbered(stack, deltas: list[object]) -> None:
+    frames = await ask(stack, sse(*(body(delta) for delta in deltas), body({}, "tool_calls")))
+    assert calls(frames) == BOTH
+
+
+async def test_calls_of_a_whole_answer_that_all_have_one_index_are_streamed_as_two(stack) -> None:
+    both = [{"index": 0, "id": i, "type": "function", "function": {"name": n, "arguments": a}} for i, n, a in BOTH]
+    choice = {"index": 0, "message": {"role": "assistant", "content": None, "tool_calls": both}, "finish_reason": "tool_calls"}
+    assert calls(await ask(stack, Answer(body=json.dumps({"choices": [choice]}).encode()))) == BOTH
+
+
+def whole(message: object = None, **more: object) -> Answer:
+    choice = {"index": 0, "message": message or {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}
+    answer = {"id": "a", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice], **more}
+    return Answer(body=json.dumps(answer).encode())
+
+
+async def asked(stack, answer: Answer, **more: object) -> httpx.Response:
+    stack.upstream.script(answer)
+    return await stack.http.post("/v1/chat/completions", json={**ASK, "stream": False, **more})

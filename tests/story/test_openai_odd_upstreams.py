@@ -4,9 +4,9 @@ import json
 
 import httpx
 import pytest
+from tests.story.test_openai_streams import ASK, ask, body, said, sse
 
 from dagi.testing.upstream import Answer
-from tests.story.test_openai_streams import ASK, ask, body, said, sse
 
 pytestmark = pytest.mark.anyio
 
@@ -78,3 +78,32 @@ def whole(message: object = None, **more: object) -> Answer:
 async def asked(stack, answer: Answer, **more: object) -> httpx.Response:
     stack.upstream.script(answer)
     return await stack.http.post("/v1/chat/completions", json={**ASK, "stream": False, **more})
+
+
+PARTIAL = {"prompt_tokens": 3, "completion_tokens": 2}
+COUNTED = {**PARTIAL, "total_tokens": 5}
+
+
+async def test_counts_without_a_sum_get_one(stack) -> None:
+    assert (await asked(stack, whole(usage={**PARTIAL, "x": 1}))).json()["usage"] == {**COUNTED, "x": 1}
+    bodies = [body({"role": "assistant", "content": "a"}), body({}, "stop"), body(None, usage=PARTIAL)]
+    frames = await ask(stack, sse(*bodies), stream_options={"include_usage": True})
+    assert json.loads(frames[-1])["usage"] == COUNTED
+
+
+async def test_words_in_parts_become_one_text(stack) -> None:
+    parts = [{"type": "text", "text": "H"}, {"type": "text", "text": "i"}]
+    answer = await asked(stack, whole({"role": "assistant", "content": parts}))
+    assert answer.json()["choices"][0]["message"]["content"] == "Hi"
+    first = await ask(stack, sse(body({"role": "assistant", "content": parts}), body({}, "stop")))
+    later = await ask(stack, sse(body({"role": "assistant", "content": ""}), body({"content": parts}), body({}, "stop")))
+    assert said(first) == said(later) == "Hi"
+
+
+async def test_an_empty_reason_of_the_end_is_none_so_that_a_cut_answer_is_not_taken_for_a_whole_one(stack) -> None:
+    whole_stream = sse(body({"role": "assistant", "content": "a"}, ""), body({"content": "b"}, ""), body({}, "length"))
+    frames = await ask(stack, whole_stream)
+    assert (said(frames), json.loads(frames[-1])["choices"][0]["finish_reason"]) == ("ab", "length")
+    stack.upstream.script(sse(body({"role": "assistant", "content": "a"}, ""), body({"content": "b"}, "")))
+    with pytest.raises(httpx.RemoteProtocolError):
+        await stack.http.post("/v1/chat/completions", json=ASK)

@@ -22,9 +22,7 @@ class Numbering:
         begun = self._last if index is None else self._numbers.get(index)
         if begun is not None:
             other = bool(identity) and identity != self._ids[begun]
-            if other and index is None:
-                begun = self._called(identity)
-            elif other and name and self._ids[begun]:
+            if (other and index is None) or (other and name and self._ids[begun]):
                 begun = self._called(identity)
             elif index is None and not identity and name:
                 begun = None

@@ -8,7 +8,7 @@ from dagi.message import Usage
 from dagi.ports.target import Delta, End, Event, Other, Passed, Thought, Used
 from dagi.targets.models.wire import ANSWER_LIMIT, FRAME_LIMIT, WireError
 from dagi.targets.models.wire.openai_calls import Numbering
-from dagi.targets.models.wire.openai_frames import Body, Said, body, fault, holds_more, loose, usage
+from dagi.targets.models.wire.openai_frames import Body, Said, body, fault, holds_more, loose, summed, usage
 from dagi.targets.models.wire.openai_passing import passable, runs, text_of
 from dagi.targets.models.wire.openai_plain import decode_plain
 from dagi.targets.models.wire.sse import Frame, SseDecoder
@@ -144,7 +144,8 @@ class _Answer:
         said = choice.delta or choice.message
         if said is not None:
             self._say(said, events, raw if choice.finish_reason is None else None)
-        if choice.finish_reason is not None:
+        # Some servers write an empty one into every frame.
+        if choice.finish_reason:
             self._finish = choice.finish_reason
             self._finish_raw = raw if len(events) == before else None
             self.said = self.said or holds_more(frame.data)
@@ -173,7 +174,7 @@ class _Answer:
                 self._model, self._named = model, True
         counts = usage(chunk.usage)
         if counts is not None:
-            self._usage, self._usage_raw = counts, raw
+            self._usage, self._usage_raw = counts, raw if summed(chunk.usage) else None
         return counts is not None
 
     def _say(self, said: Said, events: list[Event], raw: bytes | None) -> None:
@@ -189,7 +190,7 @@ class _Answer:
         if not pieces:
             return
         self._begin(events)
-        if raw is not None and len(pieces) == 1 and regular:
+        if raw is not None and len(pieces) == 1 and regular and not isinstance(said.content, list):
             # The frame holds this one event and nothing else, so its own bytes can be passed on.
             pieces[0] = msgspec.structs.replace(cast("Delta", pieces[0]), raw=raw)
         events.extend(pieces)

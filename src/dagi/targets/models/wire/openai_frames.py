@@ -145,6 +145,13 @@ class _Counts(msgspec.Struct):
     completion_tokens_details: msgspec.Raw = _NULL
 
 
+class _Summed(msgspec.Struct):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+_SUMMED = msgspec.json.Decoder(_Summed)
 _BODY = msgspec.json.Decoder(Body)
 _COUNTS = msgspec.json.Decoder(_Counts)
 
@@ -180,6 +187,15 @@ def usage(raw: msgspec.Raw) -> Usage | None:
         cached_tokens=min(cached, prompt),
         reasoning_tokens=min(_part(counts.completion_tokens_details, "reasoning_tokens"), completion),
     )
+
+
+def summed(raw: msgspec.Raw) -> bool:
+    """Whether the counts are such as every client can read: the parts, and their sum."""
+    try:
+        _SUMMED.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
 
 
 def _part(raw: msgspec.Raw, name: str) -> int:

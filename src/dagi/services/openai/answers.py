@@ -87,9 +87,7 @@ def usage_of(exchange: Exchange) -> Json:
     """The token counts as the provider told them; estimated (bytes / 4) where nobody has counted."""
     usage = exchange.usage
     if usage is UNCOUNTED or not usage.total_tokens:
-        spoken = [*exchange.thoughts, exchange.text, *(call.name + call.arguments for call in exchange.calls.values())]
-        said = sum(len(text.encode("utf-8", "replace")) for text in spoken)
-        prompt, completion = max(1, exchange.message.tokens()), max(1, said // 4)
+        prompt, completion = max(1, exchange.message.tokens()), max(1, exchange.made)
         usage = Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
     told: Json = {
         "prompt_tokens": usage.prompt_tokens,

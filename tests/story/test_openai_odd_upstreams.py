@@ -107,3 +107,43 @@ async def test_an_empty_reason_of_the_end_is_none_so_that_a_cut_answer_is_not_ta
     stack.upstream.script(sse(body({"role": "assistant", "content": "a"}, ""), body({"content": "b"}, "")))
     with pytest.raises(httpx.RemoteProtocolError):
         await stack.http.post("/v1/chat/completions", json=ASK)
+
+
+def several(*deltas: object, finish: str | None = None, **more: object) -> str:
+    choices = [{"index": index, "delta": delta, "finish_reason": finish} for index, delta in enumerate(deltas)]
+    return body(None, **more).replace('"choices": []', f'"choices": {json.dumps(choices)}')
+
+
+@pytest.mark.parametrize("more", [{}, {"usage": COUNTED}], ids=["no counts", "counts"])
+async def test_choices_that_share_frames_all_reach_the_caller(stack, more: dict[str, object]) -> None:
+    role = {"role": "assistant", "content": ""}
+    bodies = [several(role, role), several({"content": "a"}, {"content": "x"}, **more), several({}, {"content": "y"})]
+    told = [json.loads(frame) for frame in await ask(stack, sse(*bodies, several({}, {}, finish="stop", **more)), n=2)]
+    choices = [choice for frame in told for choice in frame["choices"]]
+    assert all(len(frame["choices"]) == 1 for frame in told)
+    for index, text in ((0, "a"), (1, "xy")):
+        mine = [choice for choice in choices if choice["index"] == index]
+        assert "".join(choice["delta"].get("content") or "" for choice in mine) == text
+        assert [choice["finish_reason"] for choice in mine if choice["finish_reason"]] == ["stop"]
+
+
+async def test_a_frame_that_would_become_a_thousand_large_ones_is_no_answer(stack) -> None:
+    frame = several(*({"content": "x"} for _ in range(2000)), x_padding="y" * 100_000)
+    stack.upstream.script(sse(frame, body({}, "stop")), sse(frame, body({}, "stop")))
+    assert (await stack.http.post("/v1/chat/completions", json=ASK)).status_code == 502
+
+
+async def test_probabilities_of_the_last_token_and_of_one_without_text_are_told(stack) -> None:
+    def likely(delta: object, token: str, finish: str | None = None) -> str:
+        return body(delta, finish).replace('"delta"', f'"logprobs": {{"content": [{{"token": "{token}"}}]}}, "delta"')
+
+    bodies = [
+        body({"role": "assistant", "content": ""}),
+        likely({"content": "a"}, "a"),
+        likely({"content": ""}, "-"),
+        likely({"content": "b"}, "b", "stop"),
+    ]
+    frames = await ask(stack, sse(*bodies), logprobs=True)
+    choices = [choice for frame in frames for choice in json.loads(frame)["choices"]]
+    assert [one["token"] for choice in choices if choice.get("logprobs") for one in choice["logprobs"]["content"]] == ["a", "-", "b"]
+    assert said(frames) == "ab"

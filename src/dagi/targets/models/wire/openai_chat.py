@@ -8,7 +8,7 @@ from dagi.message import Usage
 from dagi.ports.target import Delta, End, Event, Other, Passed, Thought, Used
 from dagi.targets.models.wire import ANSWER_LIMIT, FRAME_LIMIT, WireError
 from dagi.targets.models.wire.openai_calls import Numbering
-from dagi.targets.models.wire.openai_frames import Body, Said, body, fault, holds_more, loose, summed, usage
+from dagi.targets.models.wire.openai_frames import Body, Said, body, fault, holds_more, loose, parted, summed, unended, usage
 from dagi.targets.models.wire.openai_passing import passable, runs, text_of
 from dagi.targets.models.wire.openai_plain import decode_plain
 from dagi.targets.models.wire.sse import Frame, SseDecoder
@@ -131,7 +131,14 @@ class _Answer:
         if problem is not None:
             raise problem
         # Data of several lines is not what was on the wire, so it cannot be passed on as it is.
-        raw = None if b"\n" in frame.data else frame.data
+        if not chunk.crowded:
+            self._part(chunk, frame.data, None if b"\n" in frame.data else frame.data, events)
+            return
+        for part in parted(frame.data):
+            self._part(body(part), part, part, events)
+
+    def _part(self, chunk: Body, data: bytes, raw: bytes | None, events: list[Event]) -> None:
+        """Take a frame that holds one choice, or the counts, or both of them for the first choice."""
         if self._take(chunk, raw if not chunk.choices else None):
             # The counts are told after the ending, by themselves.
             raw = None if chunk.choices else raw
@@ -140,16 +147,16 @@ class _Answer:
             if chunk.choices and raw is not None:
                 self._pass(chunk, raw, events)
             return
-        before = len(events)
+        before, ends = len(events), choice.finish_reason is not None
         said = choice.delta or choice.message
         if said is not None:
-            self._say(said, events, raw if choice.finish_reason is None else None)
+            self._say(said, events, unended(data) if ends and choice.likely else None if ends else raw)
         # Some servers write an empty one into every frame.
         if choice.finish_reason:
             self._finish = choice.finish_reason
             self._finish_raw = raw if len(events) == before else None
-            self.said = self.said or holds_more(frame.data)
-        elif raw is not None and len(events) == before and holds_more(frame.data):
+            self.said = self.said or holds_more(data)
+        elif raw is not None and len(events) == before and (holds_more(data) or (self.said and choice.likely)):
             self._pass(None, raw, events)
 
     def _pass(self, chunk: Body | None, raw: bytes, events: list[Event]) -> None:

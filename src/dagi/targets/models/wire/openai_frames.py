@@ -6,7 +6,7 @@ import msgspec
 
 from dagi.message import Usage
 from dagi.ports.target import ToolCall
-from dagi.targets.models.wire import WireError, counted, parsed
+from dagi.targets.models.wire import ANSWER_LIMIT, WireError, counted, parsed
 from dagi.targets.models.wire.openai_calls import Numbering
 
 _NULL = msgspec.Raw(b"null")
@@ -74,6 +74,13 @@ class _Choice(msgspec.Struct):
     delta: Said | None = None
     message: Said | None = None
     finish_reason: str | None = None
+    logprobs: msgspec.Raw = _NULL
+
+    @property
+    def likely(self) -> bool:
+        """Whether it tells how likely its tokens were."""
+        told = loose(self.logprobs)
+        return isinstance(told, dict) and any(cast("dict[str, object]", told).values())
 
     @property
     def says(self) -> bool:
@@ -92,6 +99,12 @@ class Body(msgspec.Struct):
     object: msgspec.Raw = _NULL
     message: msgspec.Raw = _NULL
     code: msgspec.Raw = _NULL
+
+    @property
+    def crowded(self) -> bool:
+        """Whether it holds several choices, or another than the first with the counts: each of them is passed on by itself."""
+        choices = self.choices or ()
+        return len(choices) > 1 or (len(choices) == 1 and bool(choices[0].index) and self.usage != _NULL)
 
     def choice(self) -> _Choice | None:
         """The first choice; others were not asked for."""
@@ -133,6 +146,42 @@ def holds_more(data: bytes) -> bool:
         return False
     parts = (part for choice in choices for part in (choice.delta or choice.message or {}).items())
     return any(name not in _KNOWN and bytes(value) not in _NO_NEWS for name, value in parts)
+
+
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_CHOICES = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+
+
+def parted(data: bytes) -> list[bytes]:
+    """A frame of several choices as one frame for each, the counts in a last one.
+
+    Raises:
+        WireError: it is not of a form we know, or together they would be larger than an answer may be.
+    """
+    try:
+        fields = _FIELDS.decode(data)
+        choices = _CHOICES.decode(fields["choices"])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError) as error:
+        raise WireError("not of a form that is known") from error
+    if len(choices) * len(data) > ANSWER_LIMIT:
+        # What stands once in the frame would be repeated for each of them.
+        raise WireError("a frame holds too many choices")
+    counts = fields.pop("usage", None)
+    told = [{**fields, "choices": [choice]} for choice in choices]
+    if counts is not None:
+        told.append({**fields, "choices": [], "usage": counts})
+    return [msgspec.json.encode(one) for one in told]
+
+
+def unended(data: bytes) -> bytes | None:
+    """A frame of one choice without the end and the counts in it; None where it cannot be read."""
+    try:
+        fields = _FIELDS.decode(data)
+        [choice] = _CHOICES.decode(fields["choices"])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError, ValueError):
+        return None
+    fields.pop("usage", None)
+    return msgspec.json.encode({**fields, "choices": [{**choice, "finish_reason": None}]})
 
 
 class _Counts(msgspec.Struct):

@@ -19,7 +19,8 @@
     ├── UnsupportedMediaType       UNSUPPORTED_MEDIA_TYPE
     ├── TargetFailure              a target did not answer; another one may
     │   ├── ProviderError          PROVIDER_ERROR: it answered with an error, or with something unusable
-    │   │   └── ProviderBusy       the same, but it asked for patience (429)
+    │   │   ├── ProviderBusy       the same, but it asked for patience (429)
+    │   │   └── Rejected           VALIDATION_ERROR: it refused what the caller itself has asked for (400, 422)
     │   ├── ProviderTimeout        PROVIDER_TIMEOUT
     │   ├── ProviderUnavailable    PROVIDER_UNAVAILABLE: refused before it was asked (its breaker is open)
     │   ├── QueueFull              QUEUE_FULL: too many wait already
@@ -195,6 +196,12 @@ class ProviderBusy(ProviderError):
     def __init__(self, message: str, *, provider: str, detail: str = "", **facts: object) -> None:
         super().__init__(message, provider=provider, detail=detail, upstream_status=429, **facts)
         self.retryable = True
+
+
+class Rejected(ProviderError):
+    """The provider refused the request for something the caller itself has set. `field` names it; the message quotes the provider."""
+
+    code = "VALIDATION_ERROR"
 
 
 class ProviderTimeout(TargetFailure):

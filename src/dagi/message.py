@@ -137,6 +137,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         insists: it counts also where the rule follows no wishes, for the caller named it as the model.
         metadata: any further JSON the caller sent, for rules to match on. Never trusted as a right.
         options: the caller's model parameters as unparsed JSON, passed on as they are.
+        ruled: those of the options that are the rule's and not the caller's.
         entire: more is wanted than text and calls of tools, such as several choices or probabilities: an answer in one piece is asked for
             in one piece, and none is given again.
         reuse_s: for how many seconds the answer may be given again to the same question; None for never.
@@ -161,6 +162,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     inputs: Mapping[str, object] = {}
     metadata: Mapping[str, object] = {}
     options: msgspec.Raw | None = None
+    ruled: Mapping[str, object] = {}
     purpose: Purpose = ""
     streamed: bool = False
     entire: bool = False

@@ -113,6 +113,34 @@ async def test_what_a_caller_who_hangs_up_has_used_counts(start) -> None:
         await eventually(counted)
 
 
+UNSAID = (
+    {"reasoning_content": "hm " * 400},
+    {"tool_calls": [{"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": "x" * 1200}}]},
+    *({"content": "b"} for _ in range(300)),
+)
+
+
+@pytest.mark.inside
+@pytest.mark.parametrize("deltas", [UNSAID[:1], UNSAID[:2], UNSAID[2:]], ids=["thoughts", "calls after words", "other choices"])
+async def test_what_was_made_of_an_answer_that_breaks_off_counts_though_it_is_no_text(start, deltas: tuple[object, ...]) -> None:
+    def frame(delta: object, index: int) -> bytes:
+        choice = {"index": index, "delta": delta, "finish_reason": None}
+        chunk = {"id": "u", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
+        return b"data: " + json.dumps(chunk).encode() + b"\n\n"
+
+    async with start(prices=PRICED) as stack:
+        # Nothing tells the counts, and the connection ends too early.
+        frames = b"".join(frame(delta, int(delta == UNSAID[-1])) for delta in ({"content": "a"}, *deltas))
+        stack.upstream.script(Answer(body=frames, headers={"content-type": "text/event-stream"}))
+        body = {"model": "dagi-stack", "messages": [{"role": "user", "content": "Hi"}], "stream": True, "n": 2, "metadata": {"plain": True}}
+        with pytest.raises(httpx.RemoteProtocolError):
+            await stack.http.post("/v1/chat/completions", json=body)
+        await stack.front.router.ports.dialogs.saved()
+        with closing(sqlite3.connect(stack.database)) as connection:
+            [(tokens,)] = connection.execute("SELECT charged_tokens FROM exchange").fetchall()
+        assert tokens >= 300 * (2 if len(deltas) == 2 else 1)
+
+
 async def test_a_keys_own_limit_counts_beside_that_of_the_user_it_speaks_for(start) -> None:
     async with start(limits={"user": {"rpm": 3}}) as stack:
         bot = await stack.key("member", act_as=True, quota=Quota(rpm=4))

@@ -10,7 +10,7 @@ from dagi.access.limits import Allowance
 from dagi.errors import DagiError, TargetFailure
 from dagi.message import Attempt, Grant, Message, Reply, Turn, Usage
 from dagi.ports.limits import Charge
-from dagi.ports.target import Data, Delta, End, Event, Failure, Passed, Thought, ToolCall, Tried, Used, Waited
+from dagi.ports.target import Data, Delta, End, Event, Failure, Other, Passed, Thought, ToolCall, Tried, Used, Waited
 
 # Told from a usage of nothing by its identity.
 UNCOUNTED = Usage()
@@ -30,6 +30,7 @@ class Exchange:
         cached: the answer was made for an equal question; its usage is none.
         thoughts: what a reasoning model thought, which is not part of the answer.
         calls: the tools it wants called, by their index, each put together from its pieces.
+        others: pieces that only the caller can read, such as those of further choices.
         raw: see `dagi.ports.target.End`.
     """
 
@@ -55,6 +56,7 @@ class Exchange:
         self._text: list[str | Passed] = []
         self.thoughts: list[str] = []
         self.calls: dict[int, ToolCall] = {}
+        self.others = 0
         self.raw: bytes | None = None
 
     def hear(self, event: Event) -> None:
@@ -89,6 +91,8 @@ class Exchange:
                 self.timings_ms["provider"] += attempt.ms
             case Waited(ms):
                 self.timings_ms["queue"] += ms
+            case Other():
+                self.others += 1
             case _:
                 pass
 
@@ -120,6 +124,12 @@ class Exchange:
     def record(self) -> str:
         """What is kept of the answer: its text, or the tools that were to be called where it has none."""
         return self.text or "\n".join(f"{call.name}({call.arguments})" for call in self.calls.values())
+
+    @property
+    def made(self) -> int:
+        """Estimate of the tokens that were made for it: bytes / 4 of the text, the thoughts and the calls; one for each other piece."""
+        said = (self.text, *self.thoughts, *(call.name + call.arguments for call in self.calls.values()))
+        return sum(len(text.encode("utf-8", "replace")) for text in said) // 4 + self.others
 
     @property
     def admitted(self) -> bool:

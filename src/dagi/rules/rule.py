@@ -124,6 +124,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
             message,
             limits=Limits(timeout_s=self.timeout_s, deadline=deadline),
             options=message.options if self.parameters is None else self.parameters.under(message.options),
+            ruled={} if self.parameters is None else self.parameters.values,
             reuse_s=self.reuse_s,
         )
 

@@ -201,10 +201,10 @@ def used(exchange: Exchange) -> Usage:
         return UNCOUNTED
     if exchange.usage is not UNCOUNTED:
         return exchange.usage
-    text = exchange.record
-    if not text and exchange.outcome != "cancelled":
+    begun = exchange.record or exchange.thoughts or exchange.others
+    if not begun and exchange.outcome != "cancelled":
         return UNCOUNTED
-    prompt, completion = exchange.message.tokens(), len(text.encode("utf-8", "replace")) // 4
+    prompt, completion = exchange.message.tokens(), exchange.made
     return Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=min(prompt + completion, MOST_TOKENS))
 
 

@@ -57,6 +57,7 @@ class _Proper(msgspec.Struct):
     usage: _Counts
 
 
+_COUNTS: Final = _Counts.__struct_fields__
 _PROPER: Final = msgspec.json.Decoder(_Proper)
 
 
@@ -86,9 +87,7 @@ def usage_of(exchange: Exchange) -> Json:
     """The token counts as the provider told them; estimated (bytes / 4) where nobody has counted."""
     usage = exchange.usage
     if usage is UNCOUNTED or not usage.total_tokens:
-        spoken = [*exchange.thoughts, exchange.text, *(call.name + call.arguments for call in exchange.calls.values())]
-        said = sum(len(text.encode("utf-8", "replace")) for text in spoken)
-        prompt, completion = max(1, exchange.message.tokens()), max(1, said // 4)
+        prompt, completion = max(1, exchange.message.tokens()), max(1, exchange.made)
         usage = Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
     told: Json = {
         "prompt_tokens": usage.prompt_tokens,
@@ -169,8 +168,10 @@ def _mended(raw: bytes, exchange: Exchange, model: str) -> Json | None:
     if not isinstance(mended.get("created"), int):
         mended["created"] = created(exchange)
     mended["model"] = mended.get("model") or exchange.model or model
-    if exchange.usage is UNCOUNTED or not isinstance(mended.get("usage"), dict):
-        mended["usage"] = usage_of(exchange)
+    usage = mended.get("usage")
+    counts = usage_of(exchange)
+    told = cast("Json", usage) if isinstance(usage, dict) else {}
+    mended["usage"] = {**counts, **told, **{name: counts[name] for name in _COUNTS}}
     return mended
 
 
@@ -183,7 +184,9 @@ def _mend_choice(choice: object, place: int, exchange: Exchange) -> bool:
         return False
     said = cast("Json", message)
     said["role"] = "assistant"
-    said.setdefault("content", None)
+    content = said.setdefault("content", None)
+    if isinstance(content, list):
+        said["content"] = "".join(_words(part) for part in cast("list[object]", content))
     if not isinstance(told.get("index"), int):
         told["index"] = place
     calls = said.get("tool_calls")
@@ -193,6 +196,11 @@ def _mend_choice(choice: object, place: int, exchange: Exchange) -> bool:
     reason = told.get("finish_reason")
     told["finish_reason"] = finish(reason if isinstance(reason, str) else "stop", calls=bool(calls))
     return True
+
+
+def _words(part: object) -> str:
+    text = cast("Json", part).get("text") if isinstance(part, dict) else part
+    return text if isinstance(text, str) else ""
 
 
 def _mend_call(call: object, number: int, exchange: Exchange) -> None:

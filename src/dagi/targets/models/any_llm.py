@@ -176,7 +176,7 @@ class AnyLlmTarget:
             for event in decode_answer(_json(answer), self._name, self._settings.model):
                 ear.hear(_ours(event))
         except _package_errors() as error:
-            raise self._failure(error, asked) from error
+            raise self._failure(error, asked, message) from error
         except WireError as mistake:
             raise self._failures.unusable(mistake) from mistake
 
@@ -202,7 +202,7 @@ class AnyLlmTarget:
             for event in decoder.feed(b"data: [DONE]\n\n"):
                 yield _ours(event)
         except _package_errors() as error:
-            raise self._failure(error, asked) from error
+            raise self._failure(error, asked, message) from error
         except WireError as mistake:
             raise self._failures.unusable(mistake) from mistake
 
@@ -252,7 +252,7 @@ class AnyLlmTarget:
             **{name: value for name, value in parameters.items() if value is not None},
         }
 
-    def _failure(self, error: Exception, asked: Mapping[str, object]) -> ProviderError:
+    def _failure(self, error: Exception, asked: Mapping[str, object], message: Message) -> ProviderError:
         """What the package raised, as one of our errors."""
         status, code = _KINDS.get(type(error).__name__, (None, ""))
         said = getattr(error, "status_code", None)
@@ -260,7 +260,9 @@ class AnyLlmTarget:
         if status is not None:
             patience = getattr(error, "retry_after", None)
             body = msgspec.json.encode({"error": {"message": _said(error), "code": code or getattr(error, "code", None)}})
-            failure = self._failures.refused(status, patience if isinstance(patience, str) else None, body, _advice)
+            rejected = self._failures.rejected(status, body, message, msgspec.json.encode(asked))
+            wait = patience if isinstance(patience, str) else None
+            failure = rejected or self._failures.refused(status, wait, body, _advice)
         elif (cause := _network(error)) is not None:
             lost = HttpFailure(f"the connection to {self._settings.vendor} failed")
             lost.__cause__ = cause

@@ -7,6 +7,7 @@ from http import HTTPStatus
 import msgspec
 
 from dagi.errors import ProviderError
+from dagi.message import Message
 from dagi.ports.http import HttpClient, HttpFailure, HttpRequest, HttpResponse
 from dagi.ports.target import CONTENT, Ear, End, Event, Failure
 from dagi.targets.models.failures import Failures
@@ -30,11 +31,11 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
     decode_whole: Callable[[bytes], list[Event]]
     advice: Callable[[int, str], str]
 
-    async def ask(self, request: HttpRequest) -> AsyncGenerator[Event]:
+    async def ask(self, request: HttpRequest, message: Message) -> AsyncGenerator[Event]:
         """The answer's events; see `dagi.ports.target.Target.open` for how it ends."""
         begun = False
         try:
-            async with self.http.open(request) as response, aclosing(self._answer(response)) as events:
+            async with self.http.open(request) as response, aclosing(self._answer(response, request, message)) as events:
                 async for event in events:
                     begun = begun or isinstance(event, CONTENT)
                     yield event
@@ -52,16 +53,16 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
             raise error
         yield Failure(error)
 
-    async def tell(self, request: HttpRequest, ear: Ear, *, streamed: bool) -> None:
+    async def tell(self, request: HttpRequest, message: Message, ear: Ear) -> None:
         """The same, told; see `dagi.ports.target.Telling.tell`."""
         begun = False
         try:
             async with self.http.open(request) as response:
                 if response.status != HTTPStatus.OK:
-                    raise await self._refusal(response)
+                    raise await self._refusal(response, request, message)
                 begun = True
                 if _media_type(response) == "application/json":
-                    for event in self._read(await response.read(ANSWER_LIMIT), streamed=streamed):
+                    for event in self._read(await response.read(ANSWER_LIMIT), streamed=message.streamed):
                         ear.hear(event)
                 else:
                     await self._pour(response, ear)
@@ -86,9 +87,9 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
             ear.hear(event)
         pouring.check()
 
-    async def _answer(self, response: HttpResponse) -> AsyncGenerator[Event]:
+    async def _answer(self, response: HttpResponse, request: HttpRequest, message: Message) -> AsyncGenerator[Event]:
         if response.status != HTTPStatus.OK:
-            raise await self._refusal(response)
+            raise await self._refusal(response, request, message)
         if _media_type(response) == "application/json":
             for event in self._read(await response.read(ANSWER_LIMIT), streamed=True):
                 yield event
@@ -114,12 +115,15 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
             events[-1] = msgspec.structs.replace(events[-1], raw=None)
         return events
 
-    async def _refusal(self, response: HttpResponse) -> ProviderError:
+    async def _refusal(self, response: HttpResponse, request: HttpRequest, message: Message) -> ProviderError:
         try:
             data = await response.read(_ERROR_LIMIT)
         except HttpFailure:
             # The status alone says enough.
             data = b""
+        rejected = self.failures.rejected(response.status, data, message, request.body)
+        if rejected is not None:
+            return rejected
         return self.failures.refused(response.status, response.header("retry-after"), data, self.advice)
 
 

@@ -114,12 +114,12 @@ class ChatTarget:
     def open(self, message: Message, grant: Grant) -> AsyncGenerator[Event]:
         """See `dagi.ports.target.Target.open`."""
         del grant
-        return self._asking.ask(self._request(message, stream=True))
+        return self._asking.ask(self._request(message, stream=True), message)
 
     async def tell(self, message: Message, grant: Grant, ear: Ear) -> None:
         """See `dagi.ports.target.Telling.tell`."""
         del grant
-        await self._asking.tell(self._request(message, stream=message.streamed), ear, streamed=message.streamed)
+        await self._asking.tell(self._request(message, stream=message.streamed), message, ear)
 
     def _request(self, message: Message, *, stream: bool) -> HttpRequest:
         settings, turns = self._settings, compose(message)

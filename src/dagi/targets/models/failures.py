@@ -11,8 +11,10 @@ from typing import cast
 
 import msgspec
 
-from dagi.errors import ProviderBusy, ProviderError
+from dagi.errors import ProviderBusy, ProviderError, Rejected
+from dagi.message import Message
 from dagi.ports.http import HttpFailure
+from dagi.targets.models import rejections
 from dagi.targets.models.wire import WireError
 from dagi.targets.models.wire.openai_frames import body
 
@@ -22,7 +24,7 @@ _TOO_LONG = re.compile(
 )
 _KEY_LIKE = re.compile(r"\b(sk|pk|key|gsk|xai|hf|Bearer)[-_ ][\w*.-]{6,}", re.IGNORECASE)
 # A server that complains of a request may echo parts of it, as JSON or in quotation marks. Members' words do not belong into a log.
-_ECHO = re.compile(r"[\[{](?!key\]).*|(['\"`])(?:(?!\1).){41,}\1?", re.DOTALL)
+_ECHO = re.compile(r"[\[{](?!key\]|\d{1,4}\]).*|(['\"`])(?:(?!\1).){41,}\1?", re.DOTALL)
 _MAX_QUOTE = 200
 # So many characters in common are no chance.
 _RUN = 10
@@ -96,12 +98,27 @@ class Failures(msgspec.Struct, frozen=True, kw_only=True):
             detail = f"{sentence} Correct its base_url."
         return ProviderError(sentence, provider=self.provider, detail=detail, upstream_status=status)
 
+    def rejected(self, status: int, data: bytes, message: Message, body: bytes) -> Rejected | None:
+        """It answered with an HTTP error about something the caller itself has asked for; None for every other error.
+
+        Args:
+            data: the error's body; `body`: that of the request.
+        """
+        fault = _fault(data)
+        refusal = rejections.read(data, fault) if status in rejections.STATUSES else None
+        if refusal is None or _TOO_LONG.search(f"{refusal.code} {refusal.text}"):
+            return None
+        field = rejections.field_of(refusal, message)
+        if field is None:
+            return None
+        sentence = f"{self.provider} refuses what {self.sanitised(field)} asks for (HTTP {status})"
+        said = self.sanitised(rejections.placeless(refusal.text))
+        quote = f": {said}" if said and not _repeats(said, body) else ""
+        return Rejected(f"{sentence}{quote}.", provider=self.provider, upstream_status=status, field=field)
+
     def without_echo(self, error: ProviderError, body: bytes) -> str:
         """The error's detail, or its plain sentence where the detail repeats what was asked: members' words do not belong into a log."""
-        told = _told(body)
-        detail = _plain(error.detail)
-        runs = (detail[at : at + _RUN] for at in range(max(1, len(detail) - _RUN + 1)))
-        return error.message if any(run in told for run in runs) else error.detail
+        return error.message if _repeats(error.detail, body) else error.detail
 
     def sanitised(self, text: str) -> str:
         """At most 200 printable characters of a text from outside, on one line, without what looks like a key or like the request."""
@@ -171,6 +188,12 @@ def _fault(data: bytes) -> WireError | None:
     except WireError:
         return None
     return error
+
+
+def _repeats(text: str, body: bytes) -> bool:
+    """Whether the text repeats what a request told the model."""
+    told, plain = _told(body), _plain(text)
+    return any(plain[at : at + _RUN] in told for at in range(max(1, len(plain) - _RUN + 1)))
 
 
 class _Asked(msgspec.Struct):

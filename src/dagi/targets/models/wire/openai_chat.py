@@ -7,7 +7,8 @@ import msgspec
 from dagi.message import Usage
 from dagi.ports.target import Delta, End, Event, Other, Passed, Thought, Used
 from dagi.targets.models.wire import ANSWER_LIMIT, FRAME_LIMIT, WireError
-from dagi.targets.models.wire.openai_frames import Body, Said, body, fault, holds_more, loose, usage
+from dagi.targets.models.wire.openai_calls import Numbering
+from dagi.targets.models.wire.openai_frames import Body, Said, body, fault, holds_more, loose, parted, summed, unended, usage
 from dagi.targets.models.wire.openai_passing import passable, runs, text_of
 from dagi.targets.models.wire.openai_plain import decode_plain
 from dagi.targets.models.wire.sse import Frame, SseDecoder
@@ -115,6 +116,7 @@ class _Answer:
         self._usage: Usage | None = None
         self._usage_raw: bytes | None = None
         self.said = False
+        self._numbering = Numbering()
         # Beginnings of other choices, kept until something is said: they are no answer yet.
         self._held: list[Event] = []
 
@@ -129,7 +131,14 @@ class _Answer:
         if problem is not None:
             raise problem
         # Data of several lines is not what was on the wire, so it cannot be passed on as it is.
-        raw = None if b"\n" in frame.data else frame.data
+        if not chunk.crowded:
+            self._part(chunk, frame.data, None if b"\n" in frame.data else frame.data, events)
+            return
+        for part in parted(frame.data):
+            self._part(body(part), part, part, events)
+
+    def _part(self, chunk: Body, data: bytes, raw: bytes | None, events: list[Event]) -> None:
+        """Take a frame that holds one choice, or the counts, or both of them for the first choice."""
         if self._take(chunk, raw if not chunk.choices else None):
             # The counts are told after the ending, by themselves.
             raw = None if chunk.choices else raw
@@ -138,15 +147,16 @@ class _Answer:
             if chunk.choices and raw is not None:
                 self._pass(chunk, raw, events)
             return
-        before = len(events)
+        before, ends = len(events), choice.finish_reason is not None
         said = choice.delta or choice.message
         if said is not None:
-            self._say(said, events, raw if choice.finish_reason is None else None)
-        if choice.finish_reason is not None:
+            self._say(said, events, unended(data) if ends and choice.likely else None if ends else raw)
+        # Some servers write an empty one into every frame.
+        if choice.finish_reason:
             self._finish = choice.finish_reason
             self._finish_raw = raw if len(events) == before else None
-            self.said = self.said or holds_more(frame.data)
-        elif raw is not None and len(events) == before and holds_more(frame.data):
+            self.said = self.said or holds_more(data)
+        elif raw is not None and len(events) == before and (holds_more(data) or (self.said and choice.likely)):
             self._pass(None, raw, events)
 
     def _pass(self, chunk: Body | None, raw: bytes, events: list[Event]) -> None:
@@ -171,7 +181,7 @@ class _Answer:
                 self._model, self._named = model, True
         counts = usage(chunk.usage)
         if counts is not None:
-            self._usage, self._usage_raw = counts, raw
+            self._usage, self._usage_raw = counts, raw if summed(chunk.usage) else None
         return counts is not None
 
     def _say(self, said: Said, events: list[Event], raw: bytes | None) -> None:
@@ -180,11 +190,14 @@ class _Answer:
             pieces.append(Thought(thought))
         if text := said.text():
             pieces.append(Delta(text))
-        pieces.extend(said.calls())
+        regular = True
+        if said.tool_calls:
+            calls, regular = said.calls(self._numbering)
+            pieces.extend(calls)
         if not pieces:
             return
         self._begin(events)
-        if raw is not None and len(pieces) == 1 and said.regular:
+        if raw is not None and len(pieces) == 1 and regular and not isinstance(said.content, list):
             # The frame holds this one event and nothing else, so its own bytes can be passed on.
             pieces[0] = msgspec.structs.replace(cast("Delta", pieces[0]), raw=raw)
         events.extend(pieces)

@@ -6,7 +6,8 @@ import msgspec
 
 from dagi.message import Usage
 from dagi.ports.target import ToolCall
-from dagi.targets.models.wire import WireError, counted, parsed
+from dagi.targets.models.wire import ANSWER_LIMIT, WireError, counted, parsed
+from dagi.targets.models.wire.openai_calls import Numbering
 
 _NULL = msgspec.Raw(b"null")
 
@@ -27,8 +28,9 @@ class _Call(msgspec.Struct):
 
     @property
     def regular(self) -> bool:
+        """Whether the arguments are a text, as they should be."""
         arguments = _NULL if self.function is None else self.function.arguments
-        return self.index is not None and (arguments == _NULL or bytes(arguments).startswith(b'"'))
+        return arguments == _NULL or bytes(arguments).startswith(b'"')
 
 
 class Said(msgspec.Struct):
@@ -53,24 +55,18 @@ class Said(msgspec.Struct):
         value = loose(self.reasoning)
         return value if isinstance(value, str) else ""
 
-    @property
-    def regular(self) -> bool:
-        """Whether the calls are told as they should be, so that every client can put their pieces together."""
-        return all(call.regular for call in self.tool_calls or ())
-
-    def calls(self) -> list[ToolCall]:
-        """The (pieces of) tool calls."""
-        return [
-            ToolCall(
-                index=place if call.index is None else call.index,
-                id=call.id or "",
-                name=call.function.name or "",
-                arguments=_arguments(call.function.arguments),
-            )
-            for place, call in enumerate(self.tool_calls or ())
+    def calls(self, numbering: Numbering) -> tuple[list[ToolCall], bool]:
+        """The (pieces of) tool calls, and whether they were told as they should be, so that every client can put them together."""
+        found: list[ToolCall] = []
+        regular = True
+        for call in self.tool_calls or ():
             # What is no function has a form that nobody here knows.
-            if call.function is not None
-        ]
+            if call.function is not None:
+                identity, name = call.id or "", call.function.name or ""
+                number = numbering.number(call.index, identity, name)
+                regular = regular and call.regular and number == call.index
+                found.append(ToolCall(index=number, id=identity, name=name, arguments=_arguments(call.function.arguments)))
+        return found, regular
 
 
 class _Choice(msgspec.Struct):
@@ -78,6 +74,13 @@ class _Choice(msgspec.Struct):
     delta: Said | None = None
     message: Said | None = None
     finish_reason: str | None = None
+    logprobs: msgspec.Raw = _NULL
+
+    @property
+    def likely(self) -> bool:
+        """Whether it tells how likely its tokens were."""
+        told = loose(self.logprobs)
+        return isinstance(told, dict) and any(cast("dict[str, object]", told).values())
 
     @property
     def says(self) -> bool:
@@ -96,6 +99,12 @@ class Body(msgspec.Struct):
     object: msgspec.Raw = _NULL
     message: msgspec.Raw = _NULL
     code: msgspec.Raw = _NULL
+
+    @property
+    def crowded(self) -> bool:
+        """Whether it holds several choices, or another than the first with the counts: each of them is passed on by itself."""
+        choices = self.choices or ()
+        return len(choices) > 1 or (len(choices) == 1 and bool(choices[0].index) and self.usage != _NULL)
 
     def choice(self) -> _Choice | None:
         """The first choice; others were not asked for."""
@@ -139,6 +148,42 @@ def holds_more(data: bytes) -> bool:
     return any(name not in _KNOWN and bytes(value) not in _NO_NEWS for name, value in parts)
 
 
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_CHOICES = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+
+
+def parted(data: bytes) -> list[bytes]:
+    """A frame of several choices as one frame for each, the counts in a last one.
+
+    Raises:
+        WireError: it is not of a form we know, or together they would be larger than an answer may be.
+    """
+    try:
+        fields = _FIELDS.decode(data)
+        choices = _CHOICES.decode(fields["choices"])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError) as error:
+        raise WireError("not of a form that is known") from error
+    if len(choices) * len(data) > ANSWER_LIMIT:
+        # What stands once in the frame would be repeated for each of them.
+        raise WireError("a frame holds too many choices")
+    counts = fields.pop("usage", None)
+    told = [{**fields, "choices": [choice]} for choice in choices]
+    if counts is not None:
+        told.append({**fields, "choices": [], "usage": counts})
+    return [msgspec.json.encode(one) for one in told]
+
+
+def unended(data: bytes) -> bytes | None:
+    """A frame of one choice without the end and the counts in it; None where it cannot be read."""
+    try:
+        fields = _FIELDS.decode(data)
+        [choice] = _CHOICES.decode(fields["choices"])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError, ValueError):
+        return None
+    fields.pop("usage", None)
+    return msgspec.json.encode({**fields, "choices": [{**choice, "finish_reason": None}]})
+
+
 class _Counts(msgspec.Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -149,6 +194,13 @@ class _Counts(msgspec.Struct):
     completion_tokens_details: msgspec.Raw = _NULL
 
 
+class _Summed(msgspec.Struct):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+_SUMMED = msgspec.json.Decoder(_Summed)
 _BODY = msgspec.json.Decoder(Body)
 _COUNTS = msgspec.json.Decoder(_Counts)
 
@@ -184,6 +236,15 @@ def usage(raw: msgspec.Raw) -> Usage | None:
         cached_tokens=min(cached, prompt),
         reasoning_tokens=min(_part(counts.completion_tokens_details, "reasoning_tokens"), completion),
     )
+
+
+def summed(raw: msgspec.Raw) -> bool:
+    """Whether the counts are such as every client can read: the parts, and their sum."""
+    try:
+        _SUMMED.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
 
 
 def _part(raw: msgspec.Raw, name: str) -> int:

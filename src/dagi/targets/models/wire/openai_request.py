@@ -11,7 +11,8 @@ from dagi.targets.models.wire.openai_frames import loose
 
 # What the caller may not decide.
 _OURS = frozenset({"model", "messages", "stream", "stream_options"})
-_TOKEN_LIMITS = ("max_tokens", "max_completion_tokens")
+# Two names of one thing.
+TOKEN_LIMITS = ("max_tokens", "max_completion_tokens")
 _OPTIONS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NULL = msgspec.Raw(b"null")
 
@@ -89,8 +90,8 @@ def encode_request(
 
 def _rename_limit(wishes: dict[str, msgspec.Raw], defaults: Mapping[str, object]) -> None:
     """Call the caller's token limit what the server calls it."""
-    ours = next((name for name in _TOKEN_LIMITS if name in defaults), None)
-    for name in _TOKEN_LIMITS if ours is not None else ():
+    ours = next((name for name in TOKEN_LIMITS if name in defaults), None)
+    for name in TOKEN_LIMITS if ours is not None else ():
         if ours is not None and name != ours and name in wishes:
             wish = wishes.pop(name)
             if wishes.get(ours, _NULL) == _NULL:

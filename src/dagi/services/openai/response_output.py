@@ -1,12 +1,15 @@
 """The items of a response's output, and the events by which each of them is told. Pure."""
 
-from typing import Protocol, final
+from typing import Final, Protocol, final
+
+import msgspec
 
 from dagi.ports.target import ToolCall
 from dagi.services.openai.response_items import Json
 
 # An event's name, and what it says beside the item's id and place.
 Named = tuple[str, Json]
+_OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class Item(Protocol):
@@ -113,6 +116,15 @@ class Called:
     def goes_on_with(self, call: ToolCall) -> bool:
         """Whether the piece belongs to this call: the same index, and no other id, by which some servers tell calls apart instead."""
         return call.index == self.index and call.id in {"", self.given_id}
+
+    @property
+    def whole(self) -> bool:
+        """Whether its arguments are an object from end to end, so that no piece of them is to come."""
+        try:
+            _OBJECT.decode("".join(self.pieces))
+        except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
+            return False
+        return True
 
     def told(self, status: str) -> Json:
         """See `Item`."""

@@ -165,10 +165,10 @@ def _choice(choice: object, tools: list[Json]) -> tuple[object, list[Json]]:
     if isinstance(choice, dict):
         wish = cast("Json", choice)
         kind, name = wish.get("type"), wish.get("name")
-        if kind in {"function", "custom"}:
+        if isinstance(kind, str) and kind in {"function", "custom"}:
             return (wish if name is None else {"type": kind, kind: {"name": _text(name, "tool_choice.name")}}), tools
         if kind == "allowed_tools" and isinstance(wish.get("tools"), list):
-            allowed = {_name(tool) for tool in cast("list[object]", wish["tools"])}
+            allowed = [_name(tool) for tool in cast("list[object]", wish["tools"])]
             return wish.get("mode", "auto"), [tool for tool in tools if _name(tool) in allowed]
     sentence = "tool_choice must be auto, none, required, or name a function."
     raise Invalid(sentence, field="tool_choice", allowed=sorted(_CHOICES))

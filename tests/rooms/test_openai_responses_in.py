@@ -171,6 +171,12 @@ def test_only_the_tools_that_are_allowed_are_passed_on() -> None:
     assert (chat["tools"], chat["tool_choice"]) == ([{"type": "function", "function": {"name": "b"}}], "required")
 
 
+def test_an_allowed_tool_whose_name_is_no_text_is_none_of_those_there_are() -> None:
+    choice = {"type": "allowed_tools", "tools": [{"type": "function", "name": ["f"]}, {"type": "function", "name": "f"}]}
+    chat = chat_fields({"model": "m", "input": "x", "tools": [{"type": "function", "name": "f"}], "tool_choice": choice})
+    assert [tool["function"]["name"] for tool in chat["tools"]] == ["f"]
+
+
 def test_a_choice_without_tools_is_left_out_for_servers_refuse_it() -> None:
     assert chat_fields({"input": "x", "tools": [], "tool_choice": "auto", "parallel_tool_calls": True}) == {
         "messages": [{"role": "user", "content": "x"}]
@@ -189,6 +195,20 @@ def test_words_after_a_call_do_not_come_between_it_and_its_result() -> None:
         },
         {"role": "tool", "tool_call_id": "c", "content": "found"},
     ]
+
+
+def test_what_an_agent_says_before_each_of_several_calls_does_not_come_between_them_and_their_results() -> None:
+    items = [
+        {"role": "assistant", "content": "First a."},
+        {"type": "function_call", "call_id": "1", "name": "a", "arguments": "{}"},
+        {"role": "assistant", "content": [{"type": "output_text", "text": "Then b."}]},
+        {"type": "function_call", "call_id": "2", "name": "b", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "1", "output": "x"},
+        {"type": "function_call_output", "call_id": "2", "output": "y"},
+    ]
+    said, *results = items_to_messages(items)
+    assert (said["content"], [call["id"] for call in said["tool_calls"]]) == ("First a.\n\nThen b.", ["1", "2"])
+    assert [result["tool_call_id"] for result in results] == ["1", "2"]
 
 
 def test_cursors_own_tools_go_on_in_the_form_of_chat_completions_where_they_are_let_pass() -> None:
@@ -215,6 +235,7 @@ def test_cursors_own_tools_go_on_in_the_form_of_chat_completions_where_they_are_
         ({"tools": [{"type": "function"}]}, "tools[0].name must be a text"),
         ({"tools": {}}, "tools must be a list"),
         ({"tools": [{"type": "function", "name": "f"}], "tool_choice": "some"}, "tool_choice must be"),
+        ({"tools": [{"type": "function", "name": "f"}], "tool_choice": {"type": ["function"]}}, "tool_choice must be"),
         ({"text": {"format": {"type": "yaml"}}}, 'text.format.type is "yaml"'),
         ({"max_output_tokens": 0}, "max_output_tokens"),
         ({"input": None}, "input must be"),

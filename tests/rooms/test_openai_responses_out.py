@@ -150,7 +150,11 @@ def test_calls_whose_pieces_come_in_turns_are_told_one_after_another() -> None:
 
 
 def test_calls_in_turns_that_are_cut_short_are_incomplete_where_they_are() -> None:
-    pieces = [ToolCall(index=0, id="a", name="f", arguments='{"x"'), ToolCall(index=1, id="b", name="g"), ToolCall(index=2, id="c", name="h")]
+    pieces = [
+        ToolCall(index=0, id="a", name="f", arguments='{"x"'),
+        ToolCall(index=1, id="b", name="g"),
+        ToolCall(index=2, id="c", name="h"),
+    ]
     last = told(pieces, finish="length")[-1]
     assert [item["status"] for item in last["response"]["output"]] == ["incomplete", "completed", "incomplete"]
 

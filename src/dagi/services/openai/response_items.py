@@ -57,9 +57,9 @@ def _said(item: Json, field: str, messages: list[Json]) -> None:
         raise Invalid(f"{field}.role must be one of {', '.join(sorted(_ROLES))}.", field=f"{field}.role", allowed=sorted(_ROLES))
     content = _content(item.get("content"), f"{field}.content", role)
     last = messages[-1] if messages else {}
-    if role == "assistant" and last.get("role") == "assistant" and last.get("tool_calls") and last.get("content") is None:
+    if role == "assistant" and last.get("role") == "assistant" and last.get("tool_calls"):
         # What was said after a call was begun belongs into the same message: results have to follow the calls.
-        last["content"] = content
+        last["content"] = _joined(last.get("content"), content)
         return
     messages.append({"role": role, "content": content})
 
@@ -83,6 +83,20 @@ def _content(content: object, field: str, role: str) -> object:
     if len(texts) == len(parts) and (role != "user" or len(texts) == 1):
         return "".join(cast("list[str]", texts))
     return parts
+
+
+def _joined(first: object, second: object) -> object:
+    if not first:
+        return second
+    if isinstance(first, str) and isinstance(second, str):
+        return f"{first}\n\n{second}" if second else first
+    return [*_parts(first), *_parts(second)]
+
+
+def _parts(content: object) -> list[object]:
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}] if content else []
+    return cast("list[object]", content)
 
 
 def _part(given: object, field: str) -> Json:

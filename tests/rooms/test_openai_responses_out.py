@@ -159,6 +159,15 @@ def test_calls_in_turns_that_are_cut_short_are_incomplete_where_they_are() -> No
     assert [item["status"] for item in last["response"]["output"]] == ["incomplete", "completed", "incomplete"]
 
 
+def test_a_call_of_a_tool_in_a_namespace_tells_both_names_apart_again() -> None:
+    tools = [{"type": "namespace", "name": "agents", "description": "d", "tools": [{"type": "function", "name": "spawn"}]}]
+    found = told([ToolCall(index=0, id="a", name="agents__spawn", arguments="{}")], asked={"tools": tools})
+    (item,) = found[-1]["response"]["output"]
+    assert (item["namespace"], item["name"]) == ("agents", "spawn")
+    for event in found:
+        EVENT.validate_python(event)
+
+
 def test_a_call_that_goes_on_after_it_was_told_as_complete_is_an_error() -> None:
     with pytest.raises(ProviderError, match="went on"):
         told(

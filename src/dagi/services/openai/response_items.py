@@ -6,6 +6,7 @@ from typing import Final, cast
 import msgspec
 
 from dagi.errors import Invalid
+from dagi.services.openai.response_names import chat_name
 
 Json = dict[str, object]
 
@@ -35,7 +36,8 @@ def _take(item: Json, field: str, messages: list[Json]) -> None:
         case None | "message":
             _said(item, field, messages)
         case "function_call":
-            function = {"name": _text(item, "name", field), "arguments": _text(item, "arguments", field)}
+            name = chat_name(item.get("namespace"), _text(item, "name", field))
+            function = {"name": name, "arguments": _text(item, "arguments", field)}
             _called({"id": _text(item, "call_id", field), "type": "function", "function": function}, messages)
         case "custom_tool_call":
             custom = {"name": _text(item, "name", field), "input": _text(item, "input", field)}
@@ -61,7 +63,8 @@ def _said(item: Json, field: str, messages: list[Json]) -> None:
         # What was said after a call was begun belongs into the same message: results have to follow the calls.
         last["content"] = _joined(last.get("content"), content)
         return
-    messages.append({"role": role, "content": content})
+    # Servers that are not OpenAI's refuse the newer name; OpenAI's own takes both.
+    messages.append({"role": "system" if role == "developer" else role, "content": content})
 
 
 def _called(call: Json, messages: list[Json]) -> None:

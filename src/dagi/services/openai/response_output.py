@@ -6,6 +6,7 @@ import msgspec
 
 from dagi.ports.target import ToolCall
 from dagi.services.openai.response_items import Json
+from dagi.services.openai.response_names import Names
 
 # An event's name, and what it says beside the item's id and place.
 Named = tuple[str, Json]
@@ -105,13 +106,13 @@ class Spoken:
 class Called:
     """A tool the model wants called."""
 
-    def __init__(self, identity: str, call: ToolCall) -> None:
+    def __init__(self, identity: str, call: ToolCall, names: Names) -> None:
         self.id = f"fc_{identity}"
         self.pieces: list[str] = []
         self.index = call.index
         self.given_id = call.id
         self._call_id = call.id or f"call_{identity}"
-        self._name = call.name
+        self._namespace, self._name = names.get(call.name, ("", call.name))
 
     def goes_on_with(self, call: ToolCall) -> bool:
         """Whether the piece belongs to this call: the same index, and no other id, by which some servers tell calls apart instead."""
@@ -129,7 +130,7 @@ class Called:
     def told(self, status: str) -> Json:
         """See `Item`."""
         arguments = "".join(self.pieces)
-        return {
+        told: Json = {
             "id": self.id,
             "type": "function_call",
             "status": status,
@@ -137,6 +138,7 @@ class Called:
             "name": self._name,
             "arguments": arguments,
         }
+        return {**told, "namespace": self._namespace} if self._namespace else told
 
     def begun(self) -> list[Named]:
         """See `Item`."""

@@ -12,6 +12,7 @@ from dagi.errors import DagiError, ProviderError
 from dagi.ports.target import Delta, Event, Thought, ToolCall
 from dagi.services.errors import error_body
 from dagi.services.openai.response_items import Json
+from dagi.services.openai.response_names import names_of
 from dagi.services.openai.response_output import Called, Item, Reasoning, Spoken
 
 # What a response repeats of the request, and what stands there where the request says nothing.
@@ -62,6 +63,7 @@ class ResponseWriter:
 
     def __init__(self, identity: str, at: int, asked: Mapping[str, object]) -> None:
         self._id = identity
+        self._names = names_of(asked.get("tools"))
         self._number = 0
         self._output: list[Json] = []
         self._open: Item | None = None
@@ -144,7 +146,7 @@ class ResponseWriter:
         if item is None:
             if (call.id or call.index) in self._ended_calls:
                 raise ProviderError("The model went on with a call of a tool that was complete.", provider="")
-            item = Called(self._next(), call)
+            item = Called(self._next(), call, self._names)
             yield from self._into(item)
         if call.arguments:
             yield from self._piece(item, call.arguments)

@@ -113,6 +113,7 @@ async def test_what_a_model_cannot_do_is_said(stack, client) -> None:
         ({"model": "model", "input": ["a"] * 2049}, "at most 2048"),
         ({"model": "model", "input": "a", "dimensions": 0}, "dimensions"),
         ({"model": "model", "input": "a", "encoding_format": "hex"}, "encoding_format"),
+        ({"model": "model", "input": "a", "dagi_dao": "greenfood-dao"}, "dagi_dao is nothing there is"),
     ],
 )
 async def test_a_mistake_in_the_body_is_named_and_reaches_no_model(stack, client, body: dict[str, object], said: str) -> None:

@@ -11,7 +11,7 @@ from dagi.router import Router
 from dagi.services.callers import Callers
 from dagi.services.errors import encode
 from dagi.services.face import JSON, Answer, Endpoint, Request
-from dagi.services.openai.bodies import decoded, sender_of
+from dagi.services.openai.bodies import OURS, check_ours, decoded, sender_of
 from dagi.services.openai.chat import OpenAIError
 from dagi.services.openai.vectors import length, spelled
 from dagi.services.ratelimits import limit_headers
@@ -19,9 +19,7 @@ from dagi.services.ratelimits import limit_headers
 _Number = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
 _Dimensions = Annotated[int, msgspec.Meta(ge=1, le=65_536)]
 # Read here; what else is sent goes on to servers that speak OpenAI's protocol.
-_OURS: Final = frozenset(
-    {"model", "input", "encoding_format", "dimensions", "metadata", "dagi_dao_id", "dagi_user_id", "dagi_source", "dagi_session_id"}
-)
+_OURS: Final = OURS | {"model", "input", "encoding_format", "dimensions", "metadata"}
 
 
 class EmbeddingsBody(msgspec.Struct):
@@ -119,7 +117,7 @@ def to_batch(request: Request, body: EmbeddingsBody, sender: Sender, ours: froze
         ours: fields that do not go on to the model.
 
     Raises:
-        Invalid: there is no text, an empty one, too many, or texts and numbers are mixed.
+        Invalid: there is no text, an empty one, too many, or texts and numbers are mixed; or a key is like ours, and none of them.
     """
     given = [body.input] if isinstance(body.input, str) else body.input
     numbers = tuple(one for one in given if isinstance(one, int))
@@ -133,7 +131,10 @@ def to_batch(request: Request, body: EmbeddingsBody, sender: Sender, ours: froze
         raise Invalid(f"input holds {len(given)} texts; at most {MAX_TEXTS} go into one request.", field="input", allowed=MAX_TEXTS)
     for place, one in enumerate(texts or lists):
         _check(one, place)
-    further = {name: value for name, value in _fields.decode(request.body).items() if name not in ours}
+    fields = _fields.decode(request.body)
+    for name in fields:
+        check_ours(name)
+    further = {name: value for name, value in fields.items() if name not in ours}
     return Batch(
         id=request.id,
         sender=sender,

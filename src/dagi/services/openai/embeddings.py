@@ -1,5 +1,6 @@
 """`POST /v1/embeddings`."""
 
+import asyncio
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -64,6 +65,8 @@ class EmbeddingsReply(msgspec.Struct):
     object: Literal["list"] = "list"
 
 
+_AT_ONCE: Final = 32
+
 _body: Final = msgspec.json.Decoder(EmbeddingsBody)
 _fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -90,7 +93,7 @@ class EmbeddingsFace:
             error.headers = tuple(limit_headers(exchange.allowance))
             raise
         usage = VectorUsage(exchange.usage.prompt_tokens, exchange.usage.total_tokens)
-        reply = EmbeddingsReply(_vectors(embedded, batch, exchange.provider), embedded.model, usage)
+        reply = EmbeddingsReply(await _vectors(embedded, batch, exchange.provider), embedded.model, usage)
         return Answer(headers=[JSON, *limit_headers(exchange.allowance)], body=encode(reply))
 
     def endpoints(self) -> list[Endpoint]:
@@ -157,7 +160,7 @@ def _check(one: str | tuple[int, ...], place: int) -> None:
             raise Invalid(f"{field} holds half of a surrogate pair, which is no character.", field=field) from error
 
 
-def _vectors(embedded: Embedded, batch: Batch, provider: str) -> list[VectorBody]:
+async def _vectors(embedded: Embedded, batch: Batch, provider: str) -> list[VectorBody]:
     """The vectors as the caller wants them.
 
     Raises:
@@ -167,7 +170,13 @@ def _vectors(embedded: Embedded, batch: Batch, provider: str) -> list[VectorBody
     if batch.dimensions is not None and (found := length(embedded.vectors[0])) != batch.dimensions:
         sentence = f"{provider} cannot give {batch.dimensions} dimensions; its vectors have {found}. Leave dimensions out."
         raise Invalid(sentence, field="dimensions", allowed=[found])
+    told: list[VectorBody] = []
     try:
-        return [VectorBody(place, spelled(vector, compact=batch.compact)) for place, vector in enumerate(embedded.vectors)]
+        for place, vector in enumerate(embedded.vectors):
+            told.append(VectorBody(place, spelled(vector, compact=batch.compact)))
+            if place % _AT_ONCE == _AT_ONCE - 1:
+                # Others' answers go on meanwhile: thousands of vectors take as long as many whole requests.
+                await asyncio.sleep(0)
     except ValueError as error:
         raise ProviderError(f"{provider} gave something that is no vector.", provider=provider) from error
+    return told

@@ -17,7 +17,7 @@ test: $(VENV)/.dev ## Install what tests need; then lint, types, layers and all 
 	@scripts/check.sh
 	@scripts/test.sh $(ARGS)
 
-test-clients: $(VENV)/.dev ## Try the stack with clients of other worlds: Dify's model class, OpenAI's SDK for Node
+test-clients: $(VENV)/.dev ## Try the stack with clients of other worlds: Dify's model classes, OpenAI's SDK for Node, Codex
 	@scripts/clients.sh
 
 check: $(VENV)/.dev ## Lint, formatting, types and import layers

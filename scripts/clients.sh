@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Asks a running router with clients that cannot live in our own environment: Dify's model class (needs Python 3.12 or newer) and OpenAI's SDK
-# for Node. Each is installed into .clients/. What cannot be tried here is said, and is no failure.
+# Asks a running router with clients that cannot live in our own environment: Dify's model classes (need Python 3.12 or newer), OpenAI's SDK
+# for Node, and its coding agent Codex. Each is installed into .clients/. What cannot be tried here is said, and is no failure.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 status=0
@@ -31,12 +31,25 @@ else
   echo "Dify's model class was not tried: it could not be installed into .clients/dify."
 fi
 
+# Installs a package of npm into .clients/NAME, where it is not there yet: npm_package NAME PACKAGE VERSIONS
+npm_package() {
+  [ -d ".clients/$1/node_modules/$2" ] ||
+    { mkdir -p ".clients/$1" &&
+      npm install --prefix ".clients/$1" --no-fund --no-audit --no-update-notifier --loglevel=error "$2@$3" >/dev/null; }
+}
+
 if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
-  echo "OpenAI's SDK for Node was not tried: node and npm are not here."
-elif [ -d .clients/node/node_modules/openai ] ||
-  { mkdir -p .clients/node && npm install --prefix .clients/node --no-fund --no-audit --no-update-notifier --loglevel=error "openai@>=6" >/dev/null; }; then
-  run tests/clients/with_node.py
+  echo "OpenAI's SDK for Node and Codex were not tried: node and npm are not here."
 else
-  echo "OpenAI's SDK for Node was not tried: it could not be installed into .clients/node."
+  if npm_package node openai ">=6"; then
+    run tests/clients/with_node.py
+  else
+    echo "OpenAI's SDK for Node was not tried: it could not be installed into .clients/node."
+  fi
+  if npm_package codex @openai/codex ">=0.169"; then
+    run tests/clients/with_codex.py
+  else
+    echo "Codex was not tried: it could not be installed into .clients/codex."
+  fi
 fi
 exit "$status"

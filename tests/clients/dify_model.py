@@ -14,6 +14,7 @@ from dify_plugin.entities.model.message import (
     UserPromptMessage,
 )
 from dify_plugin.interfaces.model.openai_compatible.llm import OAICompatLargeLanguageModel
+from dify_plugin.interfaces.model.openai_compatible.text_embedding import OAICompatEmbeddingModel
 
 MODEL = "dagi-stack"
 QUESTION = [SystemPromptMessage(content="Be brief."), UserPromptMessage(content="Hello?")]
@@ -25,6 +26,13 @@ VOTE = PromptMessageTool(
 # What Dify's plugin adds to what its user sets.
 ADDED = {"temperature": 0.7, "top_p": 1.0, "frequency_penalty": 0.0, "presence_penalty": 0.0, "max_tokens": 512}
 STREAMED = {**ADDED, "stream_options": {"include_usage": True}, "enable_thinking": False, "thinking": {"type": "disabled"}}
+
+
+class Vectors(OAICompatEmbeddingModel):
+    """Dify's own class, but for its tokenizer, which is downloaded when it is first asked."""
+
+    def _get_num_tokens_by_gpt2(self, text: str) -> int:
+        return len(text) // 4
 
 
 def credentials(url: str, key: str, **more: str) -> dict[str, str]:
@@ -60,6 +68,12 @@ def counted(usage: object) -> list[int]:
 
 def run(model: OAICompatLargeLanguageModel, scenario: str, form: dict[str, str]) -> dict[str, object]:
     """One scenario."""
+    if scenario == "embed":
+        vectors = Vectors(model_schemas=[])
+        form = {**form, "context_size": "2048"}
+        vectors.validate_credentials("model", form)
+        made = vectors.invoke("model", form, ["a", "bbb", "cc"], user="a label")
+        return {"vectors": made.embeddings, "tokens": made.usage.total_tokens}
     # What the plugin's own class calls, for it adds parameters that the public method knows nothing of.
     invoke = model._invoke  # noqa: SLF001
     if scenario == "save":

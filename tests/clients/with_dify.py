@@ -62,6 +62,17 @@ async def test_tools_are_called_and_what_they_say_is_heard(stack) -> None:
     assert turns[2]["tool_call_id"] == "call_a"
 
 
+async def test_texts_become_vectors(start) -> None:
+    def with_embeddings(settings: dict[str, object]) -> None:
+        for provider in settings["llm_providers"]:
+            provider["config"]["embedding_model"] = "vectors"
+
+    async with start(with_embeddings) as stack:
+        assert await asked(stack, "embed") == {"vectors": [[1, 0, 0, 0], [3, 0, 0, 0], [2, 0, 0, 0]], "tokens": 9}
+        # Saving the model, then each text by itself.
+        assert [heard.body["input"] for heard in stack.upstream.heard] == [["ping"], ["a"], ["bbb"], ["cc"]]
+
+
 async def test_an_answer_that_breaks_off_is_an_error(stack) -> None:
     stack.upstream.script(Answer(text="One two three.", reset_after=1))
     told = await asked(stack, "stream")

@@ -11,6 +11,7 @@ from dagi.errors import Invalid
 from dagi.services.openai.response_items import items_to_messages
 from dagi.services.openai.responses_in import as_chat, chat_fields, nested_tools
 
+LOOK = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}}
 texts = st.text(max_size=12)
 names = st.text("abcdef_", min_size=1, max_size=6)
 calls = st.builds(lambda name, arguments: {"type": "function", "function": {"name": name, "arguments": arguments}}, names, texts)
@@ -25,7 +26,7 @@ def conversations(draw) -> list[dict[str, object]]:
     """Chat messages as agents send them: every call is followed by its result."""
     messages: list[dict[str, object]] = []
     for number in range(draw(st.integers(1, 5))):
-        kind = draw(st.sampled_from(["user", "system", "developer", "assistant", "calling"]))
+        kind = draw(st.sampled_from(["user", "system", "assistant", "calling"]))
         if kind != "calling":
             messages.append({"role": kind, "content": draw(texts)})
             continue
@@ -164,11 +165,33 @@ def test_everything_that_both_can_say_is_said() -> None:
     }
 
 
+def test_tools_in_namespaces_are_passed_on_under_one_name_that_is_the_same_in_every_request() -> None:
+    tool = {"type": "function", "name": "spawn", "strict": False, "defer_loading": True}
+    spaces = [{"type": "namespace", "name": name, "description": "d", "tools": [tool]} for name in ("agents", "n" * 80)]
+    call = {"type": "function_call", "namespace": "agents", "name": "spawn", "call_id": "c", "arguments": "{}"}
+    chat = chat_fields({"model": "m", "input": [call], "tools": [LOOK, *spaces], "client_metadata": {"installation": "x"}})
+    look, first, long = [one["function"] for one in chat["tools"]]
+    assert (look["name"], first) == ("look", {"name": "agents__spawn", "strict": False})
+    assert len(long["name"]) == 64
+    assert chat["messages"][0]["tool_calls"][0]["function"]["name"] == "agents__spawn"
+    assert "client_metadata" not in chat
+
+
+def test_instructions_of_a_developer_are_those_of_the_system_for_servers_that_know_no_other() -> None:
+    assert items_to_messages([{"role": "developer", "content": "Be brief."}]) == [{"role": "system", "content": "Be brief."}]
+
+
 def test_only_the_tools_that_are_allowed_are_passed_on() -> None:
     tools = [{"type": "function", "name": name} for name in "abc"]
     choice = {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "b"}]}
     chat = chat_fields({"input": "x", "tools": tools, "tool_choice": choice})
     assert (chat["tools"], chat["tool_choice"]) == ([{"type": "function", "function": {"name": "b"}}], "required")
+
+
+def test_an_allowed_tool_whose_name_is_no_text_is_none_of_those_there_are() -> None:
+    choice = {"type": "allowed_tools", "tools": [{"type": "function", "name": ["f"]}, {"type": "function", "name": "f"}]}
+    chat = chat_fields({"model": "m", "input": "x", "tools": [{"type": "function", "name": "f"}], "tool_choice": choice})
+    assert [tool["function"]["name"] for tool in chat["tools"]] == ["f"]
 
 
 def test_a_choice_without_tools_is_left_out_for_servers_refuse_it() -> None:
@@ -189,6 +212,20 @@ def test_words_after_a_call_do_not_come_between_it_and_its_result() -> None:
         },
         {"role": "tool", "tool_call_id": "c", "content": "found"},
     ]
+
+
+def test_what_an_agent_says_before_each_of_several_calls_does_not_come_between_them_and_their_results() -> None:
+    items = [
+        {"role": "assistant", "content": "First a."},
+        {"type": "function_call", "call_id": "1", "name": "a", "arguments": "{}"},
+        {"role": "assistant", "content": [{"type": "output_text", "text": "Then b."}]},
+        {"type": "function_call", "call_id": "2", "name": "b", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "1", "output": "x"},
+        {"type": "function_call_output", "call_id": "2", "output": "y"},
+    ]
+    said, *results = items_to_messages(items)
+    assert (said["content"], [call["id"] for call in said["tool_calls"]]) == ("First a.\n\nThen b.", ["1", "2"])
+    assert [result["tool_call_id"] for result in results] == ["1", "2"]
 
 
 def test_cursors_own_tools_go_on_in_the_form_of_chat_completions_where_they_are_let_pass() -> None:
@@ -214,7 +251,12 @@ def test_cursors_own_tools_go_on_in_the_form_of_chat_completions_where_they_are_
         ({"tools": [{"type": "custom", "name": "x"}]}, 'tools[0] is of the type "custom"'),
         ({"tools": [{"type": "function"}]}, "tools[0].name must be a text"),
         ({"tools": {}}, "tools must be a list"),
+        ({"tools": [{"type": "namespace", "tools": []}]}, "tools[0].name must be a text"),
+        ({"tools": [{"type": "namespace", "name": "n"}]}, "tools[0].tools must be a list"),
+        ({"tools": [{"type": "namespace", "name": "n", "tools": [5]}]}, "tools[0].tools[0].name must be a text"),
+        ({"tools": [{"type": "namespace", "name": "n", "tools": [{"type": "custom", "name": "x"}]}]}, "tools[0].tools[0] is of the type"),
         ({"tools": [{"type": "function", "name": "f"}], "tool_choice": "some"}, "tool_choice must be"),
+        ({"tools": [{"type": "function", "name": "f"}], "tool_choice": {"type": ["function"]}}, "tool_choice must be"),
         ({"text": {"format": {"type": "yaml"}}}, 'text.format.type is "yaml"'),
         ({"max_output_tokens": 0}, "max_output_tokens"),
         ({"input": None}, "input must be"),

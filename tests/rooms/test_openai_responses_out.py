@@ -129,9 +129,54 @@ def test_servers_that_number_every_call_the_same_are_understood_by_the_ids() -> 
     assert [(item["call_id"], item["arguments"]) for item in found[-1]["response"]["output"]] == [("a", "1"), ("b", "2")]
 
 
-def test_a_call_that_goes_on_after_the_next_one_has_begun_is_an_error_and_no_half_call() -> None:
-    with pytest.raises(ProviderError, match="mixed up"):
-        told([ToolCall(index=0, id="a", name="f"), ToolCall(index=1, id="b", name="g"), ToolCall(index=0, arguments="{}")])
+def test_calls_whose_pieces_come_in_turns_are_told_one_after_another() -> None:
+    pieces = [
+        ToolCall(index=0, id="a", name="f", arguments='{"x"'),
+        ToolCall(index=1, id="b", name="g", arguments='{"y"'),
+        Delta("both"),
+        ToolCall(index=0, arguments=":1}"),
+        ToolCall(index=1, arguments=":2}"),
+    ]
+    found = told(pieces, finish="tool_calls")
+    output = found[-1]["response"]["output"]
+    assert [(item["type"], item.get("arguments"), item["status"]) for item in output] == [
+        ("function_call", '{"x":1}', "completed"),
+        ("function_call", '{"y":2}', "completed"),
+        ("message", None, "completed"),
+    ]
+    assert [event["item"] for event in found if event["type"] == "response.output_item.done"] == output
+    places = [event["output_index"] for event in found if "output_index" in event]
+    assert places == sorted(places)
+
+
+def test_calls_in_turns_that_are_cut_short_are_incomplete_where_they_are() -> None:
+    pieces = [
+        ToolCall(index=0, id="a", name="f", arguments='{"x"'),
+        ToolCall(index=1, id="b", name="g"),
+        ToolCall(index=2, id="c", name="h"),
+    ]
+    last = told(pieces, finish="length")[-1]
+    assert [item["status"] for item in last["response"]["output"]] == ["incomplete", "completed", "incomplete"]
+
+
+def test_a_call_of_a_tool_in_a_namespace_tells_both_names_apart_again() -> None:
+    tools = [{"type": "namespace", "name": "agents", "description": "d", "tools": [{"type": "function", "name": "spawn"}]}]
+    found = told([ToolCall(index=0, id="a", name="agents__spawn", arguments="{}")], asked={"tools": tools})
+    (item,) = found[-1]["response"]["output"]
+    assert (item["namespace"], item["name"]) == ("agents", "spawn")
+    for event in found:
+        EVENT.validate_python(event)
+
+
+def test_a_call_that_goes_on_after_it_was_told_as_complete_is_an_error() -> None:
+    with pytest.raises(ProviderError, match="went on"):
+        told(
+            [
+                ToolCall(index=0, id="a", name="f", arguments="{}"),
+                ToolCall(index=1, id="b", name="g"),
+                ToolCall(index=0, arguments='{"x":1}'),
+            ]
+        )
 
 
 def test_the_response_repeats_the_request_and_counts_tokens_under_its_own_names() -> None:

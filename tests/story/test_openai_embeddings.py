@@ -113,6 +113,7 @@ async def test_what_a_model_cannot_do_is_said(stack, client) -> None:
         ({"model": "model", "input": ["a"] * 2049}, "at most 2048"),
         ({"model": "model", "input": "a", "dimensions": 0}, "dimensions"),
         ({"model": "model", "input": "a", "encoding_format": "hex"}, "encoding_format"),
+        ({"model": "model", "input": "a", "dagi_dao": "greenfood-dao"}, "dagi_dao is nothing there is"),
     ],
 )
 async def test_a_mistake_in_the_body_is_named_and_reaches_no_model(stack, client, body: dict[str, object], said: str) -> None:
@@ -175,10 +176,12 @@ async def test_an_answer_that_is_no_list_of_vectors_is_the_providers_error(stack
         await client.with_options(max_retries=0).embeddings.create(model="model", input="x")
 
 
-async def test_a_vector_of_other_things_than_numbers_is_the_providers_error(stack, client) -> None:
-    stack.upstream.script(Answer(body=b'{"data":[{"embedding":["one"]}]}'))
+@pytest.mark.parametrize("form", ["float", "base64"])
+@pytest.mark.parametrize("vector", [b'["one"]', b"[null,1]", b"[[1,2]]", b"[1e400]", b'"????"', b'"AAAAAAA="'])
+async def test_a_vector_of_other_things_than_numbers_is_the_providers_error(stack, client, vector: bytes, form: str) -> None:
+    stack.upstream.script(Answer(body=b'{"data":[{"embedding":%b}]}' % vector))
     with pytest.raises(openai.InternalServerError, match="no vector"):
-        await client.with_options(max_retries=0).embeddings.create(model="model", input="x")
+        await client.with_options(max_retries=0).embeddings.create(model="model", input="x", encoding_format=form)
 
 
 async def test_a_text_longer_than_the_model_reads_is_the_callers_mistake(stack, client) -> None:

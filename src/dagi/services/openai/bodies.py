@@ -21,7 +21,7 @@ ROUTED: Final = "dagi-stack"
 # An account on a platform where people speak: what `user` has to be to name one.
 _PERSON: Final = re.compile(r"(tg|dc):")
 _CLAIMS: Final = ("dao_id", "user_id", "source", "session_id")
-_OURS: Final = frozenset({f"dagi_{name}" for name in _CLAIMS})
+OURS: Final = frozenset({f"dagi_{name}" for name in _CLAIMS})
 # Keys of `metadata` that mean something to us, so they are no business of a vendor's.
 _READ: Final = frozenset({*_CLAIMS, "task_type", "provider", "agent"})
 # What is not for the model as it was sent.
@@ -156,6 +156,16 @@ def sender_of(body: Claiming, caller: Caller, callers: Callers, request_id: str)
     return callers.sender(caller, _claimed(body, body.metadata or {}, person), request_id), person
 
 
+def check_ours(name: str) -> None:
+    """A key that begins like ours is one of them: a mistake in it must not go to a vendor.
+
+    Raises:
+        Invalid: it is not.
+    """
+    if name.startswith("dagi_") and name not in OURS:
+        raise Invalid(f"{name[:40]} is nothing there is.", field=name[:40], allowed=sorted(OURS))
+
+
 def _person(user: str | None, caller: Caller) -> str | None:
     """Whom `user` names; None where it is a label that only the caller understands."""
     acting = user is not None and caller.key is not None and caller.key.act_as
@@ -200,10 +210,10 @@ def _options(chat: ChatRequest, metadata: Mapping[str, object], person: str) -> 
     for name, value in fields.items():
         if name in _KEPT:
             continue
-        if not name.startswith("dagi_"):
+        if name.startswith("dagi_"):
+            check_ours(name)
+        else:
             options[name] = value
-        elif name not in _OURS:
-            raise Invalid(f"{name[:40]} is nothing there is.", field=name[:40], allowed=sorted(_OURS))
     if chat.body.user is not None and not person:
         options["user"] = fields["user"]
     if len(fields) > len(options) + 2:

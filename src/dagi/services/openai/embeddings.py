@@ -1,5 +1,6 @@
 """`POST /v1/embeddings`."""
 
+import asyncio
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -11,7 +12,7 @@ from dagi.router import Router
 from dagi.services.callers import Callers
 from dagi.services.errors import encode
 from dagi.services.face import JSON, Answer, Endpoint, Request
-from dagi.services.openai.bodies import decoded, sender_of
+from dagi.services.openai.bodies import OURS, check_ours, decoded, sender_of
 from dagi.services.openai.chat import OpenAIError
 from dagi.services.openai.vectors import length, spelled
 from dagi.services.ratelimits import limit_headers
@@ -19,9 +20,7 @@ from dagi.services.ratelimits import limit_headers
 _Number = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
 _Dimensions = Annotated[int, msgspec.Meta(ge=1, le=65_536)]
 # Read here; what else is sent goes on to servers that speak OpenAI's protocol.
-_OURS: Final = frozenset(
-    {"model", "input", "encoding_format", "dimensions", "metadata", "dagi_dao_id", "dagi_user_id", "dagi_source", "dagi_session_id"}
-)
+_OURS: Final = OURS | {"model", "input", "encoding_format", "dimensions", "metadata"}
 
 
 class EmbeddingsBody(msgspec.Struct):
@@ -66,6 +65,8 @@ class EmbeddingsReply(msgspec.Struct):
     object: Literal["list"] = "list"
 
 
+_AT_ONCE: Final = 32
+
 _body: Final = msgspec.json.Decoder(EmbeddingsBody)
 _fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -92,7 +93,7 @@ class EmbeddingsFace:
             error.headers = tuple(limit_headers(exchange.allowance))
             raise
         usage = VectorUsage(exchange.usage.prompt_tokens, exchange.usage.total_tokens)
-        reply = EmbeddingsReply(_vectors(embedded, batch, exchange.provider), embedded.model, usage)
+        reply = EmbeddingsReply(await _vectors(embedded, batch, exchange.provider), embedded.model, usage)
         return Answer(headers=[JSON, *limit_headers(exchange.allowance)], body=encode(reply))
 
     def endpoints(self) -> list[Endpoint]:
@@ -119,7 +120,7 @@ def to_batch(request: Request, body: EmbeddingsBody, sender: Sender, ours: froze
         ours: fields that do not go on to the model.
 
     Raises:
-        Invalid: there is no text, an empty one, too many, or texts and numbers are mixed.
+        Invalid: there is no text, an empty one, too many, or texts and numbers are mixed; or a key is like ours, and none of them.
     """
     given = [body.input] if isinstance(body.input, str) else body.input
     numbers = tuple(one for one in given if isinstance(one, int))
@@ -133,7 +134,10 @@ def to_batch(request: Request, body: EmbeddingsBody, sender: Sender, ours: froze
         raise Invalid(f"input holds {len(given)} texts; at most {MAX_TEXTS} go into one request.", field="input", allowed=MAX_TEXTS)
     for place, one in enumerate(texts or lists):
         _check(one, place)
-    further = {name: value for name, value in _fields.decode(request.body).items() if name not in ours}
+    fields = _fields.decode(request.body)
+    for name in fields:
+        check_ours(name)
+    further = {name: value for name, value in fields.items() if name not in ours}
     return Batch(
         id=request.id,
         sender=sender,
@@ -156,7 +160,7 @@ def _check(one: str | tuple[int, ...], place: int) -> None:
             raise Invalid(f"{field} holds half of a surrogate pair, which is no character.", field=field) from error
 
 
-def _vectors(embedded: Embedded, batch: Batch, provider: str) -> list[VectorBody]:
+async def _vectors(embedded: Embedded, batch: Batch, provider: str) -> list[VectorBody]:
     """The vectors as the caller wants them.
 
     Raises:
@@ -166,7 +170,13 @@ def _vectors(embedded: Embedded, batch: Batch, provider: str) -> list[VectorBody
     if batch.dimensions is not None and (found := length(embedded.vectors[0])) != batch.dimensions:
         sentence = f"{provider} cannot give {batch.dimensions} dimensions; its vectors have {found}. Leave dimensions out."
         raise Invalid(sentence, field="dimensions", allowed=[found])
+    told: list[VectorBody] = []
     try:
-        return [VectorBody(place, spelled(vector, compact=batch.compact)) for place, vector in enumerate(embedded.vectors)]
+        for place, vector in enumerate(embedded.vectors):
+            told.append(VectorBody(place, spelled(vector, compact=batch.compact)))
+            if place % _AT_ONCE == _AT_ONCE - 1:
+                # Others' answers go on meanwhile: thousands of vectors take as long as many whole requests.
+                await asyncio.sleep(0)
     except ValueError as error:
         raise ProviderError(f"{provider} gave something that is no vector.", provider=provider) from error
+    return told

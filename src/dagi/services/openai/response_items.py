@@ -6,6 +6,7 @@ from typing import Final, cast
 import msgspec
 
 from dagi.errors import Invalid
+from dagi.services.openai.response_names import chat_name
 
 Json = dict[str, object]
 
@@ -35,7 +36,8 @@ def _take(item: Json, field: str, messages: list[Json]) -> None:
         case None | "message":
             _said(item, field, messages)
         case "function_call":
-            function = {"name": _text(item, "name", field), "arguments": _text(item, "arguments", field)}
+            name = chat_name(item.get("namespace"), _text(item, "name", field))
+            function = {"name": name, "arguments": _text(item, "arguments", field)}
             _called({"id": _text(item, "call_id", field), "type": "function", "function": function}, messages)
         case "custom_tool_call":
             custom = {"name": _text(item, "name", field), "input": _text(item, "input", field)}
@@ -57,11 +59,12 @@ def _said(item: Json, field: str, messages: list[Json]) -> None:
         raise Invalid(f"{field}.role must be one of {', '.join(sorted(_ROLES))}.", field=f"{field}.role", allowed=sorted(_ROLES))
     content = _content(item.get("content"), f"{field}.content", role)
     last = messages[-1] if messages else {}
-    if role == "assistant" and last.get("role") == "assistant" and last.get("tool_calls") and last.get("content") is None:
+    if role == "assistant" and last.get("role") == "assistant" and last.get("tool_calls"):
         # What was said after a call was begun belongs into the same message: results have to follow the calls.
-        last["content"] = content
+        last["content"] = _joined(last.get("content"), content)
         return
-    messages.append({"role": role, "content": content})
+    # Servers that are not OpenAI's refuse the newer name; OpenAI's own takes both.
+    messages.append({"role": "system" if role == "developer" else role, "content": content})
 
 
 def _called(call: Json, messages: list[Json]) -> None:
@@ -83,6 +86,20 @@ def _content(content: object, field: str, role: str) -> object:
     if len(texts) == len(parts) and (role != "user" or len(texts) == 1):
         return "".join(cast("list[str]", texts))
     return parts
+
+
+def _joined(first: object, second: object) -> object:
+    if not first:
+        return second
+    if isinstance(first, str) and isinstance(second, str):
+        return f"{first}\n\n{second}" if second else first
+    return [*_parts(first), *_parts(second)]
+
+
+def _parts(content: object) -> list[object]:
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}] if content else []
+    return cast("list[object]", content)
 
 
 def _part(given: object, field: str) -> Json:

@@ -1,12 +1,16 @@
 """The items of a response's output, and the events by which each of them is told. Pure."""
 
-from typing import Protocol, final
+from typing import Final, Protocol, final
+
+import msgspec
 
 from dagi.ports.target import ToolCall
 from dagi.services.openai.response_items import Json
+from dagi.services.openai.response_names import Names
 
 # An event's name, and what it says beside the item's id and place.
 Named = tuple[str, Json]
+_OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class Item(Protocol):
@@ -102,22 +106,31 @@ class Spoken:
 class Called:
     """A tool the model wants called."""
 
-    def __init__(self, identity: str, call: ToolCall) -> None:
+    def __init__(self, identity: str, call: ToolCall, names: Names) -> None:
         self.id = f"fc_{identity}"
         self.pieces: list[str] = []
         self.index = call.index
         self.given_id = call.id
         self._call_id = call.id or f"call_{identity}"
-        self._name = call.name
+        self._namespace, self._name = names.get(call.name, ("", call.name))
 
     def goes_on_with(self, call: ToolCall) -> bool:
         """Whether the piece belongs to this call: the same index, and no other id, by which some servers tell calls apart instead."""
         return call.index == self.index and call.id in {"", self.given_id}
 
+    @property
+    def whole(self) -> bool:
+        """Whether its arguments are an object from end to end, so that no piece of them is to come."""
+        try:
+            _OBJECT.decode("".join(self.pieces))
+        except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
+            return False
+        return True
+
     def told(self, status: str) -> Json:
         """See `Item`."""
         arguments = "".join(self.pieces)
-        return {
+        told: Json = {
             "id": self.id,
             "type": "function_call",
             "status": status,
@@ -125,6 +138,7 @@ class Called:
             "name": self._name,
             "arguments": arguments,
         }
+        return {**told, "namespace": self._namespace} if self._namespace else told
 
     def begun(self) -> list[Named]:
         """See `Item`."""

@@ -10,15 +10,18 @@ import msgspec
 
 from dagi.errors import Invalid
 from dagi.services.openai.response_items import Json, items_to_messages
+from dagi.services.openai.response_names import spread
 
 # Fields of the Responses API that chat completions do not have: translated here, or of no consequence for an answer of ours.
 _OWN: Final = frozenset(
     {
         *("input", "instructions", "tools", "tool_choice", "parallel_tool_calls", "text", "max_output_tokens", "reasoning", "include"),
         *("store", "previous_response_id", "conversation", "background", "prompt", "truncation", "max_tool_calls", "top_logprobs"),
-        *("stream_options", "prompt_cache_retention", "context_management"),
+        *("stream_options", "prompt_cache_retention", "context_management", "client_metadata"),
     }
 )
+# Of a tool: what chat completions do not have, and what is of no consequence without a server that calls it.
+_UNSAID: Final = frozenset({"type", "allowed_callers", "async", "defer_loading", "output_schema"})
 
 
 class _Tool(msgspec.Struct):
@@ -131,7 +134,7 @@ def _tools(body: Mapping[str, object], *, customs: bool) -> tuple[object, list[J
         given = []
     if not isinstance(given, list):
         raise Invalid("tools must be a list.", field="tools")
-    tools = [_tool(tool, f"tools[{place}]", customs=customs) for place, tool in enumerate(cast("list[object]", given))]
+    tools = [_tool(tool, field, customs=customs) for field, tool in spread(cast("list[object]", given), namespaces=not customs)]
     return _choice(body.get("tool_choice"), tools)
 
 
@@ -152,7 +155,7 @@ def _nested(given: object) -> Json:
     kind = str(tool.get("type"))
     if kind not in {"function", "custom"} or isinstance(tool.get(kind), dict):
         return tool
-    named = {name: value for name, value in tool.items() if name != "type" and value is not None}
+    named = {name: value for name, value in tool.items() if name not in _UNSAID and value is not None}
     form = named.get("format")
     if isinstance(form, dict) and form.get("type") == "grammar" and "grammar" not in form:
         named["format"] = {"type": "grammar", "grammar": {name: value for name, value in form.items() if name != "type"}}
@@ -165,10 +168,10 @@ def _choice(choice: object, tools: list[Json]) -> tuple[object, list[Json]]:
     if isinstance(choice, dict):
         wish = cast("Json", choice)
         kind, name = wish.get("type"), wish.get("name")
-        if kind in {"function", "custom"}:
+        if isinstance(kind, str) and kind in {"function", "custom"}:
             return (wish if name is None else {"type": kind, kind: {"name": _text(name, "tool_choice.name")}}), tools
         if kind == "allowed_tools" and isinstance(wish.get("tools"), list):
-            allowed = {_name(tool) for tool in cast("list[object]", wish["tools"])}
+            allowed = [_name(tool) for tool in cast("list[object]", wish["tools"])]
             return wish.get("mode", "auto"), [tool for tool in tools if _name(tool) in allowed]
     sentence = "tool_choice must be auto, none, required, or name a function."
     raise Invalid(sentence, field="tool_choice", allowed=sorted(_CHOICES))

@@ -12,6 +12,7 @@ from dagi.errors import DagiError, ProviderError
 from dagi.ports.target import Delta, Event, Thought, ToolCall
 from dagi.services.errors import error_body
 from dagi.services.openai.response_items import Json
+from dagi.services.openai.response_names import names_of
 from dagi.services.openai.response_output import Called, Item, Reasoning, Spoken
 
 # What a response repeats of the request, and what stands there where the request says nothing.
@@ -62,9 +63,12 @@ class ResponseWriter:
 
     def __init__(self, identity: str, at: int, asked: Mapping[str, object]) -> None:
         self._id = identity
+        self._names = names_of(asked.get("tools"))
         self._number = 0
         self._output: list[Json] = []
         self._open: Item | None = None
+        # Items that began before the arguments of the open call were whole: some models tell the pieces of several calls in turns.
+        self._waiting: list[Item] = []
         self._ended_calls: set[int | str] = set()
         repeated = {name: default if asked.get(name) is None else asked[name] for name, default in _REPEATED.items()}
         self._base: Json = {
@@ -85,17 +89,17 @@ class ResponseWriter:
         """The events that one of ours becomes; none where it is nothing a caller is told.
 
         Raises:
-            ProviderError: a call of a tool goes on after another one has begun, which this protocol cannot tell.
+            ProviderError: a call of a tool goes on after it was told as complete.
         """
         match event:
             case Thought(text) if text:
-                if not isinstance(self._open, Reasoning):
+                if not isinstance(self._last, Reasoning):
                     yield from self._into(Reasoning(self._next()))
-                yield from self._piece(text)
+                yield from self._piece(self._last, text)
             case Delta(text) if text:
-                if not isinstance(self._open, Spoken):
+                if not isinstance(self._last, Spoken):
                     yield from self._into(Spoken(self._next()))
-                yield from self._piece(text)
+                yield from self._piece(self._last, text)
             case ToolCall():
                 yield from self._call(event)
             case _:
@@ -104,7 +108,7 @@ class ResponseWriter:
     def end(self, ending: Ending) -> Iterator[Json]:
         """The events after the last one of a complete answer."""
         reason = _INCOMPLETE.get(ending.finish_reason)
-        yield from self._close("completed" if reason is None else "incomplete")
+        yield from self._close_all("completed" if reason is None else "incomplete")
         response = self._response("completed" if reason is None else "incomplete")
         response["usage"] = _usage(ending.usage)
         if reason is None:
@@ -136,34 +140,69 @@ class ResponseWriter:
         }
 
     def _call(self, call: ToolCall) -> Iterator[Json]:
-        if not (isinstance(self._open, Called) and self._open.goes_on_with(call)):
+        # Of calls with the same index the latest one: some servers give every call the same, and tell them apart by their ids.
+        begun = (item for item in reversed(self._begun) if isinstance(item, Called) and item.goes_on_with(call))
+        item = next(begun, None)
+        if item is None:
             if (call.id or call.index) in self._ended_calls:
-                raise ProviderError("The model mixed up the pieces of its tool calls.", provider="")
-            yield from self._into(Called(self._next(), call))
+                raise ProviderError("The model went on with a call of a tool that was complete.", provider="")
+            item = Called(self._next(), call, self._names)
+            yield from self._into(item)
         if call.arguments:
-            yield from self._piece(call.arguments)
+            yield from self._piece(item, call.arguments)
+
+    @property
+    def _begun(self) -> list[Item]:
+        return self._waiting if self._open is None else [self._open, *self._waiting]
+
+    @property
+    def _last(self) -> Item | None:
+        return self._waiting[-1] if self._waiting else self._open
 
     def _next(self) -> str:
         """What names the next item."""
-        return f"{self._id}_{len(self._output) + (self._open is not None)}"
+        return f"{self._id}_{len(self._output) + len(self._begun)}"
 
     def _into(self, item: Item) -> Iterator[Json]:
+        if self._waiting or (isinstance(self._open, Called) and not self._open.whole):
+            self._waiting.append(item)
+            return
         yield from self._close("completed")
+        yield from self._tell(item)
+
+    def _tell(self, item: Item) -> Iterator[Json]:
+        """Begin the item, and say what was held back of it."""
+        held, item.pieces = item.pieces, []
         self._open = item
         yield self._event("response.output_item.added", output_index=self._place, item=item.told("in_progress"))
         for name, values in item.begun():
             yield self._event(name, item_id=item.id, output_index=self._place, **values)
+        if held:
+            yield from self._piece(item, "".join(held))
 
     @property
     def _place(self) -> int:
         return len(self._output)
 
-    def _piece(self, text: str) -> Iterator[Json]:
-        item = self._open
-        if item is not None:
-            item.pieces.append(text)
+    def _piece(self, item: Item | None, text: str) -> Iterator[Json]:
+        if item is None:
+            return
+        item.pieces.append(text)
+        if item is self._open:
             name, values = item.piece(text)
             yield self._event(name, item_id=item.id, output_index=self._place, **values)
+
+    def _close_all(self, status: str) -> Iterator[Json]:
+        """Tell what is left to tell.
+
+        Args:
+            status: how the last one ended; calls before it that are not whole ended in the same way.
+        """
+        while self._waiting:
+            cut = isinstance(self._open, Called) and bool(self._open.pieces) and not self._open.whole
+            yield from self._close(status if cut else "completed")
+            yield from self._tell(self._waiting.pop(0))
+        yield from self._close(status)
 
     def _close(self, status: str) -> Iterator[Json]:
         item = self._open
@@ -173,7 +212,7 @@ class ResponseWriter:
             self._ended_calls |= {item.index, item.given_id}
             if not item.pieces:
                 # No arguments are an empty object: whoever reads them expects JSON.
-                yield from self._piece("{}")
+                yield from self._piece(item, "{}")
         for name, values in item.ended():
             yield self._event(name, item_id=item.id, output_index=self._place, **values)
         told = item.told(status)

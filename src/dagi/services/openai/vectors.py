@@ -16,17 +16,18 @@ def spelled(vector: msgspec.Raw, *, compact: bool) -> msgspec.Raw:
     """The vector in the form wished for: base64 where `compact`, else a list. Untouched where it has that form.
 
     Raises:
-        ValueError: it is no vector.
+        ValueError: it is no vector, be its form the right one or not: model servers that fail write null among the numbers.
     """
     is_text = memoryview(vector)[0] == _QUOTE
-    if is_text == compact:
-        return vector
     try:
-        if compact:
+        if not is_text:
             numbers = _NUMBERS.decode(vector)
-            return msgspec.Raw(b'"' + b64encode(struct.pack(f"<{len(numbers)}f", *numbers)) + b'"')
+            packed = struct.pack(f"<{len(numbers)}f", *numbers) if compact else b""
+            return msgspec.Raw(b'"' + b64encode(packed) + b'"') if compact else vector
         data = b64decode(_TEXT.decode(vector), validate=True)
-        return msgspec.Raw(msgspec.json.encode(struct.unpack(f"<{len(data) // 4}f", data)))
+        if len(data) % 4:
+            raise ValueError("it is no vector")
+        return vector if compact else msgspec.Raw(msgspec.json.encode(struct.unpack(f"<{len(data) // 4}f", data)))
     except (msgspec.MsgspecError, binascii.Error, struct.error, OverflowError) as error:
         raise ValueError("it is no vector") from error
 

@@ -4,8 +4,10 @@ import asyncio
 import gc
 import signal
 import socket
+import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Final
 
 import msgspec
 
@@ -48,6 +50,8 @@ from dagi.stores.passages import SqlPassages
 from dagi.stores.sessions import SqlSessions
 from dagi.stores.shared_limits import SharedLimits
 from dagi.targets.resilience.answers import Answers
+
+SWITCH_S: Final = 0.0005
 
 
 class Front(msgspec.Struct, frozen=True, kw_only=True):
@@ -272,6 +276,8 @@ async def serve_front(installation: Installation, listener: socket.socket, url: 
     async with opened_front(installation, url) as front:
         loop.add_signal_handler(signal.SIGHUP, front.reloader.ask)
         _tune_collector()
+        # The writer's thread asks for Python's lock some fifty times a batch. At the usual 5 ms each it could not keep up with a busy loop.
+        sys.setswitchinterval(SWITCH_S)
         files = raise_open_files()
         if few_files(files) is not None:
             front.observer.note("few_open_files", level="warning", files=files, callers=most_callers(files), enough=ENOUGH_FILES)

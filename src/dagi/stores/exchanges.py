@@ -24,7 +24,7 @@ from dagi.stores.trouble import Trouble
 HISTORY_EXCHANGES = 20
 RETRY_S = 1.0
 SAVE_S = 10.0
-BATCH = 1000
+BATCH = 5_000
 # Sessions that wait for a summary.
 TRIMMED = 100
 # What the stack asked for itself, on behalf of the person.

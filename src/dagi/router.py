@@ -1,8 +1,7 @@
-"""THE REQUEST PATH: grant, rule, admission, target, reply, record. Read `Router.open` from top to bottom."""
+"""THE REQUEST PATH: grant, rule, admission, target, reply, record. Read `Router.tell` and what it calls."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import Callable, Mapping
 from itertools import count
 from secrets import token_hex
 from types import TracebackType
@@ -20,7 +19,7 @@ from dagi.ports.hearing import Overheard, gathered
 from dagi.ports.limits import Limits as Allowances
 from dagi.ports.members import Members
 from dagi.ports.observer import Observer
-from dagi.ports.target import Chain, Ear, Event, TargetInfo, Targets
+from dagi.ports.target import Chain, Ear, TargetInfo, Targets
 from dagi.rules.rule import EVERYTHING, NOTHING, Wanted
 from dagi.rules.ruleset import RuleSet, Verdict
 from dagi.rules.shares import Share
@@ -60,22 +59,19 @@ class Router:
         """The account of a new request."""
         return Exchange(message, at=self.ports.clock.now(), started=self.ports.clock.monotonic())
 
-    async def open(self, exchange: Exchange, wanted: Wanted = EVERYTHING) -> AsyncGenerator[Event]:
-        """Answer the exchange's message as a stream of events, and write down what happens.
+    async def tell(self, exchange: Exchange, ear: Ear, wanted: Wanted = EVERYTHING) -> None:
+        """Answer the exchange's message for a caller who hears it while it is made, and write down what happens.
 
         Args:
-            exchange: from `exchange()`; complete when the stream is over.
+            exchange: from `exchange()`; it hears everything first, and is complete when this returns.
             wanted: what to add to the message where the rule does not say.
 
         Raises:
-            DagiError: the request was refused, or no target answered; nothing of an answer has been yielded then.
+            DagiError: the request was refused, no target answered, or an answer broke off of which a piece has been heard.
         """
         with _Account(exchange, self.ports, self._under_way):
             asked = await self._admitted(exchange, wanted)
-            async with aclosing(asked.chain.open(asked.message, asked.grant)) as answer:
-                async for event in answer:
-                    exchange.hear(event)
-                    yield event
+            await asked.chain.tell(asked.message, asked.grant, Overheard(ear, exchange.hear))
 
     async def answer(self, exchange: Exchange, wanted: Wanted = EVERYTHING) -> None:
         """The same for a caller who sees nothing before the end: the answer is in the exchange afterwards.
@@ -88,18 +84,8 @@ class Router:
             for event in await gathered(asked.chain.tell, asked.message, asked.grant, exchange.hear):
                 exchange.hear(event)
 
-    async def tell(self, exchange: Exchange, ear: Ear, wanted: Wanted = EVERYTHING) -> None:
-        """The same for a caller who hears it while it is made; the exchange hears everything first.
-
-        Raises:
-            DagiError: the request was refused, no target answered, or an answer broke off of which a piece has been heard.
-        """
-        with _Account(exchange, self.ports, self._under_way):
-            asked = await self._admitted(exchange, wanted)
-            await asked.chain.tell(asked.message, asked.grant, Overheard(ear, exchange.hear))
-
     async def embed(self, exchange: Exchange, batch: Batch, model: str) -> Embedded:
-        """The vectors of texts: no rule has a say about who makes them, the caller names the model; all else is as in `open`.
+        """The vectors of texts: no rule has a say about who makes them, the caller names the model; all else is as in `tell`.
 
         Raises:
             DagiError: the request was refused, or the model did not answer.

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dagi.assemble.server import Server
 from dagi.errors import Invalid
 from dagi.observe.observer import SilentObserver
-from dagi.services.face import Answer, BrokenOff, Endpoint, Request, Table
+from dagi.services.face import Answer, BrokenOff, Endpoint, Line, Request, Table
 from dagi.services.http1.encoding import chunk, head
 from dagi.services.http1.heads import split_target
 from dagi.services.http1.service import Bounds, Service
@@ -49,16 +49,17 @@ class House:
         return Answer(body=b"[%b]" % request.body)
 
     async def pieces(self, request: Request) -> Answer:
-        return Answer(headers=[], chunks=self._pieces(request.path))
+        async def live(line: Line) -> None:
+            line.begin([])
+            line.write(b"one")
+            line.write(b"")
+            if request.path == "/breaks":
+                raise BrokenOff
+            if request.path == "/defect":
+                raise ZeroDivisionError
+            line.write(b"two")
 
-    async def _pieces(self, path: str) -> AsyncGenerator[bytes]:
-        yield b"one"
-        yield b""
-        if path == "/breaks":
-            raise BrokenOff
-        if path == "/defect":
-            raise ZeroDivisionError
-        yield b"two"
+        return Answer(live=live)
 
     async def talk(self, *said: bytes) -> bytes:
         """Say it piece by piece, and hear until the other side ends."""

@@ -1,7 +1,7 @@
-"""A face without a server: bytes in; status, headers and bytes (or chunks as they come) out."""
+"""A face without a server: bytes in; status, headers and bytes out, or pieces written to a line as they come."""
 
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Literal, Protocol
 
 import msgspec
@@ -57,17 +57,16 @@ class Line(Protocol):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """An HTTP answer: a whole body, chunks that are sent as they come, or `live`: it is written while it is made, from the head on."""
+    """An HTTP answer: a whole body, or `live`: it is written while it is made, from the head on."""
 
     status: int = 200
     headers: Headers = msgspec.field(default_factory=lambda: [JSON])
     body: bytes = b""
-    chunks: AsyncGenerator[bytes] | None = None
     live: Callable[[Line], Awaitable[None]] | None = None
 
 
 class BrokenOff(Exception):
-    """Raised by the chunks of an answer: it ends here, without its end, so that nobody takes what came for all of it."""
+    """Raised by a live answer: it ends here, without its end, so that nobody takes what came for all of it."""
 
 
 Handler = Callable[[Request], Awaitable[Answer]]

@@ -2,8 +2,6 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from http import HTTPStatus
 from typing import Final, cast
 
@@ -161,8 +159,6 @@ class Connection(asyncio.Protocol):
         close = visit.close
         try:
             answer = await self._service.answer(visit, self)
-            if answer.chunks is not None:
-                await self._pump(answer.chunks, answer.headers)
             if self.begun:
                 close = self._ended()
             else:
@@ -205,14 +201,6 @@ class Connection(asyncio.Protocol):
         start = head(answer, visit.request.id, self._service.date(), close=close, chunked=False)
         self.begun = True
         self._transport.write(start if visit.request.method == "HEAD" else start + answer.body)
-
-    async def _pump(self, pieces: AsyncGenerator[bytes], headers: Headers) -> None:
-        self.begin(headers)
-        async with aclosing(pieces):
-            async for data in pieces:
-                self.write(data)
-                if self.full:
-                    await self.room()
 
     def _ended(self) -> bool:
         """A live answer is complete; whether the connection is over with it."""

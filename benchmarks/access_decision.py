@@ -14,9 +14,9 @@ from dagi.access.decide import decide
 from dagi.message import Grant, Sender
 from dagi.observe.clock import SystemClock
 from dagi.observe.observer import SilentObserver
+from dagi.stores.daos import Daos
 from dagi.stores.database import Database
 from dagi.stores.directory import Directory
-from dagi.stores.members import Daos
 from dagi.stores.tables import identity, membership, person
 from dagi.stores.upgrade import upgrade
 from figures import Plan, Row, short

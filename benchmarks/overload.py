@@ -15,8 +15,9 @@ import msgspec
 from dagi.observe.clock import SystemClock
 from dagi.outbound import Client
 from dagi.ports.http import HttpFailure, HttpRequest
+from dagi.stores.daos import Daos
 from dagi.stores.keys import Keys
-from dagi.stores.members import Daos, MemberAdmin
+from dagi.stores.members import MemberAdmin
 from figures import Plan, Row, Spread
 from processes import Program
 from stack import DAO, Installation, install, question, serving

@@ -13,10 +13,11 @@ import yaml
 
 from dagi.knowledge.ingest import Ingest
 from dagi.observe.clock import SystemClock
+from dagi.stores.daos import Daos
 from dagi.stores.database import Database
 from dagi.stores.documents import SqlDocuments
 from dagi.stores.keys import Keys
-from dagi.stores.members import Daos, MemberAdmin
+from dagi.stores.members import MemberAdmin
 from dagi.stores.upgrade import upgrade
 from processes import Program, tree
 

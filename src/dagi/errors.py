@@ -15,7 +15,7 @@
     │   └── NoRoute                NO_ROUTE: no rule matches
     ├── MethodNotAllowed           METHOD_NOT_ALLOWED
     ├── Conflict                   CONFLICT: it exists already, or changed meanwhile
-    ├── Gone                       GONE: it was there, and is used up or over
+    ├── Gone                       GONE: it was there once: used up, or past its time
     ├── PayloadTooLarge            PAYLOAD_TOO_LARGE
     ├── UnsupportedMediaType       UNSUPPORTED_MEDIA_TYPE
     ├── TargetFailure              a target did not answer; another one may
@@ -39,7 +39,7 @@
     └── Internal                   INTERNAL: a defect of ours
 """
 
-from typing import ClassVar
+from typing import ClassVar, Protocol, Self
 
 
 class DagiError(Exception):
@@ -89,10 +89,36 @@ class Unauthenticated(DagiError):
     code = "UNAUTHENTICATED"
 
 
+class Whose(Protocol):
+    """Whom a decision is about: a grant, or a sender."""
+
+    @property
+    def dao_id(self) -> str:
+        """The DAO."""
+        ...
+
+    @property
+    def user_id(self) -> str:
+        """The identity."""
+        ...
+
+
 class Denied(DagiError):
-    """The sender may not do this. An unknown DAO and a missing membership look the same from outside."""
+    """The sender may not do this. An unknown DAO and a missing membership look the same from outside.
+
+    Attributes:
+        whose: whom it was denied, for the audit; None where nobody is known.
+        audited: it is on record.
+    """
 
     code = "RBAC_PERMISSION_DENIED"
+    whose: Whose | None = None
+    audited: bool = False
+
+    def by(self, whose: Whose) -> Self:
+        """The same, with the one it was denied to."""
+        self.whose = whose
+        return self
 
 
 class Suspended(Denied):
@@ -144,7 +170,7 @@ class Conflict(DagiError):
 
 
 class Gone(DagiError):
-    """A code, a challenge or an invitation that is used already, or whose time is over."""
+    """It was there once: a code that was used, an invitation past its time."""
 
     code = "GONE"
 

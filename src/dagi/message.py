@@ -182,8 +182,11 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """What the sender may do in that DAO, and why.
 
     Attributes:
-        reason: `role_grants`, `guest_of_open_dao`, `not_a_member`, `suspended` (the member), `dao_suspended`, `expired`.
+        reason: `role_grants`, `guest_of_open_dao`, `not_a_member`, `suspended` (the member), `dao_suspended`, `expired`, or
+            `recently_linked` (the roles grant it, but what administers a DAO not yet through this account).
         decision_id: names this decision in logs and errors.
+        policy_version: counts the changes of the DAO's rights; tells by which state of them it was decided.
+        withheld: what the roles would grant through an account that is known for longer.
     """
 
     dao_id: str
@@ -192,13 +195,12 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     entitlements: frozenset[str] = frozenset()
     reason: str = "not_a_member"
     decision_id: str = ""
+    policy_version: int = 0
+    withheld: frozenset[str] = frozenset()
 
     def allows(self, entitlement: str) -> bool:
-        """Whether the grant covers the entitlement; `workflow.run:*` covers every `workflow.run:<name>`."""
-        if entitlement in self.entitlements:
-            return True
-        family, colon, _ = entitlement.partition(":")
-        return bool(colon) and f"{family}:*" in self.entitlements
+        """Whether the grant covers the entitlement."""
+        return covers(self.entitlements, entitlement)
 
     def require(self, entitlement: str) -> None:
         """Let the request pass, or end it.
@@ -214,16 +216,26 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
                 f"The DAO {self.dao_id} is suspended; its admins can say why.",
                 reason=self.reason,
                 decision_id=self.decision_id,
-            )
+            ).by(self)
         role = self.roles[0] if self.roles else None
-        reason = "role_lacks_entitlement" if self.entitlements else self.reason
+        reason = self.reason
+        if self.entitlements and (reason != "recently_linked" or entitlement not in self.withheld):
+            reason = "role_lacks_entitlement"
         raise Denied(
             _DENIALS.get(reason, "This is not allowed for you here.").format(entitlement=entitlement, role=role),
             user_role=role,
             required_entitlement=entitlement,
             reason=reason,
             decision_id=self.decision_id,
-        )
+        ).by(self)
+
+
+def covers(held: frozenset[str], entitlement: str) -> bool:
+    """Whether what is held allows the entitlement; `workflow.run:*` covers every `workflow.run:<name>`."""
+    if entitlement in held:
+        return True
+    family, colon, _ = entitlement.partition(":")
+    return bool(colon) and f"{family}:*" in held
 
 
 # Said to a stranger and for a DAO that does not exist alike: the answer must not tell them apart.
@@ -231,6 +243,7 @@ _DENIALS = {
     "not_a_member": "You are not a member of this DAO. Ask one of its admins for an invitation.",
     "suspended": "Your membership is suspended. Ask one of the DAO's admins.",
     "expired": "Your membership has expired. Ask one of the DAO's admins to renew it.",
+    "recently_linked": "This account was linked a short while ago, and {entitlement} waits for 24 hours. Use an account you had before.",
     "role_lacks_entitlement": "This needs the entitlement {entitlement}, which the role {role} does not have. Ask one of the DAO's admins.",
 }
 

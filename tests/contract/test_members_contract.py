@@ -12,10 +12,11 @@ from dagi.message import Sender
 from dagi.observe.observer import SilentObserver
 from dagi.ports.keys import KeyRing
 from dagi.ports.members import Members
+from dagi.stores.daos import Daos
 from dagi.stores.database import Database
 from dagi.stores.directory import STALE_S, Directory
 from dagi.stores.keys import Keys
-from dagi.stores.members import Daos, MemberAdmin
+from dagi.stores.members import MemberAdmin
 from dagi.stores.upgrade import upgrade
 from dagi.testing.clock import FakeClock
 from dagi.testing.members import FakeMembers

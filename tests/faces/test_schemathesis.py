@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dagi.stores.members import Daos
+from dagi.stores.daos import Daos
 from dagi.testing.clock import FakeClock
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dagi.stores.dao_limits import DaoLimits
+from dagi.testing.clock import FakeClock
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
 DAO = "greenfood-dao"
@@ -72,7 +73,7 @@ async def test_what_a_dao_may_use_is_set_and_what_it_used_is_shown(stack, dagi) 
     assert told == {"dao_id": DAO, "rpm": 600, "tokens_per_day": 100_000, "money_per_month": 25.0}
     assert "25.00" in await dagi("dao", "limits", DAO)
     database = stack.installation.database()
-    assert (await DaoLimits(database).show(DAO)).money_per_month == 25_000_000
+    assert (await DaoLimits(database, FakeClock()).show(DAO)).money_per_month == 25_000_000
     await database.close()
     used = (await stack.route("Hello?", metadata={"plain": True})).json()["usage"]["total_tokens"]
     await stack.front.router.ports.dialogs.saved()

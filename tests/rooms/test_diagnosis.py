@@ -19,9 +19,9 @@ from dagi.assemble.files import ENOUGH_FILES, attainable_files, few_files, most_
 from dagi.assemble.installation import Choice, Installation, Running
 from dagi.errors import ConfigError
 from dagi.ports.clock import Clock
+from dagi.stores.daos import Daos
 from dagi.stores.examination import examine
 from dagi.stores.keys import Keys
-from dagi.stores.members import Daos
 from dagi.stores.upgrade import upgrade
 from dagi.testing.clock import FakeClock
 from dagi.testing.upstream import Upstream

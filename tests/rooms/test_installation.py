@@ -19,8 +19,9 @@ from dagi.assemble.start import prepare
 from dagi.cli.stack import running
 from dagi.errors import ConfigError, Missing
 from dagi.knowledge.demo import DAO_ID, demo_documents
+from dagi.stores.daos import Daos
 from dagi.stores.keys import Keys
-from dagi.stores.members import Daos, MemberAdmin
+from dagi.stores.members import MemberAdmin
 from dagi.stores.upgrade import upgrade
 from dagi.testing.clock import FakeClock
 
@@ -73,7 +74,7 @@ async def test_a_seeding_that_was_interrupted_is_finished_by_the_next_start(tmp_
     assert await seed_demo(installation, database) is None
 
     # Whoever loses the key's file gets a new key, and nothing back that was removed since.
-    await MemberAdmin(database, FakeClock()).remove(DAO_ID, "tg:admin001")
+    await MemberAdmin(database, FakeClock()).remove(DAO_ID, "tg:guest123")
     installation.demo_key_file.unlink()
     again = await seed_demo(installation, database)
     assert again is not None

@@ -10,10 +10,11 @@ from sqlalchemy import func, insert, select
 
 from dagi.errors import Invalid, Missing, StoreError
 from dagi.message import Sender
+from dagi.stores.daos import Daos
 from dagi.stores.database import Database
 from dagi.stores.dialogs import DialogArchive
 from dagi.stores.erasure import Erasure
-from dagi.stores.members import Daos, MemberAdmin
+from dagi.stores.members import MemberAdmin
 from dagi.stores.retention import BATCH, EVERY_S, Retention
 from dagi.stores.summaries import SqlSummaries
 from dagi.stores.tables import erasure, exchange, identity, session_summary, spend

@@ -15,12 +15,12 @@ from dagi.observe.observer import SilentObserver
 from dagi.ports.dialogs import Exchange
 from dagi.ports.target import Delta, End, Event, Failure, Tried, Used
 from dagi.stores.dao_limits import DaoLimits
+from dagi.stores.daos import Daos
 from dagi.stores.database import Database
 from dagi.stores.directory import Directory
 from dagi.stores.exchanges import ExchangeStore
 from dagi.stores.keys import Keys
 from dagi.stores.limits import LocalLimits, Terms
-from dagi.stores.members import Daos
 from dagi.stores.spend import Spends
 from dagi.stores.upgrade import upgrade
 from dagi.testing.clock import FakeClock
@@ -193,7 +193,7 @@ async def test_a_key_that_has_ended_is_not_rotated_and_an_unknown_one_is_missing
         keys.rotate("none", overlap=timedelta()),
         keys.show("none"),
         keys.limit("none", {"rpm": 1}),
-        DaoLimits(database).show("none"),
+        DaoLimits(database, FakeClock()).show("none"),
     ):
         with pytest.raises(Missing):
             await work
@@ -202,13 +202,13 @@ async def test_a_key_that_has_ended_is_not_rotated_and_an_unknown_one_is_missing
 async def test_limits_of_keys_and_daos_are_known_at_the_next_look_and_can_be_lifted(database: Database, directory: Directory) -> None:
     key = await Keys(database, FakeClock()).create("green", "member")
     assert (directory.of_dao("green"), directory.of_key(key.id)) == (NO_QUOTA, NO_QUOTA)
-    await DaoLimits(database).change("green", {"rpm": 5, "money_per_month": 0})
+    await DaoLimits(database, FakeClock()).change("green", {"rpm": 5, "money_per_month": 0})
     await Keys(database, FakeClock()).limit(key.id, {"rpm": UNLIMITED})
     await directory.refresh()
     assert directory.of_dao("green") == Quota(rpm=5, money_per_month=0)
     assert directory.of_key(key.id) == Quota(rpm=UNLIMITED)
-    assert await DaoLimits(database).any_money()
-    await DaoLimits(database).change("green", {"rpm": None, "money_per_month": UNLIMITED})
+    assert await DaoLimits(database, FakeClock()).any_money()
+    await DaoLimits(database, FakeClock()).change("green", {"rpm": None, "money_per_month": UNLIMITED})
     await directory.refresh()
     assert directory.of_dao("green") == Quota(money_per_month=UNLIMITED)
-    assert not await DaoLimits(database).any_money()
+    assert not await DaoLimits(database, FakeClock()).any_money()

@@ -173,13 +173,13 @@ async def test_a_key_that_speaks_for_itself_has_the_users_limit_unless_it_has_it
 
 async def test_a_daos_limit_that_is_set_while_the_stack_runs_holds_within_a_second(stack) -> None:
     database = stack.installation.database()
-    await DaoLimits(database).change(DAO, {"rpm": 1})
+    await DaoLimits(database, FakeClock()).change(DAO, {"rpm": 1})
 
     async def limited() -> bool:
         return (await stack.route("Hello?", metadata={"plain": True})).status_code == 429
 
     await eventually(limited)
-    await DaoLimits(database).change(DAO, {"rpm": None})
+    await DaoLimits(database, FakeClock()).change(DAO, {"rpm": None})
 
     async def free() -> bool:
         return not await limited()
@@ -253,7 +253,7 @@ async def test_limits_are_shared_through_a_server_and_its_loss_is_told(start, co
         ready = await stack.http.get("/ready")
         assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
         database = stack.installation.database()
-        await DaoLimits(database).change(DAO, {"money_per_month": 1_000_000})
+        await DaoLimits(database, FakeClock()).change(DAO, {"money_per_month": 1_000_000})
         await stack.front.directory.refresh()
         await database.close()
         refused = await stack.route("Hello?", user="tg:admin001", metadata={"plain": True})

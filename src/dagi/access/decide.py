@@ -5,7 +5,7 @@ from datetime import datetime
 
 import msgspec
 
-from dagi.access.entitlements import DEFAULT_ROLES, TOOL_ENTITLEMENTS
+from dagi.access.entitlements import ADMINISTRATIVE, DEFAULT_ROLES, TOOL_ENTITLEMENTS
 from dagi.access.limits import NO_QUOTA, Quota
 from dagi.errors import Invalid, UnknownTool
 from dagi.message import Grant, Message, Sender
@@ -30,11 +30,26 @@ class DaoStanding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Membership(msgspec.Struct, frozen=True, kw_only=True):
-    """A person's membership of one DAO. `expires_at` is aware UTC; None lasts."""
+    """A person's membership of one DAO. Times are aware UTC; None lasts.
+
+    Attributes:
+        expires_at: when the last of the roles ends.
+        ending: roles that end before the others, and when.
+        trusted_from: before that time nothing administrative is granted through the account that was named.
+    """
 
     roles: tuple[str, ...]
     suspended: bool = False
     expires_at: datetime | None = None
+    ending: tuple[tuple[str, datetime], ...] = ()
+    trusted_from: datetime | None = None
+
+    def lasting(self, now: datetime) -> tuple[str, ...]:
+        """The roles that have not ended."""
+        if not self.ending:
+            return self.roles
+        over = {role for role, until in self.ending if until <= now}
+        return tuple([role for role in self.roles if role not in over])
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -48,35 +63,46 @@ def decide(sender: Sender, standing: Standing, now: datetime, decision_id: str) 
     """Decide what the sender may do. Whatever is unknown denies; roles the DAO does not define grant nothing."""
     dao, membership = standing.dao, standing.membership
     if dao is None:
-        return _grant(sender, decision_id, "not_a_member")
+        return _refused(sender, decision_id, "not_a_member")
     if membership is None:
         if dao.open and not dao.suspended:
-            return _grant(sender, decision_id, "guest_of_open_dao", ("guest",), dao.roles.get("guest", frozenset()))
-        return _grant(sender, decision_id, "not_a_member")
+            return _granted(sender, decision_id, "guest_of_open_dao", ("guest",), dao)
+        return _refused(sender, decision_id, "not_a_member")
     if dao.suspended:
-        return _grant(sender, decision_id, "dao_suspended", membership.roles)
+        return _refused(sender, decision_id, "dao_suspended", membership.roles, dao.version)
     if membership.suspended:
-        return _grant(sender, decision_id, "suspended", membership.roles)
+        return _refused(sender, decision_id, "suspended", membership.roles, dao.version)
     if membership.expires_at is not None and membership.expires_at <= now:
-        return _grant(sender, decision_id, "expired", membership.roles)
-    return _grant(sender, decision_id, "role_grants", ranked(membership.roles, dao.roles), entitlements(membership.roles, dao.roles))
+        return _refused(sender, decision_id, "expired", membership.roles, dao.version)
+    grant = _granted(sender, decision_id, "role_grants", membership.lasting(now), dao)
+    if membership.trusted_from is not None and membership.trusted_from > now:
+        return _on_probation(grant)
+    return grant
 
 
-def _grant(
-    sender: Sender,
-    decision_id: str,
-    reason: str,
-    roles: tuple[str, ...] = (),
-    entitled: frozenset[str] = frozenset(),
-) -> Grant:
+def _granted(sender: Sender, decision_id: str, reason: str, roles: tuple[str, ...], dao: DaoStanding) -> Grant:
     return Grant(
         dao_id=sender.dao_id,
         user_id=sender.user_id,
-        roles=roles,
-        entitlements=entitled,
+        roles=ranked(roles, dao.roles),
+        entitlements=entitlements(roles, dao.roles),
         reason=reason,
         decision_id=decision_id,
+        policy_version=dao.version,
     )
+
+
+def _refused(sender: Sender, decision_id: str, reason: str, roles: tuple[str, ...] = (), version: int = 0) -> Grant:
+    """A stranger and a DAO that does not exist give equal grants, down to the version."""
+    return Grant(dao_id=sender.dao_id, user_id=sender.user_id, roles=roles, reason=reason, decision_id=decision_id, policy_version=version)
+
+
+def _on_probation(grant: Grant) -> Grant:
+    """The grant without what administers the DAO; equal where it grants nothing of the kind."""
+    withheld = grant.entitlements & ADMINISTRATIVE
+    if not withheld:
+        return grant
+    return msgspec.structs.replace(grant, entitlements=grant.entitlements - withheld, reason="recently_linked", withheld=withheld)
 
 
 def entitlements(roles: tuple[str, ...], defined: Mapping[str, frozenset[str]]) -> frozenset[str]:

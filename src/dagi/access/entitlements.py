@@ -18,6 +18,9 @@ ADMIN: Final = CONTRIBUTOR | {
     "console.use",
 }
 
+# What governs a DAO and those in it. An account that was linked a moment ago does not get it at once.
+ADMINISTRATIVE: Final = ADMIN - CONTRIBUTOR
+
 # From the strongest to the weakest: the order in which a person's roles are told.
 DEFAULT_ROLES: Final[Mapping[str, frozenset[str]]] = {
     "admin": ADMIN,

@@ -6,10 +6,11 @@ from dagi.assemble.installation import Installation, write_private
 from dagi.knowledge.demo import DAO_ID, DAO_NAME, demo_documents
 from dagi.knowledge.ingest import Ingest
 from dagi.observe.clock import SystemClock
+from dagi.stores.daos import Daos
 from dagi.stores.database import Database
 from dagi.stores.documents import SqlDocuments
 from dagi.stores.keys import Keys
-from dagi.stores.members import Daos, MemberAdmin
+from dagi.stores.members import MemberAdmin
 
 _LABEL = "demo key of the first start"
 _MEMBERS = (

@@ -15,10 +15,11 @@ from dagi.knowledge.ingest import Ingest
 from dagi.message import Message, Sender
 from dagi.observe.clock import SystemClock
 from dagi.ports.dialogs import Exchange
+from dagi.stores.daos import Daos
 from dagi.stores.database import Database
 from dagi.stores.documents import SqlDocuments
 from dagi.stores.keys import Keys
-from dagi.stores.members import Daos, MemberAdmin
+from dagi.stores.members import MemberAdmin
 
 ADMIN: Final = "admin"
 DOCUMENT: Final = "about.md"

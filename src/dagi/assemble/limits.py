@@ -9,6 +9,7 @@ from dagi.assemble.installation import Installation
 from dagi.assemble.providers import Configured, read_providers, read_rules
 from dagi.config import Loaded, Settings, prices_in_force
 from dagi.errors import ConfigError, StoreError
+from dagi.observe.clock import SystemClock
 from dagi.ports.clock import Clock
 from dagi.ports.limits import Quotas
 from dagi.ports.observer import Observer
@@ -51,7 +52,7 @@ async def free_of_charge(settings: Settings, providers: Sequence[Configured], us
     """
     quotas = (settings.limits.key, settings.limits.user, settings.limits.dao)
     is_limited = any(one.money_per_month is not None for one in quotas)
-    if not is_limited and (database is None or not await DaoLimits(database).any_money()):
+    if not is_limited and (database is None or not await DaoLimits(database, SystemClock()).any_money()):
         return ()
     prices = read_prices(settings, providers)
     free = [one.name for one in providers if one.name in used and hasattr(one.settings, "model") and not prices.knows(one.name)]

@@ -9,10 +9,12 @@ from dagi.cli import facts
 from dagi.cli.amounts import MoneyPerMonth, Rpm, TokensPerDay, as_units, changes, shown
 from dagi.cli.options import AsJson, Config, Profile, Yes, installation
 from dagi.cli.output import as_json, say, table
-from dagi.cli.work import with_database
+from dagi.cli.work import operator, with_database
 from dagi.observe.clock import SystemClock
+from dagi.ports.administration import DaoInfo
 from dagi.stores.dao_limits import DaoLimits
-from dagi.stores.members import DaoInfo, Daos
+from dagi.stores.daos import Daos
+from dagi.stores.database import Database
 
 app = typer.Typer(help="DAOs: create, list, show, update, limits, remove; and their facts.", no_args_is_help=True)
 app.add_typer(facts.app, name="facts")
@@ -29,7 +31,7 @@ def create(
     json: AsJson = False,
 ) -> None:
     """Found a DAO with the four default roles."""
-    made = with_database(installation(profile, config), lambda database: Daos(database, SystemClock()).create(dao, name, is_open=is_open))
+    made = with_database(installation(profile, config), lambda database: _daos(database).create(dao, name, is_open=is_open))
     if json:
         as_json(made)
     else:
@@ -39,7 +41,7 @@ def create(
 @app.command("list", epilog="Example: dagi dao list --json")
 def list_all(profile: Profile = None, config: Config = None, json: AsJson = False) -> None:
     """List all DAOs."""
-    daos = with_database(installation(profile, config), lambda database: Daos(database, SystemClock()).all())
+    daos = with_database(installation(profile, config), lambda database: _daos(database).all())
     if json:
         as_json(daos)
         return
@@ -50,7 +52,7 @@ def list_all(profile: Profile = None, config: Config = None, json: AsJson = Fals
 @app.command(epilog="Example: dagi dao show greenfood-dao")
 def show(dao: Id, profile: Profile = None, config: Config = None, json: AsJson = False) -> None:
     """Show one DAO."""
-    found = with_database(installation(profile, config), lambda database: Daos(database, SystemClock()).show(dao))
+    found = with_database(installation(profile, config), lambda database: _daos(database).show(dao))
     _print(found, json=json)
 
 
@@ -67,7 +69,7 @@ def update(
     """Change a DAO."""
     found = with_database(
         installation(profile, config),
-        lambda database: Daos(database, SystemClock()).update(dao, name=name, is_open=is_open, suspended=suspended),
+        lambda database: _daos(database).update(dao, name=name, is_open=is_open, suspended=suspended),
     )
     _print(found, json=json)
 
@@ -77,7 +79,7 @@ def remove(dao: Id, profile: Profile = None, config: Config = None, yes: Yes = F
     """Remove a DAO with its memberships, keys and documents."""
     if not yes:
         typer.confirm(f"Remove {dao} with all its memberships, keys and documents?", abort=True)
-    with_database(installation(profile, config), lambda database: Daos(database, SystemClock()).remove(dao))
+    with_database(installation(profile, config), lambda database: _daos(database).remove(dao))
     say(f"{dao} is removed.")
 
 
@@ -92,8 +94,8 @@ def limits(
     json: AsJson = False,
 ) -> None:
     """Show or change what a DAO may use as a whole; running processes notice within a second."""
-    wanted = changes(rpm, tokens_per_day, money_per_month)
-    found = with_database(installation(profile, config), lambda database: DaoLimits(database).change(dao, wanted))
+    wanted, clock = changes(rpm, tokens_per_day, money_per_month), SystemClock()
+    found = with_database(installation(profile, config), lambda database: DaoLimits(database, clock, operator()).change(dao, wanted))
     if json:
         own = {"rpm": found.rpm, "tokens_per_day": found.tokens_per_day}
         told = {name: "none" if value == UNLIMITED else value for name, value in own.items()}
@@ -112,3 +114,7 @@ def _print(dao: DaoInfo, *, json: bool) -> None:
         [(dao.id, dao.name, dao.members, dao.documents, dao.open, dao.suspended, dao.created_at)],
         empty="",
     )
+
+
+def _daos(database: Database) -> Daos:
+    return Daos(database, SystemClock(), operator())

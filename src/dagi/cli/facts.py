@@ -13,9 +13,9 @@ from dagi.errors import Invalid, Missing
 from dagi.knowledge.ingest import MAX_BYTES, Added, Ingest
 from dagi.observe.clock import SystemClock
 from dagi.ports.documents import Listed
+from dagi.stores.daos import Daos
 from dagi.stores.database import Database
 from dagi.stores.documents import SqlDocuments
-from dagi.stores.members import Daos
 
 app = typer.Typer(help="A DAO's own documents: add, list, replace, remove.", no_args_is_help=True)
 InDao = Annotated[str, typer.Option("--dao", help="The DAO's id.")]

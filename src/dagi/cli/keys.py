@@ -11,10 +11,11 @@ from dagi.cli.amounts import MoneyPerMonth, Rpm, TokensPerDay, as_units, changes
 from dagi.cli.durations import duration
 from dagi.cli.options import AsJson, Config, Profile, installation
 from dagi.cli.output import as_json, say, table
-from dagi.cli.work import with_database
+from dagi.cli.work import operator, with_database
 from dagi.observe.clock import SystemClock
+from dagi.ports.administration import KeyInfo, NewKey
 from dagi.stores.database import Database
-from dagi.stores.keys import KeyInfo, Keys, NewKey
+from dagi.stores.keys import Keys
 from dagi.stores.spend import Spends
 
 app = typer.Typer(help="API keys: create, list, show, limits, rotate, revoke.", no_args_is_help=True)
@@ -40,7 +41,7 @@ def create(
     until = _until(expires)
     made = with_database(
         installation(profile, config),
-        lambda database: Keys(database, SystemClock()).create(dao, role, label=label, act_as=act_as, expires_at=until, quota=own),
+        lambda database: _keys(database).create(dao, role, label=label, act_as=act_as, expires_at=until, quota=own),
     )
     _print_new(made, json=json)
 
@@ -55,7 +56,7 @@ def list_all(
     """List keys, without their secrets."""
 
     async def read(database: Database) -> tuple[tuple[KeyInfo, ...], Mapping[str, datetime]]:
-        return await Keys(database, SystemClock()).all(dao), await Spends(database).last_uses()
+        return await _keys(database).all(dao), await Spends(database).last_uses()
 
     keys, used = with_database(installation(profile, config), read)
     if json:
@@ -74,7 +75,7 @@ def show(key: Id, profile: Profile = None, config: Config = None, json: AsJson =
     """Show one key: its limits, its last use, and until when the secret before the last rotation counts."""
 
     async def read(database: Database) -> tuple[KeyInfo, datetime | None]:
-        return await Keys(database, SystemClock()).show(key), (await Spends(database).last_uses()).get(key)
+        return await _keys(database).show(key), (await Spends(database).last_uses()).get(key)
 
     found, used = with_database(installation(profile, config), read)
     _print(found, used, json=json)
@@ -92,7 +93,7 @@ def limits(
 ) -> None:
     """Show or change a key's own limits; running processes notice within a second."""
     wanted = changes(rpm, tokens_per_day, money_per_month)
-    found = with_database(installation(profile, config), lambda database: Keys(database, SystemClock()).limit(key, wanted))
+    found = with_database(installation(profile, config), lambda database: _keys(database).limit(key, wanted))
     _print(found, None, json=json)
 
 
@@ -110,7 +111,7 @@ def rotate(
     until = _until(expires)
     made = with_database(
         installation(profile, config),
-        lambda database: Keys(database, SystemClock()).rotate(key, overlap=still, expires_at=until),
+        lambda database: _keys(database).rotate(key, overlap=still, expires_at=until),
     )
     _print_new(made, json=json)
 
@@ -118,7 +119,7 @@ def rotate(
 @app.command(epilog="Example: dagi key revoke 1f2e3d4c5b6a")
 def revoke(key: Id, profile: Profile = None, config: Config = None) -> None:
     """End a key for good; running processes notice within a second."""
-    with_database(installation(profile, config), lambda database: Keys(database, SystemClock()).revoke(key))
+    with_database(installation(profile, config), lambda database: _keys(database).revoke(key))
     say(f"The key {key} is revoked.")
 
 
@@ -165,3 +166,7 @@ def _limits(key: KeyInfo) -> str:
     """A key's own limits on one line; empty where it has none."""
     told = (("rpm", shown(key.rpm)), ("tokens/day", shown(key.tokens_per_day)), ("money/month", shown(key.money_per_month, money=True)))
     return ", ".join(f"{name} {value}" for name, value in told if value != "default")
+
+
+def _keys(database: Database) -> Keys:
+    return Keys(database, SystemClock(), operator())

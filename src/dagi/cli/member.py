@@ -9,9 +9,10 @@ import typer
 from dagi.cli.durations import duration
 from dagi.cli.options import AsJson, Config, Profile, Yes, installation
 from dagi.cli.output import as_json, say, table
-from dagi.cli.work import with_database
+from dagi.cli.work import operator, with_database
 from dagi.observe.clock import SystemClock
-from dagi.stores.members import MemberAdmin, MemberInfo
+from dagi.ports.administration import MemberInfo
+from dagi.stores.members import MemberAdmin
 
 app = typer.Typer(help="Members of a DAO: create, list, show, update, remove.", no_args_is_help=True)
 User = Annotated[str, typer.Argument(help="An account, for example tg:12345 or dc:987.")]
@@ -37,7 +38,7 @@ def create(
     until = _until(expires or NEVER, clock)
     made = with_database(
         installation(profile, config),
-        lambda database: MemberAdmin(database, clock).create(dao, user, role, name=name, expires_at=until),
+        lambda database: MemberAdmin(database, clock, operator()).create(dao, user, role, name=name, expires_at=until),
     )
     _print([made], json=json)
 
@@ -46,7 +47,7 @@ def create(
 def list_all(dao: InDao, profile: Profile = None, config: Config = None, json: AsJson = False) -> None:
     """List the members of a DAO."""
     _print(
-        with_database(installation(profile, config), lambda database: MemberAdmin(database, SystemClock()).all(dao)),
+        with_database(installation(profile, config), lambda database: MemberAdmin(database, SystemClock(), operator()).all(dao)),
         json=json,
     )
 
@@ -54,7 +55,7 @@ def list_all(dao: InDao, profile: Profile = None, config: Config = None, json: A
 @app.command(epilog="Example: dagi member show tg:12345 --dao greenfood-dao")
 def show(user: User, dao: InDao, profile: Profile = None, config: Config = None, json: AsJson = False) -> None:
     """Show one member."""
-    found = with_database(installation(profile, config), lambda database: MemberAdmin(database, SystemClock()).show(dao, user))
+    found = with_database(installation(profile, config), lambda database: MemberAdmin(database, SystemClock(), operator()).show(dao, user))
     _print([found], json=json)
 
 
@@ -74,7 +75,7 @@ def update(
     until = msgspec.UNSET if expires is None else _until(expires, clock)
     found = with_database(
         installation(profile, config),
-        lambda database: MemberAdmin(database, clock).update(dao, user, roles=role, suspended=suspended, expires_at=until),
+        lambda database: MemberAdmin(database, clock, operator()).update(dao, user, roles=role, suspended=suspended, expires_at=until),
     )
     _print([found], json=json)
 
@@ -84,7 +85,7 @@ def remove(user: User, dao: InDao, profile: Profile = None, config: Config = Non
     """End a membership."""
     if not yes:
         typer.confirm(f"Remove {user} from {dao}?", abort=True)
-    with_database(installation(profile, config), lambda database: MemberAdmin(database, SystemClock()).remove(dao, user))
+    with_database(installation(profile, config), lambda database: MemberAdmin(database, SystemClock(), operator()).remove(dao, user))
     say(f"{user} is no longer a member of {dao}.")
 
 

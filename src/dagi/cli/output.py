@@ -23,6 +23,7 @@ EXIT_STATUSES: Final[Mapping[str, int]] = {
     "UNKNOWN_MODEL": 4,
     "NO_ROUTE": 4,
     "CONFLICT": 5,
+    "GONE": 5,
     "NOT_CONFIGURED": 78,
 }
 

@@ -67,7 +67,7 @@ def spend(
 
     async def read(database: Database) -> list[Line]:
         found = await Spends(database).month(period, dao_id=dao, of=of, holder=user or key)
-        daos = await DaoLimits(database).all()
+        daos = await DaoLimits(database, SystemClock()).all()
         keys = {one.id: one.quota for one in await Keys(database, SystemClock()).all(dao)}
         terms = read_terms(where.loaded.settings, ())
         return [_line(one, where.loaded.settings.prices.currency, terms, {"dao": daos, "key": keys}) for one in found]

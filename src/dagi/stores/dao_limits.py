@@ -4,11 +4,12 @@ from collections.abc import Mapping
 
 from sqlalchemy import select, update
 
+from dagi.access.actor import Actor
 from dagi.access.limits import Quota
-from dagi.errors import Missing
+from dagi.ports.clock import Clock
+from dagi.stores.changes import STACK, Changes
 from dagi.stores.database import Database
-from dagi.stores.directory import read_quota
-from dagi.stores.members import touch
+from dagi.stores.standings import no_dao, read_quota
 from dagi.stores.tables import api_key, dao
 
 _COLUMNS = (dao.c.rpm, dao.c.tokens_per_day, dao.c.money_per_month)
@@ -17,8 +18,10 @@ _COLUMNS = (dao.c.rpm, dao.c.tokens_per_day, dao.c.money_per_month)
 class DaoLimits:
     """The repository of DAOs' limits."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Clock, by: Actor = STACK) -> None:
         self._database = database
+        self._changes = Changes(database, clock)
+        self._by = by
 
     async def show(self, dao_id: str) -> Quota:
         """The DAO's own limits.
@@ -29,7 +32,7 @@ class DaoLimits:
         async with self._database.read() as connection:
             row = (await connection.execute(select(*_COLUMNS).where(dao.c.id == dao_id))).mappings().one_or_none()
         if row is None:
-            raise Missing(f"There is no DAO {dao_id!r}. `dagi dao list` shows those that exist.", dao_id=dao_id)
+            raise no_dao(dao_id)
         return read_quota(row)
 
     async def all(self) -> dict[str, Quota]:
@@ -45,9 +48,9 @@ class DaoLimits:
             Missing: no such DAO.
         """
         if changes:
-            async with self._database.write() as connection:
-                await connection.execute(update(dao).where(dao.c.id == dao_id).values(**changes))
-                await touch(connection, dao_id)
+            async with self._changes.of(dao_id, self._by, "config.update") as change:
+                await change.connection.execute(update(dao).where(dao.c.id == dao_id).values(**changes))
+                await change.record("dao.limited", dao_id, **changes)
         return await self.show(dao_id)
 
     async def any_money(self) -> bool:

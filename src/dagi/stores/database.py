@@ -52,23 +52,31 @@ class Database:
         return cls(data_dir / FILE_NAME)
 
     @asynccontextmanager
-    async def write(self) -> AsyncGenerator[AsyncConnection]:
+    async def write(self, dao: str | None = None) -> AsyncGenerator[AsyncConnection]:
         """One transaction that may write; committed when the context ends well.
+
+        Args:
+            dao: whoever works within one DAO names it, and a database that can sees to it that nothing else is touched.
 
         Raises:
             StoreError: the file cannot be opened, is not a database, or is locked for longer than five seconds.
         """
+        del dao  # SQLite has no rights of rows
         with _explained(self.path):
             async with self._connected(self._writer) as connection, connection.begin():
                 yield connection
 
     @asynccontextmanager
-    async def read(self) -> AsyncGenerator[AsyncConnection]:
+    async def read(self, dao: str | None = None) -> AsyncGenerator[AsyncConnection]:
         """One consistent snapshot to read from; a write through it fails.
+
+        Args:
+            dao: as for `write`.
 
         Raises:
             StoreError: the file cannot be opened or is not a database.
         """
+        del dao
         with _explained(self.path):
             async with self._connected(self._reader) as connection:
                 yield connection

@@ -5,23 +5,21 @@ cannot poll for longer than `STALE_S`, it answers nothing at all: a decision tha
 """
 
 import asyncio
-import sys
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dagi.access.decide import DaoStanding, Membership, Standing
-from dagi.access.entitlements import DEFAULT_ROLES
 from dagi.access.keys import KeyRecord
 from dagi.access.limits import NO_QUOTA, Quota
 from dagi.errors import AccessUnavailable
 from dagi.ports.clock import Clock
 from dagi.ports.observer import Observer
 from dagi.stores.database import Database
-from dagi.stores.tables import api_key, dao, identity, membership, role_entitlement
+from dagi.stores.standings import of_key, read_dao, read_keys, read_members
+from dagi.stores.tables import dao
 
 POLL_S = 0.25
 STALE_S = 5.0
@@ -61,9 +59,7 @@ class Directory:
             return Standing(known.standing, Membership(roles=("admin",)))
         if user_id.startswith("key:"):
             record = known.keys.get(user_id[4:])
-            if record is None:
-                return Standing(known.standing, None)
-            return Standing(known.standing, Membership(roles=(record.role,), suspended=record.revoked, expires_at=record.expires_at))
+            return Standing(known.standing, None if record is None else of_key(record))
         return Standing(known.standing, known.members.get(user_id))
 
     def find(self, key_id: str) -> KeyRecord | None:
@@ -107,7 +103,7 @@ class Directory:
             rows = (await connection.execute(select(dao.c.id, dao.c.version))).all()
             versions: dict[str, int] = {dao_id: version for dao_id, version in rows}  # noqa: C416 - names what the row holds
             changed = [dao_id for dao_id, version in versions.items() if not self._has(dao_id, version)]
-            loaded = {dao_id: await _load(connection, dao_id) for dao_id in changed}
+            loaded = {dao_id: found for dao_id in changed if (found := await _load(connection, dao_id)) is not None}
         gone = self._daos.keys() - versions.keys()
         if loaded or gone:
             kept = {dao_id: known for dao_id, known in self._daos.items() if dao_id not in gone}
@@ -137,67 +133,8 @@ class Directory:
                     self._observer.note("access_readable_again")
 
 
-def read_quota(row: Mapping[Any, Any]) -> Quota:
-    """The limits a DAO's or a key's row holds; whoever has none shares one value."""
-    quota = Quota(rpm=row["rpm"], tokens_per_day=row["tokens_per_day"], money_per_month=row["money_per_month"])
-    return quota if quota.says_anything else NO_QUOTA
-
-
-async def _load(connection: AsyncConnection, dao_id: str) -> _Dao:
-    row = (await connection.execute(select(dao).where(dao.c.id == dao_id))).mappings().one()
-    standing = DaoStanding(
-        name=row["name"],
-        open=row["open"],
-        suspended=row["suspended"],
-        version=row["version"],
-        roles=await _roles(connection, dao_id),
-        quota=read_quota(row),
-    )
-    return _Dao(standing, await _members(connection, dao_id), await _keys(connection, dao_id))
-
-
-async def _roles(connection: AsyncConnection, dao_id: str) -> Mapping[str, frozenset[str]]:
-    query = select(role_entitlement.c.role, role_entitlement.c.entitlement).where(role_entitlement.c.dao_id == dao_id)
-    granted: dict[str, set[str]] = {}
-    for role, entitlement in await connection.execute(query):
-        granted.setdefault(role, set()).add(entitlement)
-    roles = {role: frozenset(granted[role]) for role in sorted(granted, key=lambda role: (-len(granted[role]), role))}
-    # Most DAOs keep the default roles; they share one table.
-    return DEFAULT_ROLES if roles == DEFAULT_ROLES else roles
-
-
-async def _members(connection: AsyncConnection, dao_id: str) -> Mapping[str, Membership]:
-    query = (
-        select(identity.c.id, membership.c.role, membership.c.suspended, membership.c.expires_at)
-        .join(identity, identity.c.person_id == membership.c.person_id)
-        .where(membership.c.dao_id == dao_id)
-    )
-    members: dict[str, Membership] = {}
-    # Thousands of members share a handful of different memberships.
-    shared: dict[Membership, Membership] = {}
-    for user_id, role, suspended, expires_at in await connection.execute(query):
-        known = members.get(user_id)
-        roles = (*known.roles, role) if known else (role,)
-        entry = Membership(roles=tuple(sorted(roles)), suspended=suspended, expires_at=expires_at)
-        # The same people belong to many DAOs: one text for each of them, wherever they are members.
-        members[sys.intern(user_id)] = shared.setdefault(entry, entry)
-    return members
-
-
-async def _keys(connection: AsyncConnection, dao_id: str) -> Mapping[str, KeyRecord]:
-    rows = (await connection.execute(select(api_key).where(api_key.c.dao_id == dao_id))).mappings()
-    return {
-        row["id"]: KeyRecord(
-            id=row["id"],
-            dao_id=dao_id,
-            role=row["role"],
-            digest=row["digest"],
-            act_as=row["act_as"],
-            expires_at=row["expires_at"],
-            revoked=row["revoked_at"] is not None,
-            previous_digest=row["previous_digest"],
-            previous_until=row["previous_until"],
-            quota=read_quota(row),
-        )
-        for row in rows
-    }
+async def _load(connection: AsyncConnection, dao_id: str) -> _Dao | None:
+    standing = await read_dao(connection, dao_id)
+    if standing is None:
+        return None
+    return _Dao(standing, await read_members(connection, dao_id), await read_keys(connection, dao_id))

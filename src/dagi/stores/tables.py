@@ -94,6 +94,8 @@ identity = Table(
     Column("id", String(200), primary_key=True),  # tg:12345, dc:987: one account belongs to one person
     Column("person_id", String(36), ForeignKey("person.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("created_at", UtcTime, nullable=False),
+    # Before that time nothing administrative is granted through it: it was linked a moment ago. NULL: it always was the person's.
+    Column("trusted_from", UtcTime),
 )
 
 membership = Table(
@@ -105,6 +107,8 @@ membership = Table(
     Column("suspended", Boolean, nullable=False, server_default=false()),
     Column("expires_at", UtcTime),
     Column("created_at", UtcTime, nullable=False),
+    # Who gives the role, and so who may take it away again: manual, invitation, import, token.
+    Column("source", String(16), nullable=False, server_default="manual"),
 )
 
 role_entitlement = Table(
@@ -133,6 +137,52 @@ api_key = Table(
     # The secret before the last rotation, and until when it still counts.
     Column("previous_digest", LargeBinary(32)),
     Column("previous_until", UtcTime),
+)
+
+invitation = Table(
+    "invitation",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("dao_id", String(64), ForeignKey("dao.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("role", String(64), nullable=False),
+    Column("digest", LargeBinary(32), nullable=False),  # SHA-256 of the secret part, which has 128 random bits
+    Column("label", String(200), nullable=False, server_default=""),
+    Column("uses_left", Integer, nullable=False),
+    Column("made_by", String(200), nullable=False),
+    Column("expires_at", UtcTime, nullable=False),
+    Column("member_until", UtcTime),  # when the memberships end that it makes
+    Column("revoked_at", UtcTime),
+    Column("created_at", UtcTime, nullable=False),
+    CheckConstraint("uses_left >= 0", name="uses_left"),
+)
+
+# What was changed and what was denied, one chain a DAO; the empty id is the chain of what belongs to none. No reference to the DAO: what
+# was done in it stays on record after it. Rows are only ever added; the triggers of the migration see to it, and let nothing be changed
+# but the removal of `content`, which a digest stands for in the chain.
+audit = Table(
+    "audit",
+    metadata,
+    Column("dao_id", String(64), primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", UtcTime, nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("decision_id", String(64), nullable=False, server_default=""),
+    Column("content", Text),  # JSON: who did it, to whom or what, the details, a salt; NULL once it was erased
+    Column("content_digest", LargeBinary(32), nullable=False),
+    Column("previous", LargeBinary(32), nullable=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    CheckConstraint("outcome IN ('done', 'denied')", name="outcome"),
+    Index("ix_audit_at", "at"),
+)
+
+# The newest record of every chain, so that one cut off at its end is noticed.
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("dao_id", String(64), primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", LargeBinary(32), nullable=False),
 )
 
 document = Table(

@@ -12,11 +12,12 @@ from dagi.assemble.diagnosis.report import Report, bad, good, odd
 from dagi.assemble.installation import Installation
 from dagi.assemble.start import first_key, nobody_could_call
 from dagi.errors import ConfigError, StoreError
+from dagi.ports.administration import KeyInfo
 from dagi.ports.clock import Clock
+from dagi.stores.daos import Daos
 from dagi.stores.database import Database
 from dagi.stores.examination import Examined, examine
-from dagi.stores.keys import KeyInfo, Keys
-from dagi.stores.members import Daos
+from dagi.stores.keys import Keys
 from dagi.stores.tables import exchange, spend
 from dagi.stores.upgrade import HEAD, revision
 

@@ -29,6 +29,7 @@
     │   └── NotConfigured          NOT_CONFIGURED: it lacks a key or a model
     ├── OutsideFailure             PROVIDER_ERROR: a chain's node or a platform gave no usable answer
     │   └── OutsideTimeout         PROVIDER_TIMEOUT
+    ├── SwitchedOff                NOT_CONFIGURED: this installation has not set it up
     ├── AccessUnavailable          ACCESS_UNAVAILABLE: the decision cannot be made, so it is a denial
     │   └── BudgetUnknown          the same, about money: what was spent cannot be read
     ├── RateLimited                RATE_LIMITED: too many requests in a minute, or too many tokens in a day
@@ -294,6 +295,12 @@ class OutsideTimeout(OutsideFailure):
     """It did not answer in time."""
 
     code = "PROVIDER_TIMEOUT"
+
+
+class SwitchedOff(DagiError):
+    """This installation has not set up what was asked for; says which key of the configuration does."""
+
+    code = "NOT_CONFIGURED"
 
 
 class AccessUnavailable(DagiError):

@@ -7,7 +7,7 @@ from dagi.access.keccak import keccak256
 from dagi.errors import Invalid
 
 KIND: Final = "eth"
-# Half the order of secp256k1. Of the two signatures that prove the same, (r, s) and (r, n - s), only the one with the low s is taken (EIP-2).
+# The order of secp256k1. Of the two signatures that prove the same, (r, s) and (r, n - s), only the one with the low s is taken (EIP-2).
 _ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}\Z")
 _SIGNATURE: Final = re.compile(r"0x((?:[0-9a-fA-F]{2})+)\Z")

@@ -331,7 +331,7 @@ async def test_production_serves_nobody_without_a_key_but_health_and_bare_readin
 async def test_production_shows_details_to_keys_with_the_entitlement_alone(start) -> None:
     async with start(environment="production", dao={"demo": False, "default": None}) as stack:
         database = stack.installation.database()
-        from dagi.stores.members import Daos
+        from dagi.stores.daos import Daos
         from dagi.testing.clock import FakeClock
 
         await Daos(database, FakeClock()).create(DAO, "Green")

@@ -9,7 +9,7 @@ import msgspec
 from dagi.errors import MethodNotAllowed, Missing
 
 Headers = list[tuple[bytes, bytes]]
-_PARAMETER: Final = re.compile(r"(.*/)\{[a-z_]+\}\Z")
+_PARAMETER: Final = re.compile(r"\{([a-z_]+)\}")
 JSON: Final = (b"content-type", b"application/json")
 EVENT_STREAM: Final[Headers] = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -86,7 +86,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """One method of one path, with what the API description says about it.
 
     Attributes:
-        path: exact; or ending with `/{name}`, which stands for whatever follows the slash, further slashes included.
+        path: exact, or with `{name}` in the place of whole segments; `path_values` reads them.
+        greedy: what the path ends with, a `{name}`, stands for whatever follows the slash, further slashes included.
         audience: `public` answers anyone; `caller` needs a proven caller outside of development (the handler checks).
         takes, gives: types of the JSON bodies, for the description; `fails` of an error's where it is not the usual one.
         stream: whether it may answer as server-sent events too.
@@ -96,6 +97,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     handler: Handler
     summary: str
+    greedy: bool = False
     description: str = ""
     audience: Audience = "caller"
     takes: type | None = None
@@ -113,8 +115,9 @@ class Table:
     def __init__(self, endpoints: Sequence[Endpoint]) -> None:
         self.endpoints = tuple(endpoints)
         self._by_path: dict[str, dict[str, Endpoint]] = {}
-        # The few paths that end with a parameter, by what stands before it.
-        self._below = {found[1]: endpoint.path for endpoint in endpoints if (found := _PARAMETER.match(endpoint.path))}
+        # The paths with parameters, as expressions that run in linear time: no two parts of one can match the same.
+        patterns = {endpoint.path: _pattern(endpoint) for endpoint in endpoints if "{" in endpoint.path}
+        self._patterns = sorted(patterns.items(), key=lambda item: _PARAMETER.sub("~", item[0]))
         for endpoint in endpoints:
             self._by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint
 
@@ -135,4 +138,16 @@ class Table:
         return endpoint
 
     def _pattern(self, path: str) -> str:
-        return next((pattern for before, pattern in self._below.items() if path.startswith(before) and len(path) > len(before)), "")
+        return next((template for template, pattern in self._patterns if pattern.fullmatch(path)), "")
+
+
+def _pattern(endpoint: Endpoint) -> re.Pattern[str]:
+    fixed = _PARAMETER.split(endpoint.path)[::2]
+    last = "(.+)" if endpoint.greedy else "([^/]+)"
+    return re.compile("([^/]+)".join(re.escape(part) for part in fixed[:-1]) + last + re.escape(fixed[-1]), re.DOTALL)
+
+
+def path_values(template: str, path: str) -> dict[str, str]:
+    """What stands in the places of a template's `{name}`s, decoded; for a path that was found by it, whose last part may hold slashes."""
+    parts = template.split("/")
+    return {name[1:-1]: value for name, value in zip(parts, path.split("/", len(parts) - 1), strict=True) if name.startswith("{")}

@@ -1,25 +1,25 @@
 """`GET /sessions` and `GET /sessions/{session_id}`: the caller's own conversations."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
-from urllib.parse import parse_qsl
 
 import msgspec
 
 from dagi.access.names import check_dao, check_identity, check_session
-from dagi.errors import Invalid, Missing
+from dagi.errors import Missing
 from dagi.message import Grant, Message, Sender
 from dagi.ports.sessions import Sessions
 from dagi.services.callers import Callers
 from dagi.services.errors import encode
 from dagi.services.face import Answer, Endpoint, Parameter, Request
+from dagi.services.reading import checked, number, query
 
 PATH: Final = "/sessions"
 MOST: Final = 200
 _USUAL: Final = 50
-_CLAIMS: Final = (("dao_id", check_dao), ("user_id", check_identity))
-_KNOWN: Final = (*(name for name, _ in _CLAIMS), "limit")
+_CLAIMS: Final = {"dao_id": check_dao, "user_id": check_identity}
+_KNOWN: Final = (*_CLAIMS, "limit")
 _PARAMETERS: Final = (
     Parameter(name="dao_id", description="The DAO; the key's own where left out."),
     Parameter(name="user_id", description="Whose sessions: the caller's own, or those of whom it may speak for (`act_as`)."),
@@ -96,6 +96,7 @@ class SessionsFace:
             Endpoint(
                 method="GET",
                 path=PATH + "/{session_id}",
+                greedy=True,
                 handler=self.show,
                 summary="One of your own conversations",
                 gives=SessionReply,
@@ -122,31 +123,9 @@ class SessionsFace:
 
     def _asked(self, request: Request) -> tuple[Sender, int]:
         caller = self._callers.prove(request)
-        values = _query(request.query)
-        limit = _limit(values.pop("limit", None))
-        claimed = {name: check(values[name], name) for name, check in _CLAIMS if name in values}
+        values = query(request, _KNOWN)
+        limit = number(values, "limit", usual=_USUAL, most=MOST)
+        claimed = checked(values, _CLAIMS)
         sender = self._callers.sender(caller, claimed, request.id)
         self._grant(Message(id=request.id, sender=sender)).require("chat.use")
         return sender, limit
-
-
-def _query(text: bytes) -> dict[str, str]:
-    values: dict[str, str] = {}
-    try:
-        pairs: Sequence[tuple[str, str]] = parse_qsl(text.decode("ascii"), keep_blank_values=True, max_num_fields=10, errors="strict")
-    except ValueError as error:
-        raise Invalid("The query of the address cannot be read.", field="query") from error
-    for name, value in pairs:
-        if name not in _KNOWN or name in values:
-            what = "is there twice" if name in values else "is unknown"
-            raise Invalid(f"The parameter {name[:40]!r} {what}.", field=name[:40] or "query", allowed=list(_KNOWN))
-        values[name] = value
-    return values
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return _USUAL
-    if not text.isascii() or not text.isdigit() or len(text) > 6 or not 1 <= int(text) <= MOST:
-        raise Invalid(f"limit is a number from 1 to {MOST}.", field="limit")
-    return int(text)

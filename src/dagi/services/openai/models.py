@@ -71,6 +71,7 @@ class ModelsFace:
                 Endpoint(
                     method="GET",
                     path=f"{path}/{{model}}",
+                    greedy=True,
                     handler=self.model,
                     summary="One model (OpenAI)",
                     gives=ModelBody,

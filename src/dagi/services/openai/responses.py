@@ -106,6 +106,7 @@ class ResponsesFace:
                 Endpoint(
                     method=method,
                     path=f"{path}/{{response}}",
+                    greedy=True,
                     handler=self.absent,
                     summary="A response that was kept: none is (OpenAI)",
                     fails=OpenAIError,

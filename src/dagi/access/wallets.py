@@ -60,6 +60,6 @@ def check_plain(signature: bytes, field: str = "signature") -> None:
     Raises:
         Invalid: it is not of that form.
     """
-    r, s, v = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big"), signature[-1]
-    if len(signature) != PLAIN_SIGNATURE or not 0 < r < _ORDER or not 0 < s <= _ORDER // 2 or v not in {27, 28}:
+    r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
+    if len(signature) != PLAIN_SIGNATURE or not 0 < r < _ORDER or not 0 < s <= _ORDER // 2 or signature[-1] not in {27, 28}:
         raise Invalid("The signature is not one that a wallet gives: 65 bytes with a low s, and v 27 or 28.", field=field)

@@ -5,7 +5,8 @@ account it is shown to confirms. Where the proof comes from a browser (Discord),
 begun: so whoever was sent to Discord by somebody else sees whose account it would be, and nobody but the two together can finish.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -14,7 +15,7 @@ import msgspec
 from dagi.access import telegram_login
 from dagi.access.link_codes import BITS, LIFETIME, grouped, read_code, spelled
 from dagi.access.siwe import Challenge
-from dagi.errors import Gone, Invalid, SwitchedOff
+from dagi.errors import Gone, Invalid, OutsideFailure, SwitchedOff
 from dagi.identities.discord import DiscordLogin
 from dagi.identities.wallets import Wallets
 from dagi.ports.clock import Clock
@@ -32,6 +33,7 @@ from dagi.ports.identities import (
     Speaker,
     WalletChallenge,
 )
+from dagi.ports.observer import Observer
 
 # Nobody's account on any platform.
 _NO_PERSONS: Final = ("dev:", "cli:", "system:")
@@ -49,6 +51,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     persons: Persons
     pending: PendingLinks
     clock: Clock
+    observer: Observer
     chance: Callable[[int], int]
     wallets: Wallets
     discord: DiscordLogin
@@ -104,7 +107,8 @@ class Linker:
             asked = msgspec.json.decode(pending.detail, type=_Asked)
             return self._parts.wallets.challenge(speaker.account, nonce, asked.request_id, pending.created_at)
 
-        wallet = await self._parts.wallets.proved(message, signature, recall, self._parts.clock.now)
+        with self._told():
+            wallet = await self._parts.wallets.proved(message, signature, recall, self._parts.clock.now)
         return await self._preview(speaker.account, wallet, speaker.account, "siwe")
 
     async def prove_telegram(self, speaker: Speaker, proof: str | Mapping[str, object]) -> Preview:
@@ -133,9 +137,19 @@ class Linker:
         begun = await self._parts.pending.take("discord", state, "")
         if not code:
             raise Gone("Discord was not allowed to say who you are. Nothing was linked; begin again if you want to.")
-        account = await self._parts.discord.identity(code, begun.detail)
+        with self._told():
+            account = await self._parts.discord.identity(code, begun.detail)
         made = await self._new_code(account, only=begun.account, proved_by="discord")
         return DiscordProved(code=made.code, account=account, begun_at=begun.account, expires_at=made.expires_at)
+
+    @contextmanager
+    def _told(self) -> Generator[None]:
+        """Tell the operator what a member is not told: why somebody outside could not be asked."""
+        try:
+            yield
+        except OutsideFailure as failure:
+            self._parts.observer.note("outside_failed", level="warning", service=failure.service, why=failure.detail)
+            raise
 
     @property
     def _now(self) -> datetime:

@@ -30,6 +30,7 @@ from dagi.testing.local_chain import CHAIN_ID, LocalChain, local_chain
 from dagi.testing.upstream import Upstream
 
 DAO = "greenfood-dao"
+SERVICES = ("router", "rbac")
 # No test measures time, hypothesis's own limit for an example included.
 hypothesis.settings.register_profile("dagi", deadline=None)
 hypothesis.settings.load_profile("dagi")
@@ -52,8 +53,9 @@ def _own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 class Stack:
     """A running stack, as a caller on the same machine sees it."""
 
-    def __init__(self, url: str, http: httpx.AsyncClient, upstream: Upstream, installation: Installation) -> None:
-        self.url = url
+    def __init__(self, urls: Mapping[str, str], http: httpx.AsyncClient, upstream: Upstream, installation: Installation) -> None:
+        self.url = urls["router"]
+        self.rbac_url = urls["rbac"]
         self.http = http
         self.upstream = upstream
         self.installation = installation
@@ -257,25 +259,29 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @asynccontextmanager
-async def in_this_process(installation: Installation) -> AsyncGenerator[tuple[str, Front | None]]:
-    """The stack on the test's own event loop: its address, and what it is made of."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    async with opened_front(installation, url) as front, serving(front, installation, listener):
-        yield url, front
+async def in_this_process(installation: Installation) -> AsyncGenerator[tuple[Mapping[str, str], Front | None]]:
+    """The stack on the test's own event loop: the addresses of its services, and what it is made of."""
+    listeners = {name: socket.create_server(("127.0.0.1", 0)) for name in SERVICES}
+    urls = {name: f"http://127.0.0.1:{listener.getsockname()[1]}" for name, listener in listeners.items()}
+    async with opened_front(installation, urls) as front, serving(front, installation, listeners):
+        yield urls, front
 
 
 @asynccontextmanager
-async def in_processes(installation: Installation) -> AsyncGenerator[tuple[str, Front | None]]:
+async def in_processes(installation: Installation) -> AsyncGenerator[tuple[Mapping[str, str], Front | None]]:
     """The stack as an operator runs it: supervisor, front and embedder."""
     command = (sys.executable, "-m", "dagi", "serve", "--port", "0", "--config", str(installation.choice.config))
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL)
     assert process.stdout is not None
     try:
+        urls: dict[str, str] = {}
         async with asyncio.timeout(60):
-            while not (line := (await process.stdout.readline()).decode()).startswith("router"):
+            while len(urls) < len(SERVICES):
+                line = (await process.stdout.readline()).decode()
                 assert line, "the stack did not start"
-        yield line.split()[1], None
+                if line.startswith(SERVICES):
+                    urls[line.split()[0]] = line.split()[1]
+        yield urls, None
     finally:
         process.terminate()
         await asyncio.wait_for(process.communicate(), 60)
@@ -301,9 +307,9 @@ def start(request: pytest.FixtureRequest, tmp_path: Path) -> StackFactory:
             if installation.loaded.settings.dao.demo:
                 await seed_demo(installation, database)
             await database.close()
-            url, front = await stack.enter_async_context(running_in(installation))
-            http = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=30))
-            running = Stack(url, http, upstream, installation)
+            urls, front = await stack.enter_async_context(running_in(installation))
+            http = await stack.enter_async_context(httpx.AsyncClient(base_url=urls["router"], timeout=30))
+            running = Stack(urls, http, upstream, installation)
             running.front = front
             yield running
 

@@ -9,8 +9,9 @@ from types import TracebackType
 import msgspec
 
 from dagi.access.decide import decide, needed
-from dagi.errors import DagiError, Internal
+from dagi.errors import DagiError, Denied, Internal
 from dagi.message import Grant, Message
+from dagi.ports.audit import Denial, Denials
 from dagi.ports.clock import Clock
 from dagi.ports.dialogs import Dialogs, Exchange
 from dagi.ports.embeddings import Batch, Embedded, EmbeddingTargets
@@ -40,6 +41,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     grounding: Grounding
     dialogs: Dialogs
     limits: Allowances
+    denials: Denials
     observer: Observer
     clock: Clock
 
@@ -226,6 +228,9 @@ class _Account:
             self._recording.__exit__(kind, error, trace)
         finally:
             self._ports.observer.finished(self._exchange)
+            if isinstance(error, Denied):
+                sender = self._exchange.message.sender
+                self._ports.denials.denied(Denial.of(error, sender, self._exchange.message.id, sender.key_id))
 
     def _close(self, error: DagiError) -> None:
         self._settle(error)

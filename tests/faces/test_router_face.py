@@ -134,7 +134,7 @@ async def test_a_head_without_end_is_refused_by_its_length(stack) -> None:
 
 def bounded(stack, **bounds: float) -> None:
     """Other bounds for what comes from now on."""
-    stack.front.service.bounds = msgspec.structs.replace(stack.front.service.bounds, **bounds)
+    stack.front.services["router"].bounds = msgspec.structs.replace(stack.front.services["router"].bounds, **bounds)
 
 
 async def test_a_head_that_does_not_end_in_time_is_refused(stack) -> None:

@@ -21,7 +21,7 @@ async def test_a_caller_who_does_not_read_its_stream_has_left_and_gives_its_plac
         settings["routing_rules"] = [{"name": "only", "use_provider": "model", "context": False}]
 
     async with start(one_place) as stack:
-        stack.front.service.bounds = msgspec.structs.replace(stack.front.service.bounds, unread_s=0.1)
+        stack.front.services["router"].bounds = msgspec.structs.replace(stack.front.services["router"].bounds, unread_s=0.1)
         stack.upstream.script(Answer(body=LONG, headers={"content-type": "text/event-stream"}))
         with socket.socket() as deaf:
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)

@@ -130,7 +130,7 @@ async def first_question(installation: Installation, wish: Wish) -> Exchange:
     message = Message(
         id=f"init-{secrets.token_hex(6)}", sender=sender, prompt=say(language_of(wish.dao_name), "init.question", name=wish.dao_name)
     )
-    async with opened_front(silenced, "", lasting=False) as front:
+    async with opened_front(silenced, {}, lasting=False) as front:
         exchange = front.router.exchange(message)
         await front.router.answer(exchange)
     if exchange.error is not None:

@@ -174,12 +174,14 @@ class Running(msgspec.Struct):
     Attributes:
         choice: what it was started with.
         born: when its process began, as `born` tells it: the number of a process is given again to another one.
+        urls: where each of its services is reached; `url` is the router's.
     """
 
     pid: int
     url: str
     choice: Choice = Choice()
     born: int = 0
+    urls: Mapping[str, str] = {}
 
     @property
     def lives(self) -> bool:

@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import uvloop
@@ -22,19 +22,25 @@ EX_CONFIG = 78
 _PR_SET_PDEATHSIG = 1
 
 
+class Place(msgspec.Struct, frozen=True):
+    """Where a service is reached, and the listening socket the process inherits for it."""
+
+    url: str
+    listen_fd: int
+
+
 class Orders(msgspec.Struct, frozen=True, kw_only=True):
     """What a child is told on its command line, as JSON.
 
     Attributes:
         parent: the supervisor's process id.
-        listen_fd: the listening socket it inherits; None where it needs none.
+        places: the services it has, by their names; none for a process that nobody calls over a network.
     """
 
     name: str
     choice: Choice
-    url: str
     parent: int
-    listen_fd: int | None = None
+    places: Mapping[str, Place] = {}
 
 
 def plan(orders: Orders) -> Plan:
@@ -42,7 +48,7 @@ def plan(orders: Orders) -> Plan:
     return Plan(
         name=orders.name,
         command=(sys.executable, "-m", "dagi", WORD, "{ready}", msgspec.json.encode(orders).decode()),
-        pass_fds=() if orders.listen_fd is None else (orders.listen_fd,),
+        pass_fds=tuple(place.listen_fd for place in orders.places.values()),
         # Without the embedder facts are searched by words alone, which is better than no stack.
         needed=orders.name == FRONT,
     )
@@ -62,7 +68,9 @@ def run(arguments: Sequence[str]) -> int:
         if orders.name == FRONT:
             from dagi.assemble.front import serve_front  # noqa: PLC0415 - only that process loads the server
 
-            uvloop.run(serve_front(installation, socket.socket(fileno=orders.listen_fd), orders.url, ready))
+            listeners = {name: socket.socket(fileno=place.listen_fd) for name, place in orders.places.items()}
+            urls = {name: place.url for name, place in orders.places.items()}
+            uvloop.run(serve_front(installation, listeners, urls, ready))
         else:
             from dagi.assemble.embedder import serve_embedder  # noqa: PLC0415 - only that process loads the model
 

@@ -6,6 +6,7 @@ from dagi.ports.embedder import EmbedderUnavailable
 from dagi.remote.embedder import RemoteEmbedder
 from dagi.services.operations import Check, Dependency
 from dagi.stores.database import Database
+from dagi.stores.denials import DenialStore
 from dagi.stores.directory import Directory
 from dagi.stores.exchanges import ExchangeStore
 from dagi.stores.limits import LocalLimits
@@ -31,6 +32,23 @@ def dependencies(
     if isinstance(limits, SharedLimits):
         found.append(Dependency("limits", _shared(limits), needed=False))
     return found
+
+
+def access_dependencies(database: Database, directory: Directory, denials: DenialStore) -> Sequence[Dependency]:
+    """What the service of rights is asked about."""
+    return [
+        Dependency("database", _pinged(database)),
+        Dependency("access", _known(directory)),
+        Dependency("audit", _audited(denials), needed=False),
+    ]
+
+
+def _audited(denials: DenialStore) -> Check:
+    async def check() -> str | None:
+        why = denials.trouble.why
+        return f"denials wait in memory, because they cannot be written. {why}" if why else None
+
+    return check
 
 
 def _pinged(database: Database) -> Check:

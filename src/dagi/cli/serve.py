@@ -5,13 +5,15 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Annotated
 
 import msgspec
 import typer
 
 from dagi.assemble.installation import Choice, Installation, Running, born, write_private
-from dagi.assemble.processes import EMBEDDER, FRONT, Orders, plan
+from dagi.assemble.processes import EMBEDDER, FRONT, Orders, Place, plan
 from dagi.assemble.start import Prepared, prepare
 from dagi.cli.options import Config, Profile
 from dagi.cli.output import say, table
@@ -21,7 +23,11 @@ from dagi.observe.metrics import Metrics
 from dagi.observe.observer import LoggingObserver
 from dagi.supervisor import Supervisor
 
-SERVICES = ("router",)
+ANSWERS = {
+    "router": "/route, /route/explain, /ready, /metrics, /openapi.json",
+    "rbac": "/rbac/resolve, /rbac/check, /roles, /daos, /openapi.json",
+}
+SERVICES = tuple(ANSWERS)
 BACKLOG = 2048
 # What a process may take beyond the requests under way: writing down what is unwritten.
 WRITE_S = 10
@@ -46,22 +52,27 @@ def serve(
         options["server.host"] = host
     if port is not None:
         options["server.port"] = port
-    asyncio.run(_serve(Choice(profile=profile, config=config, options=options)))
+    if port == 0:
+        # Whoever asks for a free port asks for free ports.
+        options["server.ports.rbac"] = 0
+    wanted = [name for name in SERVICES if not services or name in services]
+    asyncio.run(_serve(Choice(profile=profile, config=config, options=options), wanted))
 
 
-async def _serve(choice: Choice) -> None:
+async def _serve(choice: Choice, services: Sequence[str]) -> None:
     installation = Installation.of(choice)
-    with installation.lock():
-        await _supervise(installation, choice, _listen(installation))
+    with installation.lock(), ExitStack() as stack:
+        listeners = {name: stack.enter_context(_listen(installation, name)) for name in services}
+        await _supervise(installation, choice, listeners)
 
 
-async def _supervise(installation: Installation, choice: Choice, listener: socket.socket) -> None:
+async def _supervise(installation: Installation, choice: Choice, listeners: Mapping[str, socket.socket]) -> None:
     prepared = await prepare(installation)
-    url = _url(listener)
+    places = {name: Place(_url(listener), listener.fileno()) for name, listener in listeners.items()}
     observer = LoggingObserver(open_log(installation.log_plan(), "supervisor"), Metrics())
-    orders = [Orders(name=FRONT, choice=choice, url=url, parent=os.getpid(), listen_fd=listener.fileno())]
+    orders = [Orders(name=FRONT, choice=choice, parent=os.getpid(), places=places)]
     if installation.loaded.settings.knowledge.embedder:
-        orders.insert(0, Orders(name=EMBEDDER, choice=choice, url=url, parent=os.getpid()))
+        orders.insert(0, Orders(name=EMBEDDER, choice=choice, parent=os.getpid()))
     supervisor = Supervisor([plan(order) for order in orders], observer)
     stop = _stop_signal()
     _reload_signal(supervisor, stop)
@@ -71,26 +82,29 @@ async def _supervise(installation: Installation, choice: Choice, listener: socke
         await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             starting.result()
-            write_private(installation.running_file, msgspec.json.encode(Running(os.getpid(), url, choice, born(os.getpid()) or 0)))
-            _show(installation, prepared, url, with_embedder=len(orders) > 1)
+            urls = {name: place.url for name, place in places.items()}
+            running = Running(os.getpid(), urls.get("router") or next(iter(urls.values())), choice, born(os.getpid()) or 0, urls)
+            write_private(installation.running_file, msgspec.json.encode(running))
+            _show(installation, prepared, urls, with_embedder=len(orders) > 1)
             await stopping
         starting.cancel()
     finally:
         installation.running_file.unlink(missing_ok=True)
         await supervisor.stop(installation.loaded.settings.server.shutdown_timeout_ms / 1000 + WRITE_S)
-        listener.close()
         say("Stopped.")
 
 
-def _listen(installation: Installation) -> socket.socket:
+def _listen(installation: Installation, service: str) -> socket.socket:
     """The listening socket. The supervisor holds it, so that callers wait instead of failing while a process starts again."""
     server = installation.loaded.settings.server
+    port = server.port if service == "router" else server.ports.model_dump()[service]
     try:
-        family = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
-        return socket.create_server((server.host, server.port), family=family, backlog=BACKLOG)
+        family = socket.getaddrinfo(server.host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        return socket.create_server((server.host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        why = f"{server.host}:{server.port} cannot be listened on: {error.strerror or error}."
-        raise ConfigError(f"{why} Stop what uses it, or choose another: --port") from error
+        why = f"{server.host}:{port} cannot be listened on for the {service}: {error.strerror or error}."
+        other = "--port" if service == "router" else f"server.ports.{service} in the configuration"
+        raise ConfigError(f"{why} Stop what uses it, or choose another: {other}") from error
 
 
 def _url(listener: socket.socket) -> str:
@@ -128,10 +142,10 @@ def _has_terminal() -> bool:
         return False
 
 
-def _show(installation: Installation, prepared: Prepared, url: str, *, with_embedder: bool) -> None:
+def _show(installation: Installation, prepared: Prepared, urls: Mapping[str, str], *, with_embedder: bool) -> None:
     settings = installation.loaded.settings
     say(f"DAGI Stack is ready ({settings.environment}). Ctrl-C stops it.\n")
-    rows: list[tuple[object, ...]] = [("router", url, "ready", "/route, /route/explain, /ready, /metrics, /openapi.json")]
+    rows: list[tuple[object, ...]] = [(name, url, "ready", ANSWERS[name]) for name, url in urls.items()]
     if with_embedder:
         rows.append(("embedder", "unix socket", "ready", "search by meaning in the DAO's facts"))
     table(("service", "address", "state", "what it answers"), rows, empty="")

@@ -85,15 +85,24 @@ class Dao(_Section):
     demo: bool = False
 
 
+class ServicePorts(_Section):
+    """The ports of the services beside the router."""
+
+    rbac: int = Field(default=9200, ge=0, le=65_535)
+
+
 class Server(_Section):
     """Where the stack listens and how long it waits for a caller. Port 0 takes a free one.
 
     Attributes:
+        port: the router's.
+        ports: those of the other services.
         reload_on_change: put the configuration in force anew whenever one of its files has changed, as SIGHUP does.
     """
 
     host: Text = "127.0.0.1"
     port: int = Field(default=9102, ge=0, le=65_535)
+    ports: ServicePorts = ServicePorts()
     max_body_bytes: int = Field(default=1_048_576, ge=1_024, le=1_073_741_824)
     body_timeout_ms: int = Field(default=10_000, ge=100, le=600_000)
     shutdown_timeout_ms: int = Field(default=10_000, ge=0, le=600_000)

@@ -10,6 +10,8 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from dagi.errors import Denied, Whose
+
 Outcome = Literal["done", "denied"]
 
 
@@ -102,6 +104,20 @@ class Denial(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     decision_id: str
     request_id: str
+
+    @classmethod
+    def of(cls, denied: Denied, whose: Whose, request_id: str, key_id: str = "") -> "Denial":
+        """The denial that an error tells of."""
+        own = whose.user_id.removeprefix("key:") if whose.user_id.startswith("key:") else ""
+        return cls(
+            dao_id=whose.dao_id,
+            user_id=whose.user_id,
+            key_id=key_id or own,
+            entitlement=str(denied.facts.get("required_entitlement") or ""),
+            reason=str(denied.facts.get("reason") or ""),
+            decision_id=str(denied.facts.get("decision_id") or ""),
+            request_id=request_id,
+        )
 
 
 class Denials(Protocol):

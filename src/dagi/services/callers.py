@@ -132,7 +132,8 @@ class Callers:
 
 def _denied(key: KeyRecord | None, sentence: str, reason: str, decision_id: str) -> Denied:
     role = None if key is None else key.role
-    return Denied(sentence, user_role=role, required_entitlement=None, reason=reason, decision_id=decision_id)
+    denied = Denied(sentence, user_role=role, required_entitlement=None, reason=reason, decision_id=decision_id)
+    return denied if key is None else denied.by(Sender(dao_id=key.dao_id, user_id=f"key:{key.id}", key_id=key.id))
 
 
 def claims(metadata: Mapping[str, object]) -> dict[str, str]:

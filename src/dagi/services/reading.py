@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -95,6 +95,25 @@ def time(text: str | None, name: str) -> datetime | None:
         return found.astimezone(UTC)
     except OverflowError as error:
         raise Invalid(f"{name} lies beyond all time.", field=name) from error
+
+
+def later(text: str, name: str) -> datetime:
+    """The same for a time that has to be named."""
+    found = time(text, name)
+    if found is None:
+        raise Invalid(f"Name {name}.", field=name)
+    return found
+
+
+def read_outcome(text: str | None) -> Literal["done", "denied"] | None:
+    """What an audit record tells of.
+
+    Raises:
+        Invalid: it is neither.
+    """
+    if text is None or text == "done" or text == "denied":  # noqa: PLR1714 - type checkers follow this form
+        return text
+    raise Invalid("outcome is done or denied.", field="outcome", allowed=["done", "denied"])
 
 
 def checked(values: Mapping[str, str], checks: Mapping[str, Callable[[str, str], str]]) -> dict[str, str]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from dagi.errors import DagiError, Internal
+from dagi.errors import DagiError, Denied, Internal, Overloaded
+from dagi.ports.audit import Denial, Denials
 from dagi.ports.observer import Observer
 from dagi.services.errors import encode, error_body, error_headers, openai_error, speaks_openai, status_of
 from dagi.services.face import JSON, Answer, Handler, Line, Request, Table
@@ -71,15 +72,19 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
 class Service:
     """A table of endpoints, served.
 
+    Args:
+        denials: where those are written down that no exchange tells of.
+
     Attributes:
         connections: those that are open.
         closing: whether each connection is to end after the request it has.
     """
 
-    def __init__(self, table: Table, bounds: Bounds, observer: Observer) -> None:
+    def __init__(self, table: Table, bounds: Bounds, observer: Observer, denials: Denials | None = None) -> None:
         self.table = table
         self.bounds = bounds
         self.observer = observer
+        self._denials = denials
         self.connections: set[Connection] = set()
         self.closing = False
         self._empty = asyncio.Event()
@@ -94,10 +99,20 @@ class Service:
                 await answer.live(line)
             return answer
         except DagiError as error:
-            request = visit.request
-            if not error.accounted:
-                self.observer.note("refused", request_id=request.id, path=visit.shown, peer=request.peer or None, code=error.code)
-            return error_answer(error, request.id, visit.shown)
+            return error_answer(self._told(error, visit), visit.request.id, visit.shown)
+
+    def _told(self, error: DagiError, visit: "Visit") -> DagiError:
+        """The error, after operators have been told of it as far as nobody has done so yet."""
+        request = visit.request
+        if error.accounted:
+            return error
+        self.observer.note("refused", request_id=request.id, path=visit.shown, peer=request.peer or None, code=error.code)
+        if isinstance(error, Denied) and error.whose is not None and not error.audited and self._denials is not None:
+            try:
+                self._denials.denied(Denial.of(error, error.whose, request.id))
+            except Overloaded as full:
+                return full
+        return error
 
     def defect(self, error: Exception, visit: "Visit") -> Answer:
         """Note a defect of ours. All the caller learns is the request's id."""

@@ -1,0 +1,37 @@
+"""The rbac service (port 9200), put together."""
+
+from dagi.assemble.installation import Installation, stack_version
+from dagi.assemble.readiness import access_dependencies
+from dagi.assemble.services import built_callers, built_service
+from dagi.assemble.world import World
+from dagi.services.http1.service import Service
+from dagi.services.operations import Operations
+from dagi.services.rbac.audit import AuditFace
+from dagi.services.rbac.daos import DaosFace
+from dagi.services.rbac.decisions import DecisionsFace
+from dagi.services.rbac.door import Door
+from dagi.services.rbac.face import RbacFace
+from dagi.services.rbac.keys import KeysFace
+from dagi.services.rbac.members import MembersFace
+from dagi.stores.administration import SqlAdministration
+from dagi.stores.audit import SqlAudit
+
+
+def rbac_service(installation: Installation, world: World, url: str) -> Service:
+    """The service's endpoints over what the process has opened."""
+    callers = built_callers(installation, world)
+    door = Door(callers, world.directory, world.clock)
+    administration = SqlAdministration(world.database, world.clock)
+    open_details = installation.loaded.settings.environment == "development"
+    face = RbacFace(
+        decisions=DecisionsFace(door, world.directory, world.denials),
+        daos=DaosFace(door, administration),
+        members=MembersFace(door, administration),
+        keys=KeysFace(door, administration),
+        audit=AuditFace(door, SqlAudit(world.database)),
+        operations=Operations(callers, access_dependencies(world.database, world.directory, world.denials), open_details=open_details),
+        metrics=world.metrics.exposition,
+        url=url,
+        version=stack_version(),
+    )
+    return built_service(installation, world, face.table())

@@ -1,0 +1,21 @@
+"""What the services of the answering process have in common."""
+
+from dagi.assemble.installation import Installation
+from dagi.assemble.world import World
+from dagi.services.callers import Callers
+from dagi.services.face import Table
+from dagi.services.http1.service import Bounds, Service
+
+
+def built_callers(installation: Installation, world: World) -> Callers:
+    """Proves callers; without a key in development alone."""
+    settings = installation.loaded.settings
+    keyless = settings.environment == "development"
+    return Callers(world.directory, world.directory, world.clock, keyless=keyless, default_dao=lambda: settings.dao.default)
+
+
+def built_service(installation: Installation, world: World, table: Table) -> Service:
+    """A table of endpoints, served within the configured bounds."""
+    settings = installation.loaded.settings
+    bounds = Bounds(body_bytes=settings.server.max_body_bytes, body_s=settings.server.body_timeout_ms / 1000)
+    return Service(table, bounds, world.observer, world.denials)

@@ -1,0 +1,1 @@
+"""The rbac service (port 9200): what somebody may do and why, and the administration of DAOs, members, roles, keys, invitations."""

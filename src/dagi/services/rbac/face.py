@@ -1,0 +1,69 @@
+"""The rbac service's table of endpoints."""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from dagi.services.errors import encode
+from dagi.services.face import Answer, Endpoint, Table
+from dagi.services.openapi import describe
+from dagi.services.operations import Health, Operations, Readiness
+from dagi.services.rbac.audit import AuditFace
+from dagi.services.rbac.daos import DaosFace
+from dagi.services.rbac.decisions import DecisionsFace
+from dagi.services.rbac.keys import KeysFace
+from dagi.services.rbac.members import MembersFace
+
+
+class RbacFace(msgspec.Struct, frozen=True, kw_only=True):
+    """What the service's endpoints need. `further`: endpoints of rooms that administer something of a DAO as well."""
+
+    decisions: DecisionsFace
+    daos: DaosFace
+    members: MembersFace
+    keys: KeysFace
+    audit: AuditFace
+    operations: Operations
+    metrics: Callable[[], bytes]
+    url: str
+    version: str
+    further: Sequence[Endpoint] = ()
+
+    def table(self) -> Table:
+        """All endpoints of the service."""
+        operations = self.operations
+        endpoints = [
+            *self.decisions.endpoints(),
+            *self.daos.endpoints(),
+            *self.members.endpoints(),
+            *self.keys.endpoints(),
+            *self.audit.endpoints(),
+            *self.further,
+            Endpoint(method="GET", path="/health", handler=operations.health, summary="Alive", audience="public", gives=Health),
+            Endpoint(
+                method="GET",
+                path="/ready",
+                handler=operations.ready,
+                summary="Ready to work",
+                audience="public",
+                gives=Readiness,
+                errors=(503,),
+            ),
+            Endpoint(
+                method="GET",
+                path="/metrics",
+                handler=operations.for_operators("metrics.read", self._metrics),
+                summary="Prometheus metrics",
+                description="Needs the entitlement `metrics.read`.",
+                gives_text="text/plain",
+                errors=(401, 403),
+            ),
+        ]
+        description: list[bytes] = []
+        described = operations.for_operators(None, lambda: Answer(body=description[0]))
+        endpoints.append(Endpoint(method="GET", path="/openapi.json", handler=described, summary="This description", errors=(401, 403)))
+        description.append(encode(describe(endpoints, title="DAGI Stack rbac", version=self.version, server=self.url)))
+        return Table(endpoints)
+
+    def _metrics(self) -> Answer:
+        return Answer(headers=[(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")], body=self.metrics())

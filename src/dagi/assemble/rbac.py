@@ -1,6 +1,8 @@
 """The rbac service (port 9200), put together."""
 
+from dagi.assemble.identities import Linked
 from dagi.assemble.installation import Installation, stack_version
+from dagi.assemble.outside import read_outside
 from dagi.assemble.readiness import access_dependencies
 from dagi.assemble.services import built_callers, built_service
 from dagi.assemble.world import World
@@ -11,6 +13,7 @@ from dagi.services.rbac.daos import DaosFace
 from dagi.services.rbac.decisions import DecisionsFace
 from dagi.services.rbac.door import Door
 from dagi.services.rbac.face import RbacFace
+from dagi.services.rbac.identities import Identities, IdentitiesFace
 from dagi.services.rbac.keys import KeysFace
 from dagi.services.rbac.members import MembersFace
 from dagi.stores.administration import SqlAdministration
@@ -33,5 +36,12 @@ def rbac_service(installation: Installation, world: World, url: str) -> Service:
         metrics=world.metrics.exposition,
         url=url,
         version=stack_version(),
+        further=IdentitiesFace(door, _identities(installation, world)).endpoints(),
     )
     return built_service(installation, world, face.table())
+
+
+def _identities(installation: Installation, world: World) -> Identities:
+    outside = read_outside(installation.loaded)
+    linked = Linked(installation.loaded.settings, outside, world.database, world.clock, world.http, world.observer)
+    return Identities(linking=linked.linking, persons=linked.persons, admin=linked.admin)

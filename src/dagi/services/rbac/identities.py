@@ -4,8 +4,6 @@ from collections.abc import Callable
 from typing import Final
 
 import msgspec
-from dagi.services.rbac.door import Door, Visitor
-from dagi.services.rbac.endpoints import AS, BY_QUERY, DAO, Place
 
 from dagi.access.actor import Actor
 from dagi.access.names import check_identity
@@ -15,6 +13,8 @@ from dagi.ports.identities import IdentityAdmin, Linking, PersonInfo, Persons, P
 from dagi.services.errors import encode
 from dagi.services.face import Answer, Endpoint, Request, path_values
 from dagi.services.rbac.discord_page import callback
+from dagi.services.rbac.door import Door, Visitor
+from dagi.services.rbac.endpoints import AS, BY_QUERY, DAO, Place
 from dagi.services.rbac.identity_bodies import (
     ChallengeBody,
     ChallengeReply,

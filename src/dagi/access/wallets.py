@@ -4,6 +4,7 @@ import re
 from typing import Final
 
 from dagi.access.keccak import keccak256
+from dagi.access.names import check_identity
 from dagi.errors import Invalid
 
 KIND: Final = "eth"
@@ -34,6 +35,16 @@ def wallet_identity(address: str, field: str = "address") -> str:
     if address not in {lower, checksummed(lower)}:
         raise Invalid("The address's capitals do not fit its digits (EIP-55): one of them is wrong. Copy it again.", field=field)
     return f"{KIND}:{lower}"
+
+
+def account(text: str, field: str = "user_id") -> str:
+    """An account as somebody types it: a wallet's address in either spelling, everything else as it is.
+
+    Raises:
+        Invalid: it has not the form of one.
+    """
+    kind, _, address = text.partition(":")
+    return wallet_identity(address, field) if kind == KIND else check_identity(text, field)
 
 
 def personal_digest(text: str) -> bytes:

@@ -20,6 +20,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "dao": "dao",
     "member": "member",
     "key": "keys",
+    "identity": "identity",
     "spend": "spend",
     "access": "access",
     "dialogs": "dialogs",

@@ -23,11 +23,13 @@ class Speaker(msgspec.Struct, frozen=True, kw_only=True):
         account: the identity, for example `tg:12345`.
         key_id: the key that speaks for it with `act_as`; empty for a caller that is the account itself, or is trusted by all DAOs.
         dao_id: that key's DAO.
+        operator: whoever does it for the account at the command line.
     """
 
     account: str
     key_id: str = ""
     dao_id: str = ""
+    operator: Actor | None = None
 
     @property
     def vouched(self) -> bool:
@@ -37,7 +39,7 @@ class Speaker(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def actor(self) -> Actor:
         """How the audit names it."""
-        return Actor(id=self.account, key_id=self.key_id)
+        return self.operator or Actor(id=self.account, key_id=self.key_id)
 
 
 class IdentityInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,6 +27,7 @@ def rbac_service(installation: Installation, world: World, url: str) -> Service:
     administration = SqlAdministration(world.database, world.clock)
     open_details = installation.loaded.settings.environment == "development"
     face = RbacFace(
+        door=door,
         decisions=DecisionsFace(door, world.directory, world.denials),
         daos=DaosFace(door, administration),
         members=MembersFace(door, administration),

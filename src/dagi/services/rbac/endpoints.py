@@ -47,11 +47,13 @@ class Place(msgspec.Struct, frozen=True):
         gives: type = Done,
         takes: type | None = None,
         also: Sequence[Parameter] = (),
+        errors: Sequence[int] = (),
     ) -> Endpoint:
         """The endpoint there, which knows on whose behalf it is called.
 
         Args:
             also: parameters of the query beside `as`.
+            errors: statuses beside the usual ones.
         """
         named = path_values(self.path, self.path)
         return Endpoint(
@@ -62,5 +64,5 @@ class Place(msgspec.Struct, frozen=True):
             takes=takes,
             gives=gives,
             parameters=(*(Parameter(name=name, description=_PLACES[name], place="path") for name in named), BEHALF, *also),
-            errors=_ERRORS,
+            errors=(*_ERRORS, *errors),
         )

@@ -11,7 +11,8 @@ from dagi.catalogue import say
 from dagi.errors import Invalid
 from dagi.ports.identities import IdentityAdmin, Linking, PersonInfo, Persons, Preview, Speaker
 from dagi.services.errors import encode
-from dagi.services.face import Answer, Endpoint, Request, path_values
+from dagi.services.face import Answer, Endpoint, Parameter, Request, path_values
+from dagi.services.openapi import PAGE
 from dagi.services.rbac.discord_page import callback
 from dagi.services.rbac.door import Door, Visitor
 from dagi.services.rbac.endpoints import AS, BY_QUERY, DAO, Place
@@ -44,6 +45,11 @@ DISCORD: Final = IDENTITIES + "/discord"
 CALLBACK: Final = DISCORD + "/callback"
 MANAGED: Final = DAO + "/identities/{identity}"
 TRANSFER: Final = MANAGED + "/transfer"
+# Statuses beside the usual ones: too often; over; switched off; a chain's node that cannot be asked.
+_OFTEN: Final = (429,)
+_OVER: Final = (410, 429)
+_OFF: Final = (429, 503)
+_OUTSIDE: Final = (410, 429, 502, 503, 504)
 # Signed messages, mini apps' data and codes are short; whoever sends more means nothing good.
 _LONGEST: Final = 20_000
 
@@ -73,8 +79,12 @@ class IdentitiesFace:
         also = (BY_QUERY,)
         return (
             Place("GET", IDENTITIES).endpoint(self.list, "One's own accounts", gives=PersonReply, also=also),
-            Place("POST", CODES).endpoint(self.code, "A code to link another account", takes=CodeBody, gives=CodeReply, also=also),
-            Place("POST", LINK).endpoint(self.link, "Tell a code, or confirm a preview", takes=LinkBody, gives=LinkReply, also=also),
+            Place("POST", CODES).endpoint(
+                self.code, "A code to link another account", takes=CodeBody, gives=CodeReply, also=also, errors=_OFTEN
+            ),
+            Place("POST", LINK).endpoint(
+                self.link, "Tell a code, or confirm a preview", takes=LinkBody, gives=LinkReply, also=also, errors=_OVER
+            ),
             Place("DELETE", OWN).endpoint(self.unlink, "Unlink one of one's own accounts", gives=PersonReply, also=also),
         )
 
@@ -82,18 +92,22 @@ class IdentitiesFace:
         also = (BY_QUERY,)
         return (
             Place("POST", CHALLENGE).endpoint(
-                self.challenge, "What a wallet has to sign (EIP-4361)", takes=ChallengeBody, gives=ChallengeReply, also=also
+                self.challenge, "What a wallet has to sign (EIP-4361)", takes=ChallengeBody, gives=ChallengeReply, also=also, errors=_OFF
             ),
-            Place("POST", SIWE).endpoint(self.siwe, "A wallet's signature", takes=SiweBody, gives=LinkReply, also=also),
-            Place("POST", TELEGRAM).endpoint(self.telegram, "What Telegram has signed", takes=TelegramBody, gives=LinkReply, also=also),
-            Place("POST", DISCORD).endpoint(self.discord, "Go to Discord", takes=DiscordBody, gives=DiscordReply, also=also),
+            Place("POST", SIWE).endpoint(self.siwe, "A wallet's signature", takes=SiweBody, gives=LinkReply, also=also, errors=_OUTSIDE),
+            Place("POST", TELEGRAM).endpoint(
+                self.telegram, "What Telegram has signed", takes=TelegramBody, gives=LinkReply, also=also, errors=_OUTSIDE
+            ),
+            Place("POST", DISCORD).endpoint(self.discord, "Go to Discord", takes=DiscordBody, gives=DiscordReply, also=also, errors=_OFF),
             Endpoint(
                 method="GET",
                 path=CALLBACK,
                 handler=self.callback,
                 summary="Where Discord sends the browser back to",
                 audience="public",
-                gives_text="text/html",
+                description="A page for people, whatever happens.",
+                gives_text=PAGE,
+                parameters=tuple(Parameter(name=name, description="As Discord gives it.") for name in ("state", "code", "error")),
             ),
         )
 

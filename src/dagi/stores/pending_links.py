@@ -49,6 +49,11 @@ class SqlPendingLinks:
     async def take(self, kind: PendingKind, secret: str, told_by: str) -> Pending:
         """See the port."""
         now = self._clock.now()
+        if not told_by:
+            # Anybody may come with a browser, and what nobody gave must not make others wait for the writer.
+            async with self._database.read() as connection:
+                if await connection.scalar(select(pending_link.c.kind).where(pending_link.c.digest == digest(secret))) != kind:
+                    raise _unknown()
         async with self._database.write() as connection:
             found = await _taken(connection, kind, secret, told_by, now)
         # Outside of the transaction, which would forget the wrong try with the error.
@@ -80,7 +85,7 @@ async def _taken(
     if row is None or row.kind != kind or not _may_tell(kind, row.account, row.other, row.shown_to, told_by):
         if told_by:
             await connection.execute(insert(wrong_code).values(account=told_by, at=now))
-        return Missing("There is no such code, or it is not for this account. Check it, or begin again.")
+        return _unknown()
     if row.expires_at <= now:
         return Gone("This is past its ten minutes. Begin again.")
     # Whoever else tells it at the same time finds it used.
@@ -90,6 +95,10 @@ async def _taken(
     if told_by:
         await connection.execute(delete(wrong_code).where(wrong))
     return Pending(**{column.name: getattr(row, column.name) for column in _COLUMNS})
+
+
+def _unknown() -> Missing:
+    return Missing("There is no such code, or it is not for this account. Check it, or begin again.")
 
 
 def _may_tell(kind: str, account: str, other: str, shown_to: str, told_by: str) -> bool:

@@ -8,7 +8,8 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -20,9 +21,12 @@ import yaml
 from dagi.assemble.demo import seed_demo
 from dagi.assemble.front import Front, opened_front, serving
 from dagi.assemble.installation import Choice, Installation
+from dagi.stores.database import FILE_NAME, Database
 from dagi.stores.keys import Keys
+from dagi.stores.postgres import Address
 from dagi.stores.upgrade import upgrade
 from dagi.testing.clock import FakeClock
+from dagi.testing.postgres import PostgresServer
 from dagi.testing.upstream import Upstream
 
 DAO = "greenfood-dao"
@@ -215,6 +219,72 @@ async def counters() -> AsyncGenerator[CounterServer]:
     await server.start()
     yield server
     await server.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server of this worker's own; only tests that ask for it start it."""
+    server = PostgresServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def template(postgres: PostgresServer) -> str:
+    """A database with all tables and nothing in them, to be copied."""
+    name = postgres.database()
+
+    async def fill() -> None:
+        database = Database(Address(url=postgres.url(name)))
+        await upgrade(database)
+        await database.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, fill()).result()
+    return name
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer, template: str) -> Iterator[str]:
+    """The address of a PostgreSQL database of the test's own, with all tables."""
+    name = postgres.database(template)
+    yield postgres.url(name)
+    postgres.drop(name)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | Address:
+    """Where the test's database is: every test that asks for it runs on both kinds."""
+    if request.param == "sqlite":
+        return tmp_path / "data" / FILE_NAME
+    return Address(url=request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+async def database(place: Path | Address) -> AsyncGenerator[Database]:
+    """An empty database with all tables, of each kind."""
+    found = Database(place)
+    await upgrade(found)
+    yield found
+    await found.close()
+
+
+Opener = Callable[[str], Awaitable[Database]]
+
+
+@pytest.fixture
+async def opened(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[Opener]:
+    """Opens an empty database with all tables of a kind: `sqlite` or `postgres`. For suites that run on fakes, too."""
+    made: list[Database] = []
+
+    async def opening(kind: str) -> Database:
+        made.append(Database(tmp_path / "data" / FILE_NAME if kind == "sqlite" else Address(url=request.getfixturevalue("postgres_url"))))
+        await upgrade(made[-1])
+        return made[-1]
+
+    yield opening
+    for one in made:
+        await one.close()
 
 
 StackFactory = Callable[..., AbstractAsyncContextManager[Stack]]

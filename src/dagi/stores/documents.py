@@ -1,6 +1,6 @@
 """Documents in the database: added, replaced and removed as a whole, with the DAO's counter in the same transaction."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from uuid import uuid4
 
@@ -9,9 +9,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dagi.errors import Invalid, Missing
-from dagi.ports.documents import MAX_FACTS, Document, Listed
+from dagi.ports.documents import MAX_FACTS, Document, Listed, Passage
 from dagi.stores import tables
 from dagi.stores.database import Database
+from dagi.stores.words import index
 
 _document, _fact, _dao = tables.document, tables.fact, tables.dao
 
@@ -68,13 +69,7 @@ class SqlDocuments:
             )
         )
         if document.passages:
-            await connection.execute(
-                insert(_fact),
-                [
-                    {"dao_id": dao_id, "document_id": document_id, "position": position, "title": passage.title, "text": passage.text}
-                    for position, passage in enumerate(document.passages)
-                ],
-            )
+            await _add_facts(connection, dao_id, document_id, document.passages)
 
     async def list(self, dao_id: str) -> tuple[Listed, ...]:
         """The DAO's documents by name."""
@@ -98,6 +93,19 @@ class SqlDocuments:
             if removed.rowcount == 0:
                 raise Missing("The DAO has no document of that name.", dao_id=dao_id, name=name)
             await _changed(connection, dao_id)
+
+
+async def _add_facts(connection: AsyncConnection, dao_id: str, document_id: str, passages: Sequence[Passage]) -> None:
+    rows = [
+        {"dao_id": dao_id, "document_id": document_id, "position": position, "title": passage.title, "text": passage.text}
+        for position, passage in enumerate(passages)
+    ]
+    if connection.dialect.name == "sqlite":
+        # Its triggers make them findable.
+        await connection.execute(insert(_fact), rows)
+        return
+    added = await connection.execute(insert(_fact).returning(_fact.c.id, _fact.c.title, _fact.c.text), rows)
+    await index(connection, dao_id, [tuple(row) for row in added])
 
 
 async def _changed(connection: AsyncConnection, dao_id: str) -> None:

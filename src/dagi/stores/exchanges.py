@@ -212,7 +212,7 @@ class ExchangeStore:
             await self._done(batch)
 
     async def _insert(self, rows: list[_Row]) -> None:
-        async with self._database.write() as connection:
+        async with self._database.add() as connection:
             known = await forgotten(connection, rows)
             await _EXCHANGES.insert(connection, known)
             # An erased key's own sums go on, as all sums of keys do.

@@ -17,6 +17,7 @@ import httpx
 import hypothesis
 import pytest
 import yaml
+from sqlalchemy import text
 
 from dagi.assemble.demo import seed_demo
 from dagi.assemble.front import Front, opened_front, serving
@@ -67,6 +68,28 @@ class Stack:
     def database(self) -> Path:
         """The database file."""
         return self.installation.data_dir / "dagi.sqlite"
+
+    def rows(self, query: str) -> list[tuple[object, ...]]:
+        """What the database holds, whatever kind it is; committed, so read from outside of the stack."""
+
+        async def read() -> list[tuple[object, ...]]:
+            database = self.installation.database()
+            try:
+                async with database.read() as connection:
+                    return [tuple(row) for row in await connection.execute(text(query))]
+            finally:
+                await database.close()
+
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, read()).result()
+
+    @asynccontextmanager
+    async def unwritable(self) -> AsyncGenerator[None]:
+        """Another program holds the database while the context lasts."""
+        database = self.installation.database()
+        async with database.write():
+            yield
+        await database.close()
 
     async def route(self, prompt: str = "Hello?", *, user: str = "tg:12345", **body: object) -> httpx.Response:
         """POST /route as a member of the demo DAO."""
@@ -333,7 +356,13 @@ async def in_processes(installation: Installation) -> AsyncGenerator[tuple[Mappi
 
 
 @pytest.fixture
-def start(request: pytest.FixtureRequest, tmp_path: Path) -> StackFactory:
+def database_url(request: pytest.FixtureRequest) -> str | None:
+    """What `database.url` says: nothing, where a module does not ask for both kinds of database (`ON_BOTH`)."""
+    return request.getfixturevalue("postgres_url") if getattr(request, "param", "sqlite") == "postgres" else None
+
+
+@pytest.fixture
+def start(request: pytest.FixtureRequest, tmp_path: Path, database_url: str | None) -> StackFactory:
     """Starts a stack in this process (or in its own, with `--processes`); keyword arguments change its configuration."""
     running_in = in_processes if request.config.getoption("--processes") else in_this_process
 
@@ -341,7 +370,7 @@ def start(request: pytest.FixtureRequest, tmp_path: Path) -> StackFactory:
     async def starting(change: Callable[[dict[str, object]], None] | None = None, **changes: object) -> AsyncGenerator[Stack]:
         async with AsyncExitStack() as stack:
             upstream = await stack.enter_async_context(Upstream())
-            settings = merged(configuration(upstream, tmp_path), changes)
+            settings = merged(configuration(upstream, tmp_path), {"database": {"url": database_url}, **changes})
             if change is not None:
                 change(settings)
             file = tmp_path / "dagi.yml"

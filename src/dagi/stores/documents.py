@@ -33,7 +33,7 @@ class SqlDocuments:
     async def put(self, dao_id: str, document: Document) -> bool:
         """Add or replace the document; see the port."""
         try:
-            async with self._database.write() as connection:
+            async with self._database.write(dao_id) as connection:
                 return await self._put(connection, dao_id, document)
         except IntegrityError as error:
             raise Missing("There is no DAO of that name.", dao_id=dao_id) from error
@@ -80,7 +80,7 @@ class SqlDocuments:
             .group_by(_document.c.id)
             .order_by(_document.c.name)
         )
-        async with self._database.read() as connection:
+        async with self._database.read(dao_id) as connection:
             rows = (await connection.execute(query)).all()
         return tuple(
             Listed(name=row.name, digest=row.digest, size_bytes=row.bytes, passages=row.passages, updated_at=row.updated_at) for row in rows
@@ -88,7 +88,7 @@ class SqlDocuments:
 
     async def remove(self, dao_id: str, name: str) -> None:
         """Remove a document with all its passages; see the port."""
-        async with self._database.write() as connection:
+        async with self._database.write(dao_id) as connection:
             removed = await connection.execute(delete(_document).where(_document.c.dao_id == dao_id, _document.c.name == name))
             if removed.rowcount == 0:
                 raise Missing("The DAO has no document of that name.", dao_id=dao_id, name=name)

@@ -165,7 +165,7 @@ class ExchangeStore:
         # What is not on disk yet, noted before the disk is asked: what is written meanwhile is found twice rather than not at all.
         waiting = list(self._pending.get(key, ()))
         of = {"dao": key[0], "user": key[1], "session": key[2]}
-        async with self._database.read() as connection:
+        async with self._database.read(sender.dao_id) as connection:
             rows = (await connection.execute(_TOLD, of)).all()
             written = {(row.request_id, row.at) for row in rows}
             told = [(str(row["prompt"]), str(row["answer"])) for row in reversed(waiting) if _is_news(row, written)]

@@ -23,6 +23,8 @@ from dagi.stores.backend import Kind
 # What writers wait for; any number that no other program on the database uses for the same purpose.
 WRITERS: Final = 0x64616769  # "dagi"
 ALL: Final = "*"
+# No DAO has this id.
+NONE: Final = "?"
 APPLICATION: Final = "dagi"
 CONNECT_S: Final = 5
 LOCK_MS: Final = 5_000
@@ -121,11 +123,11 @@ class Postgres:
     async def read(self, connection: AsyncConnection, dao: str | None) -> None:
         """See Backend. The session works for all DAOs unless it says otherwise."""
         if dao is not None:
-            await connection.execute(_SCOPE, {"dao": dao})
+            await connection.execute(_SCOPE, {"dao": _scope(dao)})
 
     async def write(self, connection: AsyncConnection, dao: str | None, kind: Kind) -> None:
         """See Backend."""
-        await connection.execute(_LOCKS[kind], {"dao": ALL if dao is None else dao, "lock": WRITERS})
+        await connection.execute(_LOCKS[kind], {"dao": ALL if dao is None else _scope(dao), "lock": WRITERS})
 
     def explained(self, error: BaseException, *, connecting: bool) -> DagiError | None:
         """See Backend. The server's own first line is told; it names no password."""
@@ -184,6 +186,11 @@ def _engine(address: Address, settings: dict[str, str], *, size: int | None, **o
             raise DisconnectionError
 
     return engine
+
+
+def _scope(dao: str) -> str:
+    """What a transaction within one DAO says. An id comes from outside: none of them may mean all."""
+    return NONE if dao == ALL else dao
 
 
 def _state(error: BaseException) -> str:

@@ -25,7 +25,7 @@ class SqlSummaries:
 
     async def due(self, sender: Sender, tokens: int) -> Due | None:
         """See the port. The older half of what history still shows is taken along, so that not every new question needs a new summary."""
-        async with self._database.read() as connection:
+        async with self._database.read(sender.dao_id) as connection:
             kept = (await connection.execute(select(session_summary).where(*_of(sender, session_summary)))).one_or_none()
             query = (
                 select(exchange.c.id, exchange.c.at, exchange.c.prompt, exchange.c.answer)
@@ -52,7 +52,7 @@ class SqlSummaries:
             .select_from(exchange)
             .where(exchange.c.id.in_(due.covers), *_of(sender, exchange), exchange.c.cleared_at.is_(None))
         )
-        async with self._database.write() as connection:
+        async with self._database.write(sender.dao_id) as connection:
             was = await connection.scalar(select(session_summary.c.text).where(*_of(sender, session_summary)))
             # Erased or outdated while the model wrote: its words hold what must be gone.
             if await connection.scalar(still) != len(due.covers) or (was or "") != due.summary:

@@ -29,8 +29,13 @@ class Backend(Protocol):
         ...
 
     @property
-    def patient(self) -> AsyncEngine:
-        """Connections for what may take long: they wait for others, and nothing bounds a statement."""
+    def patient_reader(self) -> AsyncEngine:
+        """As `reader`, for what may take long: nothing bounds a statement."""
+        ...
+
+    @property
+    def patient_writer(self) -> AsyncEngine:
+        """As `writer`, for what may take long: it waits for others, and nothing bounds a statement."""
         ...
 
     async def read(self, connection: AsyncConnection, dao: str | None) -> None:

@@ -87,7 +87,7 @@ class Database:
         Raises:
             StoreError: the database cannot be used.
         """
-        async with self._writing(self._backend.patient, None, "alone") as connection:
+        async with self._writing(self._backend.patient_writer, None, "alone") as connection:
             yield connection
 
     @asynccontextmanager
@@ -100,7 +100,22 @@ class Database:
         Raises:
             StoreError: the database cannot be used.
         """
-        async with self._connected(self._backend.reader) as connection:
+        async with self._reading(self._backend.reader, dao) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncGenerator[AsyncConnection]:
+        """As `read`, for work that may take long, such as a backup.
+
+        Raises:
+            StoreError: the database cannot be used.
+        """
+        async with self._reading(self._backend.patient_reader, None) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _reading(self, engine: AsyncEngine, dao: str | None) -> AsyncGenerator[AsyncConnection]:
+        async with self._connected(engine) as connection:
             with self._explained():
                 await self._backend.read(connection, dao)
                 yield connection

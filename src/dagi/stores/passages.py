@@ -29,24 +29,29 @@ _FTS5: Final = text(
     """
 )
 # As BM25 does: a rare word counts more than a common one, a second time less than the first, and in a long passage less than in a short
-# one. What is rare is judged by the DAO's own passages.
+# one. What is rare is judged by the DAO's own passages. Each step is kept (MATERIALIZED), because the planner, who guesses that few
+# passages match, would otherwise run the next one for each row. The DAO's passages are found by its id and then looked through: row-level
+# security lets no index be used for `@@`, and the most a DAO can have takes some 50 ms.
 _TSVECTOR: Final = text(
     """
-    WITH found AS MATERIALIZED (
+    WITH term AS MATERIALIZED (
+        SELECT number, query FROM unnest(CAST(CAST(:terms AS text[]) AS tsquery[])) WITH ORDINALITY AS one (query, number)
+    ),
+    found AS MATERIALIZED (
         SELECT fact_id, words FROM fact_fts WHERE dao_id = :dao_id AND words @@ CAST(:query AS tsquery)
     ),
-    held AS (SELECT count(*) AS passages FROM fact_fts WHERE dao_id = :dao_id),
-    hit AS (
-        SELECT found.fact_id, term.query, ts_rank(CAST(:weights AS real[]), found.words, term.query, 1) AS rank
-        FROM found JOIN unnest(CAST(CAST(:terms AS text[]) AS tsquery[])) AS term(query) ON found.words @@ term.query
+    held AS MATERIALIZED (SELECT CAST(count(*) AS double precision) AS passages FROM fact_fts WHERE dao_id = :dao_id),
+    hit AS MATERIALIZED (
+        SELECT found.fact_id, term.number, ts_rank(CAST(:weights AS real[]), found.words, term.query, 1) AS rank
+        FROM found CROSS JOIN term
     ),
-    rarity AS (
-        SELECT hit.query, ln(1 + (held.passages - count(*) + 0.5) / (count(*) + 0.5)) AS weight
-        FROM hit CROSS JOIN held GROUP BY hit.query, held.passages
+    rarity AS MATERIALIZED (
+        SELECT number, ln(1 + ((SELECT passages FROM held) - count(*) + 0.5) / (count(*) + 0.5)) AS weight
+        FROM hit WHERE rank > 0 GROUP BY number
     ),
-    best AS (
+    best AS MATERIALIZED (
         SELECT hit.fact_id, sum(hit.rank * rarity.weight) AS score
-        FROM hit JOIN rarity ON rarity.query = hit.query
+        FROM hit JOIN rarity ON rarity.number = hit.number
         GROUP BY hit.fact_id ORDER BY score DESC, hit.fact_id LIMIT :limit
     )
     SELECT fact.id, document.name, fact.title, fact.text

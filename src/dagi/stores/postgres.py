@@ -117,8 +117,9 @@ class Postgres:
         snapshot = {"isolation_level": "REPEATABLE READ", "execution_options": {"postgresql_readonly": True}}
         self.reader = _engine(address, settings, size=max(1, address.connections - writers), **snapshot)
 
-        # Opens nothing before it is used.
-        self.patient = _engine(address, {}, size=None, isolation_level="READ COMMITTED")
+        # These open nothing before they are used, and keep nothing.
+        self.patient_writer = _engine(address, {}, size=None, isolation_level="READ COMMITTED")
+        self.patient_reader = _engine(address, {}, size=None, **snapshot)
 
     async def read(self, connection: AsyncConnection, dao: str | None) -> None:
         """See Backend. The session works for all DAOs unless it says otherwise."""
@@ -155,9 +156,8 @@ class Postgres:
 
     async def close(self) -> None:
         """See Backend."""
-        await self.writer.dispose()
-        await self.reader.dispose()
-        await self.patient.dispose()
+        for engine in (self.writer, self.reader, self.patient_writer, self.patient_reader):
+            await engine.dispose()
 
 
 def _engine(address: Address, settings: dict[str, str], *, size: int | None, **options: Any) -> AsyncEngine:  # noqa: ANN401 - SQLAlchemy's

@@ -41,8 +41,8 @@ class Sqlite:
         self.shown = path.name
         self.writer = _engine(path, readonly=False)
         self.reader = _engine(path, readonly=True)
-        # A file has one writer, whatever it does.
-        self.patient = self.writer
+        # A file has one writer, whatever it does, and bounds no statement.
+        self.patient_reader, self.patient_writer = self.reader, self.writer
 
     async def read(self, connection: AsyncConnection, dao: str | None) -> None:
         """See Backend: the snapshot begins with the first statement."""

@@ -1,13 +1,15 @@
 """Bring a database to the schema this version of the stack needs, or back to an earlier one."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, exists, inspect, select, text
 
 from dagi.errors import StoreError
 from dagi.stores.database import Database
 from dagi.stores.rowsecurity import protect, unprotected
+from dagi.stores.tables import metadata
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -81,6 +83,20 @@ def _upgrade(connection: Connection) -> None:
         _run(connection, "head")
     if connection.dialect.name == "postgresql":
         protect(connection, unprotected(connection))
+
+
+def rebuild(connection: Connection, *, replace: bool) -> bool:
+    """Leave empty tables of this version's schema, within the transaction; False where there are rows and `replace` is not said."""
+    if _revision(connection) is not None:
+        if not replace and any(connection.scalar(select(exists().select_from(metadata.tables[name]))) for name in _known(connection)):
+            return False
+        _run(connection, BASE, down=True)
+    _upgrade(connection)
+    return True
+
+
+def _known(connection: Connection) -> Iterable[str]:
+    return metadata.tables.keys() & set(inspect(connection).get_table_names())
 
 
 def _downgrade(connection: Connection, to: str) -> None:

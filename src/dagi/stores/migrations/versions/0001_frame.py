@@ -131,7 +131,6 @@ def _words() -> None:
         sa.ForeignKeyConstraint(["fact_id"], ["fact.id"], name="fk_fact_fts_fact_id", ondelete="CASCADE"),
     )
     op.create_index("ix_fact_fts_dao_id", "fact_fts", ["dao_id"])
-    op.create_index("ix_fact_fts_words", "fact_fts", ["words"], postgresql_using="gin")
 
 
 def _full_text() -> None:

@@ -37,13 +37,17 @@ def programs() -> Path | None:
 class PostgresServer:
     """A server that can be started, stopped, killed, held still and started again; its data stays until `close`.
 
+    Args:
+        durable: what was committed outlives `kill`.
+
     Attributes:
         owner: a role that may make databases and is no superuser; every URL given out is its own.
     """
 
     owner: Final = "dagi"
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = False) -> None:
+        self._options = {**_OPTIONS, "synchronous_commit": "on"} if durable else _OPTIONS
         found = programs()
         if found is None:
             raise FileNotFoundError("PostgreSQL's server is not installed: scripts/packages.sh postgres")
@@ -65,7 +69,7 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        options = [part for name, value in _OPTIONS.items() for part in ("-c", f"{name}={value}")]
+        options = [part for name, value in self._options.items() for part in ("-c", f"{name}={value}")]
         command = [str(self._programs / "postgres"), "-D", str(self._data), "-k", str(self._directory), *options]
         with (self._directory / "log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - the server's own program

@@ -1,6 +1,7 @@
 """PostgreSQL: what a transaction within one DAO can reach, who waits for whom, and a server that goes and comes back."""
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 
@@ -8,9 +9,10 @@ import pytest
 from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
-from dagi.errors import Invalid, Missing, StoreError
+from dagi.errors import ConfigError, Invalid, Missing, StoreError
 from dagi.stores.daos import Daos
 from dagi.stores.database import Database
+from dagi.stores.erasure import Erasure
 from dagi.stores.members import MemberAdmin
 from dagi.stores.postgres import Address
 from dagi.stores.rowsecurity import is_bound
@@ -235,3 +237,88 @@ async def test_many_exchanges_of_several_processes_are_all_there(server_database
         assert await connection.scalar(select(func.count(exchange.c.request_id.distinct()))) == 60
     for one in several:
         await one.close()
+
+
+class Breaking:
+    """Stands between the driver and the server, and ends the connection at the next COMMIT: before the server has it, or after."""
+
+    def __init__(self, socket: str) -> None:
+        self._socket = socket
+        self.breaks: str | None = None
+        self.broken = 0
+        self._swallowed: asyncio.Event | None = None
+
+    async def __aenter__(self) -> int:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self._server.sockets[0].getsockname()[1]
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        to_reader, to_writer = await asyncio.open_unix_connection(self._socket)
+        back = asyncio.create_task(self._pass(to_reader, writer))
+        try:
+            while data := await reader.read(65536):
+                if self.breaks is not None and b"COMMIT;" in data:
+                    when, self.breaks = self.breaks, None
+                    self.broken += 1
+                    if when == "after":
+                        self._swallowed = asyncio.Event()
+                        to_writer.write(data)
+                        await self._swallowed.wait()
+                    break
+                to_writer.write(data)
+                await to_writer.drain()
+        finally:
+            back.cancel()
+            # Whoever connects next gets every answer again.
+            self._swallowed = None
+            for one in (to_writer, writer):
+                one.close()
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            if self._swallowed is not None:
+                self._swallowed.set()
+            else:
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+
+@pytest.mark.parametrize(("when", "is_there"), [("before", False), ("after", True)])
+async def test_a_commit_whose_answer_is_lost_is_looked_up_before_anybody_tries_again(
+    server_database: Database, postgres: PostgresServer, when: str, is_there: bool
+) -> None:
+    host = postgres.url("x").partition("host=")[2]
+    breaking = Breaking(f"{host}/.s.PGSQL.5432")
+    async with breaking as port:
+        database = Database(Address(url=f"postgresql://{postgres.owner}@127.0.0.1:{port}/{server_database.place.name}?sslmode=disable"))
+        breaking.breaks = when
+        failed = False
+        try:
+            async with database.write() as connection:
+                await connection.execute(insert(dao).values(id="red", name="Red", created_at=NOW))
+        except StoreError:
+            failed = True
+        async with server_database.read() as connection:
+            assert (await connection.scalar(select(func.count()).where(dao.c.id == "red")) == 1) == is_there
+        assert (failed, breaking.broken) == (not is_there, 1)
+        await database.close()
+
+
+async def test_without_the_driver_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    with pytest.raises(ConfigError, match=r"dagi-stack\[postgres\]"):
+        Database(Address(url="postgresql://a@b/c"))
+
+
+async def test_a_persons_erased_text_is_taken_out_of_the_tables(server_database: Database) -> None:
+    row = {"dao_id": "green", "user_id": "tg:1", "source": "api", "mode": "chat", "outcome": "ok", "prompt": "secret", "answer": ""}
+    async with server_database.write() as connection:
+        await connection.execute(insert(exchange).values(**row, request_id="r", duration_ms=1, at=NOW))
+    await Erasure(server_database, FakeClock()).erase("tg:1")
+    async with server_database.read() as connection:
+        dead = text("SELECT last_vacuum IS NOT NULL FROM pg_stat_user_tables WHERE relname = 'exchange'")
+        assert await connection.scalar(dead)

@@ -42,8 +42,16 @@ class Backend(Protocol):
         """Begin to read: within one DAO, or everywhere."""
         ...
 
-    async def write(self, connection: AsyncConnection, dao: str | None, kind: Kind) -> None:
-        """Begin to write; returns once no other transaction stands in the way."""
+    async def write(self, connection: AsyncConnection, dao: str | None, kind: Kind) -> str:
+        """Begin to write; returns once no other transaction stands in the way, with what `is_committed` knows this one by."""
+        ...
+
+    async def is_committed(self, mark: str) -> bool | None:
+        """What became of a transaction whose end nobody heard of; None where that cannot be found out."""
+        ...
+
+    async def tidy(self) -> None:
+        """Take what was removed off the disk, as far as we can."""
         ...
 
     def explained(self, error: BaseException, *, connecting: bool) -> DagiError | None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction
 
 from dagi.stores.backend import Backend, Kind
 from dagi.stores.postgres import Address, Postgres
@@ -124,9 +125,18 @@ class Database:
     async def _writing(self, engine: AsyncEngine, dao: str | None, kind: Kind) -> AsyncGenerator[AsyncConnection]:
         async with self._connected(engine) as connection:
             with self._explained():
-                async with connection.begin():
-                    await self._backend.write(connection, dao, kind)
+                async with connection.begin() as transaction:
+                    mark = await self._backend.write(connection, dao, kind)
                     yield connection
+                    await self._commit(transaction, mark)
+
+    async def _commit(self, transaction: AsyncTransaction, mark: str) -> None:
+        try:
+            await transaction.commit()
+        except DBAPIError as error:
+            # Where only the answer got lost, whoever tried again would do it twice.
+            if not (error.connection_invalidated and await self._backend.is_committed(mark)):
+                raise
 
     @asynccontextmanager
     async def _connected(self, engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
@@ -162,9 +172,13 @@ class Database:
             await connection.execute(text("SELECT 1 FROM dao LIMIT 1"))
 
     async def truncate_journal(self) -> None:
-        """Take removed text off the disk, as far as we can: a file's journal is emptied into it; a server's own vacuum does the like."""
-        if isinstance(self._backend, Sqlite):
-            await asyncio.to_thread(self._backend.checkpoint)
+        """Take removed text off the disk, as far as we can: a file's journal is emptied into it, a server's tables are vacuumed.
+
+        Raises:
+            StoreError: the database cannot be used.
+        """
+        with self._explained(connecting=True):
+            await self._backend.tidy()
 
     async def close(self) -> None:
         """Give all connections back."""

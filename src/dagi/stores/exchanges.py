@@ -294,8 +294,8 @@ def _row(exchange: Exchange) -> _Row:
         "provider": exchange.provider,
         "model": exchange.model[:200],
         "outcome": exchange.outcome,
-        "prompt": message.prompt,
-        "answer": _storable(exchange.record),
+        "prompt": storable(message.prompt),
+        "answer": storable(exchange.record),
         "prompt_tokens": exchange.usage.prompt_tokens,
         "completion_tokens": exchange.usage.completion_tokens,
         "attempts": msgspec.json.encode(exchange.attempts).decode(),
@@ -309,6 +309,6 @@ def _row(exchange: Exchange) -> _Row:
     }
 
 
-def _storable(text: str) -> str:
-    """A model may say anything, also halves of characters, which no database takes."""
-    return text.encode("utf-8", "replace").decode()
+def storable(text: str) -> str:
+    """A model may say anything, also halves of characters, which no database takes, and NUL, which PostgreSQL does not."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")

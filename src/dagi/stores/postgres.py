@@ -6,7 +6,9 @@ whatever a repository does. Those that only add rows share the lock among themse
 Row-level security is the second belt: every transaction says in `dagi.dao` for which DAO it works, or `*` for all (see `rowsecurity`).
 """
 
+import asyncio
 import os
+from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -35,12 +37,17 @@ _SILENT_S: Final = STATEMENT_MS / 1000 + 5
 _POOL_S: Final = 10
 _RECYCLE_S: Final = 1_800
 _SHOWN: Final = 200
+# How long it is looked for what became of a commit whose answer was lost, and how often.
+DOUBT_S: Final = 10.0
+_AGAIN_S: Final = 0.1
 
 _SCOPE: Final = text("SELECT set_config('dagi.dao', :dao, true)")
+_MARK: Final = "CAST(pg_current_xact_id() AS text) AS mark"
 _LOCKS: Final[dict[Kind, TextClause]] = {
-    "alone": text("SELECT set_config('dagi.dao', :dao, true), pg_advisory_xact_lock(:lock)"),
-    "adding": text("SELECT set_config('dagi.dao', :dao, true), pg_advisory_xact_lock_shared(:lock)"),
+    "alone": text(f"SELECT set_config('dagi.dao', :dao, true), pg_advisory_xact_lock(:lock), {_MARK}"),
+    "adding": text(f"SELECT set_config('dagi.dao', :dao, true), pg_advisory_xact_lock_shared(:lock), {_MARK}"),
 }
+_STATUS: Final = text("SELECT pg_xact_status(CAST(CAST(:mark AS text) AS xid8))")
 
 # SQLSTATE, or the beginning of it, and what to do. See appendix A of PostgreSQL's manual.
 _ADVICE: Final = {
@@ -126,9 +133,29 @@ class Postgres:
         if dao is not None:
             await connection.execute(_SCOPE, {"dao": _scope(dao)})
 
-    async def write(self, connection: AsyncConnection, dao: str | None, kind: Kind) -> None:
-        """See Backend."""
-        await connection.execute(_LOCKS[kind], {"dao": ALL if dao is None else _scope(dao), "lock": WRITERS})
+    async def write(self, connection: AsyncConnection, dao: str | None, kind: Kind) -> str:
+        """See Backend: its number is the mark."""
+        begun = await connection.execute(_LOCKS[kind], {"dao": ALL if dao is None else _scope(dao), "lock": WRITERS})
+        return str(begun.one().mark)
+
+    async def is_committed(self, mark: str) -> bool | None:
+        """See Backend. The server may take a moment to notice that the connection is gone, or to come back itself."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DOUBT_S):
+                while True:
+                    with suppress(DBAPIError, OSError):
+                        async with self.patient_reader.connect() as connection:
+                            status = await connection.scalar(_STATUS, {"mark": mark})
+                        if status != "in progress":
+                            return None if status is None else status == "committed"
+                    await asyncio.sleep(_AGAIN_S)
+        return None
+
+    async def tidy(self) -> None:
+        """See Backend. What the server's log of changes and its backups hold is its operator's business."""
+        vacuum = self.patient_writer.execution_options(isolation_level="AUTOCOMMIT")
+        async with vacuum.connect() as connection:
+            await connection.exec_driver_sql("VACUUM exchange, session_summary, spend, audit")
 
     def explained(self, error: BaseException, *, connecting: bool) -> DagiError | None:
         """See Backend. The server's own first line is told; it names no password."""

@@ -1,5 +1,6 @@
 """SQLite: one file, one writer engine that begins IMMEDIATE, separate readers that cannot write."""
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -47,8 +48,19 @@ class Sqlite:
     async def read(self, connection: AsyncConnection, dao: str | None) -> None:
         """See Backend: the snapshot begins with the first statement."""
 
-    async def write(self, connection: AsyncConnection, dao: str | None, kind: Kind) -> None:
+    async def write(self, connection: AsyncConnection, dao: str | None, kind: Kind) -> str:
         """See Backend: the engine has begun IMMEDIATE."""
+        del connection, dao, kind
+        return ""
+
+    async def is_committed(self, mark: str) -> bool | None:
+        """See Backend: a commit that fails is none."""
+        del mark
+        return False
+
+    async def tidy(self) -> None:
+        """See Backend: move everything into the file and empty the journal beside it, as far as readers let it."""
+        await asyncio.to_thread(self._checkpoint)
 
     def explained(self, error: BaseException, *, connecting: bool) -> StoreError | None:
         """See Backend."""
@@ -58,12 +70,7 @@ class Sqlite:
             return self._trouble(why)
         return None
 
-    def checkpoint(self) -> None:
-        """Move everything into the file and empty the journal beside it, as far as readers let it; takes its time.
-
-        Raises:
-            StoreError: the file cannot be used.
-        """
+    def _checkpoint(self) -> None:
         try:
             with closing(sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_MS / 1000)) as connection:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

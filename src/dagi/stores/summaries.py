@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Row, Table, delete, func, insert, select
 from dagi.message import Sender, Turn
 from dagi.ports.summaries import Due
 from dagi.stores.database import Database
+from dagi.stores.exchanges import storable
 from dagi.stores.tables import exchange, session_summary
 
 # A model reads no more than this at once; what is older in a very long session is left out.
@@ -63,7 +64,7 @@ class SqlSummaries:
                     dao_id=sender.dao_id,
                     user_id=sender.user_id,
                     session_id=sender.session_id,
-                    text=text,
+                    text=storable(text),
                     through_id=max(due.covers),
                     since=due.since,
                 ),

@@ -30,7 +30,7 @@ def check(profile: Profile = None, config: Config = None) -> None:
     of = looked_at(profile, config)
     providers = read_providers(of.loaded)
     rules = read_rules(of.loaded, providers)
-    of.database_path()
+    of.database_place()
     unsafe = of.loaded.unsafe()
     if unsafe:
         raise ConfigError("\n".join(unsafe))

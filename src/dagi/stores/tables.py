@@ -1,6 +1,7 @@
-"""Every table, in SQLAlchemy Core. Migrations are written by hand from these; a test compares the two.
+"""Every table, in SQLAlchemy Core. Migrations are written by hand from these; a test compares the two, on SQLite and on PostgreSQL.
 
 Times are aware UTC, kept as ISO text in SQLite by `UtcTime`. Ids are text chosen by us or by people; names of DAOs are their ids.
+A table with rows of one DAO names it in `dao_id`: on PostgreSQL its rows are then out of the sight of whoever works within another one.
 """
 
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from sqlalchemy import (
     Dialect,
     Float,
     ForeignKey,
+    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -61,6 +63,9 @@ class UtcTime(TypeDecorator[datetime]):
             return value
         return value.replace(tzinfo=UTC)
 
+
+# As many as anybody counts, and ids that the database gives: 64 bits, which SQLite calls INTEGER.
+Count = BigInteger().with_variant(Integer, "sqlite")
 
 dao = Table(
     "dao",
@@ -200,7 +205,7 @@ document = Table(
 fact = Table(
     "fact",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", Count, Identity(), primary_key=True),
     Column("dao_id", String(64), ForeignKey("dao.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("document_id", String(36), ForeignKey("document.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("position", Integer, nullable=False),
@@ -213,7 +218,7 @@ fact = Table(
 exchange = Table(
     "exchange",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", Count, Identity(), primary_key=True),
     Column("request_id", String(64), nullable=False, index=True),
     Column("dao_id", String(64), nullable=False),
     Column("user_id", String(200), nullable=False),
@@ -226,8 +231,8 @@ exchange = Table(
     Column("outcome", String(32), nullable=False),
     Column("prompt", Text, nullable=False),
     Column("answer", Text, nullable=False),
-    Column("prompt_tokens", Integer, nullable=False, server_default="0"),
-    Column("completion_tokens", Integer, nullable=False, server_default="0"),
+    Column("prompt_tokens", Count, nullable=False, server_default="0"),
+    Column("completion_tokens", Count, nullable=False, server_default="0"),
     Column("attempts", Text, nullable=False, server_default="[]"),  # JSON
     Column("duration_ms", Float, nullable=False),
     Column("at", UtcTime, nullable=False),
@@ -252,7 +257,7 @@ session_summary = Table(
     Column("user_id", String(200), primary_key=True),
     Column("session_id", String(200), primary_key=True),
     Column("text", Text, nullable=False),
-    Column("through_id", Integer, nullable=False),  # the latest exchange it covers
+    Column("through_id", Count, nullable=False),  # the latest exchange it covers
     Column("since", UtcTime, nullable=False),  # when the oldest one was, for its text ends with that one's retention
 )
 
@@ -260,7 +265,7 @@ session_summary = Table(
 erasure = Table(
     "erasure",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", Count, Identity(), primary_key=True),
     Column("user_id", String(200), nullable=False),
     Column("dao_id", String(64), nullable=False, server_default=""),  # empty for all DAOs
     Column("at", UtcTime, nullable=False),

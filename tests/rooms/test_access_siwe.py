@@ -231,7 +231,8 @@ def test_what_a_wallet_signs_is_what_eth_account_says_it_signs() -> None:
 
 
 def test_what_reads_signatures_leaves_the_interpreter_as_it_is() -> None:
-    code = "import asyncio, sys; from dagi.identities.recovery import Recovery; asyncio.run(Recovery().signer(bytes(32), bytes(64) + b'\\x1b'))"
+    code = "import asyncio, sys; from dagi.identities.recovery import Recovery; "
+    code += "asyncio.run(Recovery().signer(bytes(32), bytes(64) + bytes([27])))"
     told = "; print(sys.getrecursionlimit(), 'eth_keys' in sys.modules, 'eth_account' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", code + told], capture_output=True, text=True, check=True).stdout  # noqa: S603
     assert said.split() == ["1000", "True", "False"]

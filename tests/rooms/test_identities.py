@@ -27,10 +27,9 @@ from dagi.ports.identities import Preview, Speaker
 from dagi.stores.audit import SqlAudit
 from dagi.stores.daos import Daos
 from dagi.stores.database import Database
+from dagi.stores.link_tables import pending_link
 from dagi.stores.members import MemberAdmin
 from dagi.stores.standings import read_standing
-from dagi.stores.tables import pending_link
-from dagi.stores.upgrade import upgrade
 from dagi.testing import local_chain
 from dagi.testing.clock import FakeClock
 from dagi.testing.discord import CLIENT_ID, CLIENT_SECRET, Discord
@@ -94,14 +93,6 @@ class House:
         audit = SqlAudit(self.database)
         assert (await audit.verify()).findings == ()
         return [dict(one.details or {}) | {"subject": one.subject} for one in await audit.list(AuditQuery(dao_id=dao, action=action))]
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncGenerator[Database]:
-    found = Database.in_directory(tmp_path / "data")
-    await upgrade(found)
-    yield found
-    await found.close()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """What was begun to link accounts. Every secret is kept as a digest and counts once, whatever process it is told to."""
 
 from datetime import datetime, timedelta
+from secrets import token_hex
 from typing import Final
 
 from sqlalchemy import delete, func, insert, select, update
@@ -12,7 +13,7 @@ from dagi.errors import Gone, Missing, RateLimited
 from dagi.ports.clock import Clock
 from dagi.ports.identities import Pending, PendingKind
 from dagi.stores.database import Database
-from dagi.stores.tables import pending_link, used_proof, wrong_code
+from dagi.stores.link_tables import pending_link, used_proof, wrong_code
 
 # What an account may have begun within a lifetime.
 MOST_BEGUN: Final = 10
@@ -84,7 +85,7 @@ async def _taken(
     row = (await connection.execute(select(pending_link).where(pending_link.c.digest == digest(secret)))).one_or_none()
     if row is None or row.kind != kind or not _may_tell(kind, row.account, row.other, row.shown_to, told_by):
         if told_by:
-            await connection.execute(insert(wrong_code).values(account=told_by, at=now))
+            await connection.execute(insert(wrong_code).values(id=token_hex(16), account=told_by, at=now))
         return _unknown()
     if row.expires_at <= now:
         return Gone("This is past its ten minutes. Begin again.")

@@ -1,6 +1,7 @@
 """`dagi audit`: what was changed and what was denied, and whether that record is whole."""
 
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,7 @@ import typer
 from dagi.access.names import check_identity
 from dagi.cli.durations import duration
 from dagi.cli.options import AsJson, Config, Profile, installation
-from dagi.cli.output import as_json, opened_output, say, table
+from dagi.cli.output import as_json, opened_output, say, table, write
 from dagi.cli.work import with_database
 from dagi.errors import Invalid
 from dagi.observe.clock import SystemClock
@@ -55,8 +56,10 @@ def list_all(
     if json:
         as_json(records)
         return
-    columns = ("record", "at", "who", "what", "outcome", "subject", "details")
-    table(columns, [_row(record) for record in records], empty="There is no such record.")
+    for record in records:
+        write(f"{_line(record)}\n", sys.stdout)
+    if not records:
+        say("There is no such record.")
 
 
 @app.command(epilog="Example: dagi audit verify --expect greenfood-dao=812:5f1c… (a head that an earlier run printed)")
@@ -121,17 +124,19 @@ def _expected(text: str) -> tuple[str, str]:
     return dao, head
 
 
-def _row(record: AuditRecord) -> tuple[object, ...]:
-    told = [f"{name} {_shown(value)}" for name, value in (record.details or {}).items() if value is not None]
-    return (
-        f"{record.dao_id or '-'}#{record.seq}",
-        record.at,
-        record.actor or "",
-        record.action,
-        record.outcome,
-        record.subject or "",
-        "(erased)" if record.actor is None else ", ".join(told),
-    )
+def _line(record: AuditRecord) -> str:
+    """One record on one line, which a terminal may break where it likes: nothing of it is cut off."""
+    told = [f"{name}={_shown(value)}" for name, value in (record.details or {}).items() if value is not None]
+    what = f"DENIED {record.action}" if record.outcome == "denied" else record.action
+    # The subject of a denial is the DAO it was asked of, which the chain says already.
+    whom = record.subject if record.outcome == "done" or record.subject != record.dao_id else ""
+    who = "(erased)" if record.actor is None else record.actor + (f" with key:{record.key_id}" if _came_with_key(record) else "")
+    parts = (f"{record.dao_id or '-'}#{record.seq}", f"{record.at:%Y-%m-%d %H:%M:%S}", who, what, whom or "", " ".join(told))
+    return "  ".join(part for part in parts if part)
+
+
+def _came_with_key(record: AuditRecord) -> bool:
+    return bool(record.key_id) and record.actor != f"key:{record.key_id}"
 
 
 def _shown(value: object) -> str:

@@ -3,6 +3,7 @@
 set -euo pipefail
 bin=.venv/bin
 scripts/packages.sh curl openssl 'valkey-server|redis-server'
+scripts/anvil.sh >/dev/null
 if [ $# -gt 0 ]; then
   exec "$bin/python" -m pytest "$@"
 fi

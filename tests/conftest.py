@@ -5,6 +5,7 @@ import json
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -20,9 +21,12 @@ import yaml
 from dagi.assemble.demo import seed_demo
 from dagi.assemble.front import Front, opened_front, serving
 from dagi.assemble.installation import Choice, Installation
+from dagi.chain.rpc import Node, RpcChain
+from dagi.outbound import Client
 from dagi.stores.keys import Keys
 from dagi.stores.upgrade import upgrade
 from dagi.testing.clock import FakeClock
+from dagi.testing.local_chain import CHAIN_ID, LocalChain, local_chain
 from dagi.testing.upstream import Upstream
 
 DAO = "greenfood-dao"
@@ -215,6 +219,27 @@ async def counters() -> AsyncGenerator[CounterServer]:
     await server.start()
     yield server
     await server.close()
+
+
+@pytest.fixture(scope="session")
+def anvil() -> Path:
+    """The program anvil, a chain for tests; scripts/anvil.sh installs it where it is missing."""
+    script = Path(__file__).parents[1] / "scripts" / "anvil.sh"
+    found = subprocess.run([script], capture_output=True, text=True, check=False, timeout=100)  # noqa: S603
+    assert found.returncode == 0, found.stderr
+    return Path(found.stdout.strip())
+
+
+@pytest.fixture
+async def chain(anvil: Path) -> AsyncGenerator[LocalChain]:
+    """A chain of its own, empty but for what the test puts there."""
+    async with Client() as http, local_chain(anvil, http, lambda url: RpcChain(http, local_node(url))) as running:
+        yield running
+
+
+def local_node(url: str) -> Node:
+    """What the configuration would say of that chain."""
+    return Node(name="local", chain_id=CHAIN_ID, url=url)
 
 
 StackFactory = Callable[..., AbstractAsyncContextManager[Stack]]

@@ -27,6 +27,8 @@
     │   ├── QueueFull              QUEUE_FULL: too many wait already
     │   ├── CannotDo               VALIDATION_ERROR: what is asked for has no place in its protocol, or is beyond its model
     │   └── NotConfigured          NOT_CONFIGURED: it lacks a key or a model
+    ├── OutsideFailure             PROVIDER_ERROR: a chain's node or a platform gave no usable answer
+    │   └── OutsideTimeout         PROVIDER_TIMEOUT
     ├── AccessUnavailable          ACCESS_UNAVAILABLE: the decision cannot be made, so it is a denial
     │   └── BudgetUnknown          the same, about money: what was spent cannot be read
     ├── RateLimited                RATE_LIMITED: too many requests in a minute, or too many tokens in a day
@@ -270,6 +272,28 @@ class NotConfigured(TargetFailure):
     """The provider lacks something the operator has to set, for example its key."""
 
     code = "NOT_CONFIGURED"
+
+
+class OutsideFailure(DagiError):
+    """A chain's node or a platform (Discord, for example) did not answer, or not usably.
+
+    Attributes:
+        service: what the configuration calls it.
+        detail: the same for operators; without addresses, which may hold keys.
+    """
+
+    code = "PROVIDER_ERROR"
+
+    def __init__(self, message: str, *, service: str, detail: str = "") -> None:
+        super().__init__(message, service=service)
+        self.service = service
+        self.detail = detail or message
+
+
+class OutsideTimeout(OutsideFailure):
+    """It did not answer in time."""
+
+    code = "PROVIDER_TIMEOUT"
 
 
 class AccessUnavailable(DagiError):

@@ -10,6 +10,7 @@ import msgspec
 
 from dagi.assemble.embedding import EmbeddingTable
 from dagi.assemble.installation import Installation, refuse_unsafe, write_private
+from dagi.assemble.outside import read_outside
 from dagi.assemble.providers import Built, Configured, TargetTable, build, read_providers, read_rules
 from dagi.config import as_data
 from dagi.config.differing import differences
@@ -64,6 +65,7 @@ def read_fresh(installation: Installation) -> Fresh:
     refuse_unsafe(fresh.loaded)
     configured = read_providers(fresh.loaded)
     rules = read_rules(fresh.loaded, configured)
+    read_outside(fresh.loaded)
     return Fresh(fresh, configured, rules.rules, (*fresh.loaded.warnings, *rules.warnings))
 
 

@@ -6,6 +6,7 @@ from dagi.assemble.demo import DemoMade, seed_demo
 from dagi.assemble.files import attainable_files, few_files
 from dagi.assemble.installation import Installation, refuse_unsafe
 from dagi.assemble.limits import free_of_charge, open_server
+from dagi.assemble.outside import read_outside
 from dagi.assemble.providers import read_providers, read_rules
 from dagi.errors import ConfigError
 from dagi.observe.clock import SystemClock
@@ -36,6 +37,7 @@ async def prepare(installation: Installation) -> Prepared:
     providers = read_providers(installation.loaded)
     rules = read_rules(installation.loaded, providers)
     open_server(installation.loaded)
+    outside = read_outside(installation.loaded)
     database = installation.database()
     try:
         await upgrade(database)
@@ -49,7 +51,7 @@ async def prepare(installation: Installation) -> Prepared:
         free = await free_of_charge(installation.loaded.settings, providers, used, database)
     finally:
         await database.close()
-    notes = [*installation.loaded.warnings, *rules.warnings, *free]
+    notes = [*installation.loaded.warnings, *rules.warnings, *free, *outside.notes]
     few = few_files(attainable_files())
     if few is not None:
         notes.append(few)

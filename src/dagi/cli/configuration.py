@@ -10,6 +10,7 @@ import msgspec
 import typer
 
 from dagi.assemble.installation import Installation, Running
+from dagi.assemble.outside import read_outside
 from dagi.assemble.providers import read_providers, read_rules
 from dagi.assemble.reload import Outcome
 from dagi.cli.options import AsJson, Config, Profile, looked_at
@@ -30,6 +31,7 @@ def check(profile: Profile = None, config: Config = None) -> None:
     of = looked_at(profile, config)
     providers = read_providers(of.loaded)
     rules = read_rules(of.loaded, providers)
+    outside = read_outside(of.loaded)
     of.database_path()
     unsafe = of.loaded.unsafe()
     if unsafe:
@@ -39,6 +41,8 @@ def check(profile: Profile = None, config: Config = None) -> None:
     for provider in providers:
         if provider.missing:
             typer.echo(f"note: {provider.name}: {provider.missing}", err=True)
+    for note in outside.notes:
+        typer.echo(f"note: {note}", err=True)
     settings = of.loaded.settings
     say(f"The configuration is good: {settings.environment}, {len(providers)} providers, {len(rules.rules.rules)} rules.")
 

@@ -10,7 +10,7 @@
     loaded.unsafe()                                     # why staging or production must not start
 
 Layers, from low to high: packaged `defaults.yml`, the profile, `--config`, `DAGI__SECTION__KEY` variables, options of the command
-line. Mappings merge, `llm_providers` merges by name, every other list is replaced. A mistake reads
+line. Mappings merge, `llm_providers` and `chains` merge by name, every other list is replaced. A mistake reads
 `config/profiles/dev.yml:12 llm_providers[0].typ: unknown key; did you mean "type"? Allowed: config, name, selectable, type`.
 
 | file | what it holds |
@@ -20,6 +20,7 @@ line. Mappings merge, `llm_providers` merges by name, every other list is replac
 | `reading`, `composing`, `scalars` | one YAML file to a tree with marks, within bounds |
 | `marks`, `origins` | where a value was written |
 | `merging`, `variables` | one layer over another; `DAGI__…` as a layer |
+| `schema`'s `section`, `identity_schema` | what sections have in common; those about chains and accounts outside |
 | `environment` | the captured environment, `.env`, secrets |
 | `validation`, `mistakes` | tree to `Settings`; how a mistake is told |
 | `prices` | the packaged table of prices (`prices.yml`), and the operator's own before it |

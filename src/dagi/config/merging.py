@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from dagi.config.marks import Branch, Items, KeyPath, Leaf, Mark, Node
 
-BY_NAME: frozenset[KeyPath] = frozenset({("llm_providers",)})
+BY_NAME: frozenset[tuple[str]] = frozenset({("llm_providers",), ("chains",)})
 
 
 def merged(layers: Iterable[Branch]) -> Branch:

@@ -7,22 +7,18 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
+
+from dagi.config.identity_schema import Chain, Identities
+from dagi.config.section import Name, Text
+from dagi.config.section import Section as _Section
 
 VERSION = "0.3.0"
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@+-]{0,63}\Z")
 _VERSION = re.compile(r"[0-9]{1,4}\.[0-9]{1,4}(\.[0-9]{1,4})?\Z")
 _COUNTERS = re.compile(r"(rediss?|valkeys?|unix)://.")
 _CURRENCY = re.compile(r"[A-Z]{3}\Z")
 _DATABASE = re.compile(r"(sqlite(\+aiosqlite)?|postgres(ql)?(\+asyncpg)?)://")
-
-
-def named(text: str) -> str:
-    """The text, if it can name something in logs, metrics and headers; else `ValueError`."""
-    if not _NAME.match(text):
-        raise ValueError("must be 1 to 64 letters, digits or any of . _ - : / @ +, beginning with a letter or digit and without spaces")
-    return text
 
 
 def _version(text: str) -> str:
@@ -47,14 +43,6 @@ def _currency(text: str) -> str:
     if not _CURRENCY.match(text):
         raise ValueError("must be three capital letters such as USD")
     return text
-
-
-Name = Annotated[str, AfterValidator(named)]
-Text = Annotated[str, Field(min_length=1, max_length=1000)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
 
 class Provider(_Section):
@@ -240,3 +228,5 @@ class Settings(_Section):
     cache: Cache = Cache()
     limits: Limits = Limits()
     prices: Prices = Prices()
+    chains: Annotated[tuple[Chain, ...], Field(strict=False)] = ()
+    identities: Identities = Identities()

@@ -7,10 +7,11 @@ from pydantic import BaseModel, ValidationError
 
 from dagi.config.environment import Environment, inline
 from dagi.config.marks import Branch, Items, KeyPath, Leaf, Node, plain, walk
-from dagi.config.merging import name_of
+from dagi.config.merging import BY_NAME, name_of
 from dagi.config.mistakes import Mistake, choice, described, nearest, unknown_key
 from dagi.config.origins import Origins
-from dagi.config.schema import Settings, named
+from dagi.config.schema import Settings
+from dagi.config.section import named
 from dagi.errors import ConfigError
 
 _MAPPING = "must be a mapping (key: value)"
@@ -46,9 +47,14 @@ def validate(tree: Branch, environment: Environment) -> tuple[Settings | None, l
 
 
 def repeated(layer: Branch) -> Iterator[Mistake]:
-    """Providers that one layer names twice; which of the two was meant cannot be known."""
+    """Providers and chains that one layer names twice; which of the two was meant cannot be known."""
+    for (key,) in sorted(BY_NAME):
+        yield from _repeated(layer, key)
+
+
+def _repeated(layer: Branch, key: str) -> Iterator[Mistake]:
     first: dict[str, int | None] = {}
-    for path, entry in _entries(layer, _PROVIDERS):
+    for path, entry in _entries(layer, key):
         name = name_of(entry)
         if name is None:
             continue

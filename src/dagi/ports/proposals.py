@@ -9,6 +9,8 @@ from dagi.access.actor import Actor
 from dagi.governance.drafting import Wish
 from dagi.governance.proposal import Counted, State, Vote
 
+USUAL_LIMIT: Final = 50
+
 
 class Ballot(msgspec.Struct, frozen=True, kw_only=True):
     """How somebody votes.
@@ -16,7 +18,7 @@ class Ballot(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         user_id: whose vote it is: any account of the person.
         choice: its name or its number, as it was written.
-        weight: a uint256 above 0; other than 1 only for whoever may change the DAO's configuration.
+        weight: a uint256 above 0; other than 1 is the operator's to enter.
     """
 
     user_id: str
@@ -25,23 +27,29 @@ class Ballot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Proposals(Protocol):
-    """The proposals of DAOs, each with its votes as they stand now. Never crosses DAOs.
+    """The proposals of DAOs, each with its votes as they stand now, for whoever acts. Never crosses DAOs.
 
     Who may vote is fixed when a proposal is made: the people (not accounts) who are members in force with `proposal.vote` then. Whoever
     votes must still be one. A vote given again replaces the earlier one until the deadline; what is closed does not change.
     """
 
-    async def add(self, dao_id: str, author: str, wish: Wish, actor: Actor) -> Counted:
+    async def add(self, dao_id: str, wish: Wish, author: str = "") -> Counted:
         """Make a proposal; needs `proposal.create`.
+
+        Args:
+            author: an account; the actor's own where empty. To name another one is the operator's.
 
         Raises:
             Invalid: something of it is not what it has to be, or it could never be decided.
             Denied: the actor may not.
             Missing: no such DAO.
+            Conflict: too many are open.
         """
         ...
 
-    async def all(self, dao_id: str, states: Sequence[State] = (), *, limit: int = 50, before: int | None = None) -> tuple[Counted, ...]:
+    async def all(
+        self, dao_id: str, states: Sequence[State] = (), *, limit: int = USUAL_LIMIT, before: int | None = None
+    ) -> tuple[Counted, ...]:
         """The latest proposals in one of the states (none named: in any), newest first, with numbers below `before`."""
         ...
 
@@ -61,18 +69,18 @@ class Proposals(Protocol):
         """
         ...
 
-    async def vote(self, dao_id: str, number: int, ballot: Ballot, actor: Actor) -> Counted:
-        """Vote, or vote anew; needs `proposal.vote`.
+    async def vote(self, dao_id: str, number: int, ballot: Ballot) -> Counted:
+        """Vote, or vote anew; needs `proposal.vote`. To enter another one's vote is the operator's.
 
         Raises:
-            Invalid: no such choice, or no such weight.
+            Invalid: no such choice.
             Denied: the actor may not, or the voter is not one of those who may vote on this one.
             Missing: the DAO has none of that number.
             Conflict: it is not open.
         """
         ...
 
-    async def close(self, dao_id: str, number: int, actor: Actor, *, cancel: bool = False) -> Counted:
+    async def close(self, dao_id: str, number: int, *, cancel: bool = False) -> Counted:
         """End it before its deadline: by its author or with `config.update`. An author alone cancels, or counts once everybody has voted.
 
         Raises:
@@ -80,6 +88,14 @@ class Proposals(Protocol):
             Missing: the DAO has none of that number.
             Conflict: it is closed already.
         """
+        ...
+
+
+class ProposalsBy(Protocol):
+    """Proposals, for whoever acts."""
+
+    def __call__(self, by: Actor) -> Proposals:
+        """As that one."""
         ...
 
 

@@ -115,12 +115,13 @@ class Changes:
         self._clock = clock
 
     @asynccontextmanager
-    async def of(self, dao_id: str, actor: Actor, needs: str | None = None) -> AsyncGenerator[Change]:
+    async def of(self, dao_id: str, actor: Actor, needs: str | None = None, *, counter: str = "version") -> AsyncGenerator[Change]:
         """One change of a DAO's rights; committed when the context ends well, with the DAO's version bumped.
 
         Args:
             dao_id: empty for what belongs to no DAO.
             needs: the entitlement the actor must have in it; None where the caller of this decides otherwise who may.
+            counter: the column of the DAO's that counts such changes, where they are none of rights.
 
         Raises:
             Missing: no such DAO, said to those who may know.
@@ -129,7 +130,7 @@ class Changes:
         now = self._clock.now()
         try:
             async with self._database.write(dao_id or None) as connection:
-                exists = not dao_id or await touch(connection, dao_id)
+                exists = not dao_id or await touch(connection, dao_id, counter)
                 grant = await _grant(connection, dao_id, actor, now)
                 if grant is not None and needs is not None:
                     grant.require(needs)
@@ -162,9 +163,9 @@ def denial(denied: Denied, actor: str, key_id: str) -> Entry:
     )
 
 
-async def touch(connection: AsyncConnection, dao_id: str) -> bool:
+async def touch(connection: AsyncConnection, dao_id: str, counter: str = "version") -> bool:
     """Say that something about the DAO's rights has changed; whether there is such a DAO. Other changes of it wait for this one's end."""
-    done = await connection.execute(update(dao).where(dao.c.id == dao_id).values(version=dao.c.version + 1))
+    done = await connection.execute(update(dao).where(dao.c.id == dao_id).values({counter: dao.c[counter] + 1}))
     return done.rowcount > 0
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, text
 from dagi.errors import StoreError
 from dagi.stores.database import Database
 
-HEAD = "0004"
+HEAD = "0006"
 
 
 async def revision(database: Database) -> str | None:

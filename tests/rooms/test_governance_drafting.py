@@ -9,7 +9,7 @@ from hypothesis import given
 
 from dagi.errors import Invalid
 from dagi.governance.drafting import Wish, check_reachable, drafted, find_choice, read_weight
-from dagi.governance.proposal import MAX_WEIGHT
+from dagi.governance.proposal import MAX_WEIGHT, USUAL_CHOICES
 from dagi.governance.shares import read_quorum
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -78,6 +78,7 @@ def test_choices_are_found_by_name_in_any_case_or_by_number() -> None:
     assert choices == ("Kyiv", "Lviv", "abstain")
     assert [find_choice(choices, wanted) for wanted in ("kyiv", " LVIV ", "3", "ABSTAIN")] == [0, 1, 2, 2]
     assert find_choice(("2", "1"), "1") == 1
+    assert [find_choice(USUAL_CHOICES, wanted) for wanted in ("За", "проти", "утримуюсь", "for")] == [0, 1, 2, 0]
     for wanted in ("", "0", "4", "Odesa", "١", "x" * 10_000):
         with pytest.raises(Invalid):
             find_choice(choices, wanted)

@@ -7,13 +7,18 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from dagi.access.import_plan import HeldMember, ImportOptions, Known, Step, plan
-from dagi.access.importing import ImportLine
+from dagi.access.import_plan import HeldMember, ImportOptions, Known, Step
+from dagi.access.import_plan import plan as planned
+from dagi.access.importing import ImportLine, Mistake, Reading
 from dagi.errors import Invalid
 
 ROLES = ("admin", "contributor", "guest", "member")
 EVERYTHING = ImportOptions(update=True, overwrite=True, remove_missing=True, links=True)
 THEN = datetime(2027, 1, 1, tzinfo=UTC)
+
+
+def plan(lines: list[ImportLine], known: Known, options: ImportOptions) -> tuple[Step, ...]:
+    return planned(Reading(tuple(lines)), known, options)
 
 
 def line(number: int, account: str, *roles: str, **more: object) -> ImportLine:
@@ -109,15 +114,22 @@ def test_what_was_made_by_hand_stays_unless_it_is_told_to_go(lines: list[ImportL
 
 
 @given(lines_of_any_kind, members_of_any_kind)
-def test_with_everything_told_the_members_are_those_of_the_file(lines: list[ImportLine], members: list[HeldMember]) -> None:
+def test_with_everything_told_everybody_has_the_roles_of_the_file(lines: list[ImportLine], members: list[HeldMember]) -> None:
     before = known(*members)
-    after = applied(plan(lines, before, EVERYTHING), before)
-    imported = {
-        member.accounts[0]: {role for role, source in member.roles.items() if source == "import"}
-        for member in after.members
-        if "import" in member.roles.values()
+    after = {
+        member.accounts[0]: {role for role, source in member.roles.items() if source != "token"}
+        for member in applied(plan(lines, before, EVERYTHING), before).members
     }
-    assert imported == {one.accounts[0]: set(one.roles) for one in lines}
+    assert {account: after[account] for account in (one.accounts[0] for one in lines)} == {one.accounts[0]: set(one.roles) for one in lines}
+    imported = {member.accounts[0] for member in members if "import" in member.roles.values()}
+    gone = imported - {one.accounts[0] for one in lines}
+    left = applied(plan(lines, before, EVERYTHING), before).members
+    assert not any("import" in member.roles.values() for member in left if member.accounts[0] in gone)
+
+
+def test_a_file_that_says_what_is_so_changes_nothing_whoever_made_it() -> None:
+    (step,) = plan([line(2, "tg:a", "member")], known(held("a", member="manual")), EVERYTHING)
+    assert step.action == "unchanged"
 
 
 def test_a_suspension_is_not_lifted_by_a_file_that_does_not_speak_of_it() -> None:
@@ -156,7 +168,9 @@ def test_one_person_stands_in_one_line_whatever_the_account() -> None:
 
 
 def test_unknown_roles_are_told_with_those_there_are() -> None:
+    reading = Reading((line(2, "tg:a", "owner"), line(4, "tg:b", "member"), line(5, "tg:c", "boss")), (Mistake(3, "accounts", "none"),))
     with pytest.raises(Invalid) as caught:
-        plan([line(2, "tg:a", "owner"), line(3, "tg:b", "member"), line(4, "tg:c", "boss")], known(), ImportOptions())
-    assert [(one.line, one.field) for one in caught.value.facts["mistakes"]] == [(2, "roles"), (4, "roles")]  # type: ignore[union-attr]
+        planned(reading, known(), ImportOptions())
+    told = [(one.line, one.field) for one in caught.value.facts["mistakes"]]  # type: ignore[union-attr]
+    assert told == [(2, "roles"), (3, "accounts"), (5, "roles")]
     assert "admin, contributor, guest, member" in caught.value.message

@@ -9,20 +9,22 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from dagi.access.importing import ImportLine, read_members
+from dagi.access.importing import ImportLine, Mistakes, Reading, read_members
 from dagi.errors import Invalid
 
 
-def read(text: str | bytes) -> tuple[ImportLine, ...]:
+def reading(text: str | bytes) -> Reading:
     return read_members(text if isinstance(text, bytes) else text.encode(), "green")
 
 
+def read(text: str | bytes) -> tuple[ImportLine, ...]:
+    found = reading(text)
+    Mistakes(found.mistakes).check()
+    return found.lines
+
+
 def mistakes(text: str | bytes) -> list[tuple[int, str]]:
-    with pytest.raises(Invalid) as caught:
-        read(text)
-    found = caught.value.facts.get("mistakes", [])
-    assert isinstance(found, list)
-    return [(one.line, one.field) for one in found]
+    return [(one.line, one.field) for one in reading(text).mistakes]
 
 
 PLAIN = (

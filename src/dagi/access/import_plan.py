@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from dagi.access.importing import ImportLine, Mistakes
+from dagi.access.importing import ImportLine, Mistakes, Reading
 from dagi.errors import Invalid
 
 Action = Literal["added", "changed", "removed", "kept", "unchanged"]
@@ -80,17 +80,17 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     roles: Collection[str]
 
 
-def plan(lines: Sequence[ImportLine], known: Known, options: ImportOptions) -> tuple[Step, ...]:
+def plan(reading: Reading, known: Known, options: ImportOptions) -> tuple[Step, ...]:
     """What to do for every line, and for members that are in none.
 
     Raises:
         Invalid: lines are wrong; `mistakes` holds each.
     """
-    mistakes = Mistakes()
+    mistakes = Mistakes(reading.mistakes)
     members = {member.person_id: member for member in known.members}
     people: dict[str, int] = {}
     steps: list[Step] = []
-    for line in lines:
+    for line in reading.lines:
         try:
             person_id = _person(line, known, members, options)
             _check_roles(line, known.roles)
@@ -155,14 +155,11 @@ def _again(step: Step, line: ImportLine, member: HeldMember, options: ImportOpti
         suspended=member.suspended if line.suspended is None else line.suspended,
         expires_at=member.expires_at if line.expires_at is msgspec.UNSET else line.expires_at,
     )
-    imported = {role for role, source in member.roles.items() if source == IMPORT}
-    by_hand = set(member.roles.values()) - {IMPORT, TOKEN}
-    same = imported == set(step.roles) and (step.suspended, step.expires_at) == (member.suspended, member.expires_at) and not step.links
-    if same and not by_hand:
+    given = {role for role, source in member.roles.items() if source != TOKEN}
+    if given == set(step.roles) and (step.suspended, step.expires_at) == (member.suspended, member.expires_at) and not step.links:
         return _left(step, "unchanged")
-    if by_hand and not (options.update and options.overwrite):
-        same = set(step.roles) <= set(member.roles) and step.expires_at == member.expires_at and step.suspended == member.suspended
-        return _left(step, "unchanged") if same and not step.links else _left(step, "kept", "made by hand; --update --overwrite changes it")
+    if set(member.roles.values()) - {IMPORT, TOKEN} and not (options.update and options.overwrite):
+        return _left(step, "kept", "made by hand; --update --overwrite changes it")
     if not options.update:
         return _left(step, "kept", "differs from the file; --update changes it")
     return step

@@ -7,7 +7,7 @@ CSV has a line of column names first, separated by commas, semicolons or tabs; J
 import codecs
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, time
 from typing import Final
 
@@ -17,7 +17,7 @@ from dagi.access.names import check_identity, check_name, check_role
 from dagi.errors import Invalid
 
 MAX_BYTES: Final = 8_000_000
-MAX_LINES: Final = 50_000
+MAX_LINES: Final = 20_000
 MAX_CELL: Final = 2_000
 MAX_ACCOUNTS: Final = 10
 TOLD: Final = 50
@@ -62,11 +62,18 @@ class Mistake(msgspec.Struct, frozen=True):
     message: str
 
 
+class Reading(msgspec.Struct, frozen=True):
+    """A file, read: the lines that are right, and what is wrong with the others."""
+
+    lines: tuple[ImportLine, ...]
+    mistakes: tuple[Mistake, ...] = ()
+
+
 class Mistakes:
     """Gathers what is wrong, so that one look shows all of it."""
 
-    def __init__(self) -> None:
-        self.found: list[Mistake] = []
+    def __init__(self, found: Iterable[Mistake] = ()) -> None:
+        self.found = list(found)
 
     def add(self, line: int, error: Invalid) -> None:
         """One more."""
@@ -87,11 +94,11 @@ class Mistakes:
         raise Invalid(sentence, field="file", mistakes=told, mistake_count=len(self.found))
 
 
-def read_members(data: bytes, dao_id: str) -> tuple[ImportLine, ...]:
-    """The file's people.
+def read_members(data: bytes, dao_id: str) -> Reading:
+    """The file's people, and what is wrong with its lines.
 
     Raises:
-        Invalid: the file cannot be read at all, or lines of it are wrong; `mistakes` holds each with its line.
+        Invalid: the file cannot be read at all.
     """
     if len(data) > MAX_BYTES:
         raise Invalid(f"The file is larger than {MAX_BYTES // 1_000_000} MB. Import it in parts.", field="file")
@@ -107,10 +114,9 @@ def read_members(data: bytes, dao_id: str) -> tuple[ImportLine, ...]:
         except Invalid as error:
             mistakes.add(number, error)
     _refuse_twice(lines, mistakes)
-    mistakes.check()
-    if not lines:
+    if not lines and not mistakes.found:
         raise Invalid("There is nobody in the file.", field="file")
-    return tuple(lines)
+    return Reading(tuple(lines), tuple(mistakes.found))
 
 
 def _decoded(data: bytes) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from dagi.catalogue import LANGUAGES, say
 from dagi.errors import Invalid
 from dagi.governance.counting import needed_people
 from dagi.governance.proposal import ABSTAIN, AGAINST, FOR, MAX_WEIGHT, USUAL_CHOICES, Terms
@@ -90,12 +91,13 @@ def check_reachable(quorum: int | Share, electorate: int) -> None:
 
 
 def find_choice(choices: Sequence[str], wish: str) -> int:
-    """The place of the choice that is meant: by its name in any case, or by its number from 1 on where no name is a number.
+    """The place of the choice that is meant: by its name in any case (the usual ones in any language), or by its number from 1 on.
 
     Raises:
         Invalid: it is none of them.
     """
     meant = _folded(wish)
+    meant = _MEANT.get(meant, meant)
     names = [_folded(choice) for choice in choices]
     if meant in names:
         return names.index(meant)
@@ -181,3 +183,7 @@ def _folded(name: str) -> str:
 
 def _shown(wish: str) -> str:
     return "".join(letter for letter in wish[:40] if letter.isprintable())
+
+
+# The usual choices in the words of every language of the catalogue.
+_MEANT: Final = {_folded(say(language, f"choice.{choice}")): choice for language in LANGUAGES for choice in USUAL_CHOICES}

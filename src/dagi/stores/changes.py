@@ -28,6 +28,14 @@ from dagi.stores.tables import dao, membership
 STACK: Final = Actor.system("stack")
 
 
+class Record(msgspec.Struct, frozen=True):
+    """What is done, to whom or what, and the details."""
+
+    action: str
+    subject: str
+    details: Mapping[str, object]
+
+
 class Change:
     """One change under way.
 
@@ -57,6 +65,22 @@ class Change:
             decision_id="" if self.grant is None else self.grant.decision_id,
         )
         await append(self.connection, dao_id, [entry], self.now)
+
+    async def record_all(self, records: Iterable["Record"]) -> None:
+        """Write many records into the DAO's audit at once."""
+        decision_id = "" if self.grant is None else self.grant.decision_id
+        entries = [
+            Entry(
+                action=one.action,
+                actor=self.actor.id,
+                key_id=self.actor.key_id,
+                subject=one.subject,
+                details=one.details,
+                decision_id=decision_id,
+            )
+            for one in records
+        ]
+        await append(self.connection, self.dao_id, entries, self.now)
 
     async def touch(self, dao_id: str) -> None:
         """Let running processes notice a change of another DAO's rights, which waits for other changes of it."""

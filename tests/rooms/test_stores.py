@@ -23,10 +23,10 @@ from dagi.stores.daos import Daos
 from dagi.stores.database import Database
 from dagi.stores.directory import STALE_S, Directory
 from dagi.stores.exchanges import ExchangeStore
+from dagi.stores.governance_tables import metadata
 from dagi.stores.keys import Keys
 from dagi.stores.members import MemberAdmin
 from dagi.stores.tables import exchange as exchange_table
-from dagi.stores.tables import metadata
 from dagi.stores.upgrade import HEAD, revision, upgrade
 from dagi.testing.clock import FakeClock
 from dagi.testing.observer import CollectingObserver

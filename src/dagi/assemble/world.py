@@ -21,6 +21,7 @@ from dagi.stores.denials import DenialStore
 from dagi.stores.directory import Directory
 from dagi.stores.exchanges import ExchangeStore
 from dagi.stores.limits import LocalLimits
+from dagi.stores.open_proposals import OpenProposals
 from dagi.stores.passages import SqlPassages
 from dagi.stores.shared_limits import SharedLimits
 from dagi.targets.resilience.answers import Answers
@@ -34,6 +35,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     observer: LoggingObserver
     database: Database
     directory: Directory
+    proposals: OpenProposals
     dialogs: ExchangeStore
     denials: DenialStore
     local_limits: LocalLimits
@@ -60,6 +62,8 @@ async def opened_world(stack: AsyncExitStack, installation: Installation, config
     operators = frozenset({LOCAL_USER}) if settings.environment == "development" else frozenset[str]()
     directory = Directory(database, clock, observer, operators)
     await directory.refresh()
+    proposals = OpenProposals(database, clock)
+    await proposals.refresh()
     dialogs = await stack.enter_async_context(
         ExchangeStore(database, observer, flush_s=settings.dialogs.flush_ms / 1000, places=settings.dialogs.buffer)
     )
@@ -74,6 +78,7 @@ async def opened_world(stack: AsyncExitStack, installation: Installation, config
         observer=observer,
         database=database,
         directory=directory,
+        proposals=proposals,
         dialogs=dialogs,
         denials=await stack.enter_async_context(DenialStore(database, clock, observer)),
         local_limits=local,

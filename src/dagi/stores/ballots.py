@@ -13,7 +13,8 @@ from dagi.governance.counting import counted
 from dagi.governance.proposal import Counted, Ending, Pile, Proposal, State, Terms
 from dagi.governance.shares import read_quorum, read_share, show_quorum
 from dagi.stores.changes import Change
-from dagi.stores.tables import elector, membership, proposal, vote
+from dagi.stores.governance_tables import elector, proposal, vote
+from dagi.stores.tables import membership
 
 VOTES: Final = "proposal.vote"
 _choices: Final = msgspec.json.Decoder(tuple[str, ...])

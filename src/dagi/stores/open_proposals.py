@@ -12,7 +12,8 @@ from dagi.governance.proposal import Counted
 from dagi.ports.clock import Clock
 from dagi.stores.ballots import in_state, read_counted
 from dagi.stores.database import Database
-from dagi.stores.tables import dao, proposal
+from dagi.stores.governance_tables import proposal
+from dagi.stores.tables import dao
 
 POLL_S: Final = 0.25
 # More than anybody is told of at once.

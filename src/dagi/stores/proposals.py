@@ -25,9 +25,9 @@ from dagi.ports.proposals import USUAL_LIMIT, Ballot
 from dagi.stores.ballots import VOTES, as_row, in_state, is_elector, read_counted, who_may_vote, write_electors, write_vote
 from dagi.stores.changes import STACK, Change, Changes
 from dagi.stores.database import Database
+from dagi.stores.governance_tables import proposal, vote
 from dagi.stores.people import check_account, person_of
 from dagi.stores.standings import read_standing
-from dagi.stores.tables import proposal, vote
 
 MOST = 200
 _COUNTER = "proposals_version"

@@ -21,6 +21,7 @@ _PLACES: Final[Mapping[str, str]] = {
     "role": "The role's name.",
     "key_id": "The key's id.",
     "invitation_id": "The invitation's id.",
+    "number": "The proposal's number.",
 }
 _ERRORS: Final = (400, 401, 403, 404, 409)
 

@@ -80,5 +80,6 @@ def uint256(written: str, field: str) -> int:
         Invalid: it is none, or too large.
     """
     if not _DIGITS.match(written) or (found := int(written)) > MAX:
-        raise Invalid(f"{field} is a whole number up to 2^256 - 1, in digits, in the token's smallest unit: 1000000000000000000.", field=field)
+        sentence = f"{field} is a whole number up to 2^256 - 1, in digits, in the token's smallest unit: 1000000000000000000."
+        raise Invalid(sentence, field=field)
     return found

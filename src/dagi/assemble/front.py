@@ -108,6 +108,7 @@ def _background(installation: Installation, world: World, router: Router, reload
     """What goes on beside the requests, for as long as the process lives."""
     work: dict[str, Coroutine[None, None, None]] = {"directory": world.directory.follow(), "reload": reloader.follow()}
     work["proposals"] = world.proposals.follow()
+    work["tokens"] = world.tokens.checks.follow()
     work |= dialog_work(installation.loaded.settings, world.database, world.dialogs, router)
     work["erasures"] = ErasureWatch(world.database, world.clock).follow(world.answers.clear)
     if installation.loaded.settings.server.reload_on_change:

@@ -15,6 +15,7 @@ from dagi.services.rbac.imports import ImportFace
 from dagi.services.rbac.keys import KeysFace
 from dagi.services.rbac.members import MembersFace
 from dagi.services.rbac.proposals import ProposalsFace
+from dagi.services.rbac.sources import SourcesFace
 from dagi.stores.administration import SqlAdministration
 from dagi.stores.audit import SqlAudit
 from dagi.stores.imports import MemberImport
@@ -35,6 +36,7 @@ def rbac_service(installation: Installation, world: World, url: str) -> Service:
         audit=AuditFace(door, SqlAudit(world.database)),
         further=(
             *ProposalsFace(door, lambda by: SqlProposals(world.database, world.clock, by)).endpoints(),
+            *SourcesFace(door, world.tokens.rules).endpoints(),
             *ImportFace(door, lambda by: MemberImport(world.database, world.clock, by)).endpoints(),
         ),
         operations=Operations(callers, access_dependencies(world.database, world.directory, world.denials), open_details=open_details),

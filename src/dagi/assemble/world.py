@@ -8,6 +8,7 @@ import msgspec
 from dagi.assemble.installation import Installation
 from dagi.assemble.limits import local_limits, opened_limits
 from dagi.assemble.providers import Configured
+from dagi.assemble.tokens import Tokens
 from dagi.knowledge.search import Search
 from dagi.observe.clock import SystemClock
 from dagi.observe.log import open_log
@@ -44,6 +45,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     vectors: RemoteEmbedder | None
     facts: Search
     http: Client
+    tokens: Tokens
     answers: Answers
 
 
@@ -71,6 +73,7 @@ async def opened_world(stack: AsyncExitStack, installation: Installation, config
     limits = await opened_limits(stack, installation, local, database, observer)
     embedder = await _embedder(stack, installation) if settings.knowledge.embedder else None
     # Texts of callers take longer than searches, and more so on a busy machine.
+    http = await stack.enter_async_context(Client())
     vectors = await _embedder(stack, installation, stalled_s=30.0) if settings.knowledge.embedder else None
     return World(
         clock=clock,
@@ -86,7 +89,8 @@ async def opened_world(stack: AsyncExitStack, installation: Installation, config
         embedder=embedder,
         vectors=vectors,
         facts=Search(SqlPassages(database), embedder, timeout_ms=settings.knowledge.search_timeout_ms),
-        http=await stack.enter_async_context(Client()),
+        http=http,
+        tokens=Tokens(installation, database, http, clock, observer),
         answers=Answers(clock, max_entries=settings.cache.max_entries, max_bytes=settings.cache.max_mb * 2**20),
     )
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from dagi.access.tokens import TokenRule
+from dagi.chain.rpc import RpcChains
 from dagi.errors import OutsideFailure
 from dagi.ports.abi import address, encoded, number
 from dagi.ports.chain import Chain, Query
-from dagi.chain.rpc import RpcChains
 
 _BALANCE: Final = "70a08231"  # balanceOf(address), ERC-20 and ERC-721
 _BALANCE_OF_ID: Final = "00fdd58e"  # balanceOf(address,uint256), ERC-1155
@@ -28,6 +28,10 @@ class ChainBalances:
             found = self._chains.by_id(int(name))
         return None if found is None else found.chain_id
 
+    def chains(self) -> Sequence[str]:
+        """See the port."""
+        return sorted(self._chains.by_name)
+
     async def of(self, rule: TokenRule, addresses: Sequence[str]) -> Mapping[str, int]:
         """See the port."""
         chain = self._chains.by_id(rule.chain_id)
@@ -39,7 +43,8 @@ class ChainBalances:
             owner = await self._owner(chain, rule, rule.token_id, block)
             return {one: int(address(one) == owner) for one in addresses}
         results = await chain.calls([_question(rule, one) for one in addresses], block=block)
-        found = {one: held for one, result in zip(addresses, results, strict=True) if result is not None and (held := number(result)) is not None}
+        told = {one: result for one, result in zip(addresses, results, strict=True) if result is not None}
+        found = {one: held for one, result in told.items() if (held := number(result)) is not None}
         if addresses and not found:
             raise _no_contract(chain, rule)
         return found

@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from dagi.cli import sources
 from dagi.cli.durations import duration
 from dagi.cli.member_import import import_file
 from dagi.cli.options import AsJson, Config, Profile, Yes, installation
@@ -16,6 +17,7 @@ from dagi.ports.administration import MemberInfo
 from dagi.stores.members import MemberAdmin
 
 app = typer.Typer(help="Members of a DAO: create, import, list, show, update, remove.", no_args_is_help=True)
+app.add_typer(sources.app, name="source")
 User = Annotated[str, typer.Argument(help="An account, for example tg:12345 or dc:987.")]
 InDao = Annotated[str, typer.Option("--dao", help="The DAO's id.")]
 Roles = Annotated[list[str], typer.Option("--role", "-r", help="A role; may be given more than once.")]

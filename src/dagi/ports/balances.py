@@ -13,6 +13,10 @@ class Balances(Protocol):
         """The number of a chain by its name in the configuration, or by the number itself; None for one that is not configured."""
         ...
 
+    def chains(self) -> Sequence[str]:
+        """The names of those that are."""
+        ...
+
     async def of(self, rule: TokenRule, addresses: Sequence[str]) -> Mapping[str, int]:
         """What each address holds, as of one block; without those the contract refused to tell.
 

@@ -80,23 +80,24 @@ token_rule = Table(
     Column("grace_s", Integer, nullable=False),
     Column("made_by", String(200), nullable=False),
     Column("created_at", UtcTime, nullable=False),
+    Column("everyone", Boolean, nullable=False, server_default=false()),
     Column("checked_at", UtcTime),  # when the chain last answered
+    Column("tried_at", UtcTime),  # when it was last asked
+    Column("trouble", String(300), nullable=False, server_default=""),  # why it did not answer then
     CheckConstraint("standard IN ('erc20', 'erc721', 'erc1155')", name="standard"),
     CheckConstraint("grace_s >= 0", name="grace_s"),
 )
 
-# Who holds enough by a rule, or did until a moment ago: `lacking_since` begins the grace.
+# Who has the role by a rule: enough of the token, or since `lacking_since` no longer, in the grace.
 token_holder = Table(
     "token_holder",
     metadata,
     Column("rule_id", String(16), ForeignKey("token_rule.id", ondelete="CASCADE"), primary_key=True),
     Column("person_id", String(36), ForeignKey("person.id", ondelete="CASCADE"), primary_key=True, index=True),
     Column("dao_id", String(64), nullable=False),
-    Column("account", String(200), nullable=False),  # the wallet with the balance
     Column("balance", String(78), nullable=False),
     Column("since", UtcTime, nullable=False),
     Column("lacking_since", UtcTime),
-    Column("checked_at", UtcTime, nullable=False),
 )
 
 # What one process at a time does for all of them.

@@ -22,6 +22,7 @@ _PLACES: Final[Mapping[str, str]] = {
     "key_id": "The key's id.",
     "invitation_id": "The invitation's id.",
     "number": "The proposal's number.",
+    "rule_id": "The rule's id.",
 }
 _ERRORS: Final = (400, 401, 403, 404, 409)
 

@@ -57,7 +57,7 @@ def test_chains_of_a_profile_and_of_a_file_merge_by_name(tmp_path: Path) -> None
         ("chains: [{name: a, chain_id: 1, rpc_url: 'http://a'}, {name: a, chain_id: 2, rpc_url: 'http://b'}]", "stands here twice"),
         ("identities: {telegram: {bot_token: '1:x'}}", 'unknown key; did you mean "bot_token_env"'),
         ("identities: {siwe: {domain: 'https://dao.example'}}", "must be the host of the page"),
-        ("identities: {siwe: {domain: 'dao.example', statement: 'Привіт'}}", "must be one line of ASCII"),
+        ("identities: {siwe: {domain: 'dao.example', statement: 'Привіт'}}", "must be one line of ASCII letters"),
         ("identities: {discord: {redirect_url: 'dao.example/callback'}}", "must be an http:// or https:// address"),
     ],
 )

@@ -22,8 +22,12 @@ _LONGEST: Final = 100
 
 
 def spelled(number: int) -> str:
-    """The code of a random number below 2^130: 26 letters in groups, `XXXXX-XXXXX-XXXXX-XXXXX-XXXXXX`."""
-    letters = "".join(_LETTERS[number >> (5 * place) & 31] for place in reversed(range(_LENGTH)))
+    """The 26 letters of a random number below 2^130."""
+    return "".join(_LETTERS[number >> (5 * place) & 31] for place in reversed(range(_LENGTH)))
+
+
+def grouped(letters: str) -> str:
+    """The same as it is shown: `XXXXX-XXXXX-XXXXX-XXXXX-XXXXXX`."""
     return "-".join([*(letters[start : start + 5] for start in range(0, 20, 5)), letters[20:]])
 
 

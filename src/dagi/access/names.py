@@ -7,7 +7,8 @@ from typing import Final
 from dagi.errors import Invalid
 
 _DAO: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\Z")
-_IDENTITY: Final = re.compile(r"[a-z]{2,10}:[A-Za-z0-9._@+-]{1,128}\Z")
+# A wallet has one spelling, in lower case; its checksummed one would be another account.
+_IDENTITY: Final = re.compile(r"(?!eth:)[a-z]{2,10}:[A-Za-z0-9._@+-]{1,128}\Z|eth:0x[0-9a-f]{40}\Z")
 _SESSION: Final = re.compile(r"[\x21-\x7e]{1,200}\Z")
 _ROLE: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}\Z")
 NAME_MAX: Final = 200
@@ -35,6 +36,8 @@ def check_identity(text: str, field: str = "user_id") -> str:
         Invalid: it is none.
     """
     if not _IDENTITY.match(text):
+        if text.startswith("eth:"):
+            raise Invalid("A wallet is named eth:0x and 40 hexadecimal digits in lower case.", field=field)
         raise Invalid("A user is named <kind>:<id>, for example tg:12345, of letters, digits and . _ @ + -.", field=field)
     return text
 

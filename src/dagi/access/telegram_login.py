@@ -1,6 +1,7 @@
 """What Telegram signs about an account: the login button's fields and a mini app's `initData`. Checked with the bot's token.
 
-Sources: core.telegram.org/widgets/login#checking-authorization and core.telegram.org/bots/webapps#validating-data-received-via-the-mini-app.
+Sources: core.telegram.org/widgets/login#checking-authorization,
+core.telegram.org/bots/webapps#validating-data-received-via-the-mini-app.
 """
 
 import hashlib

@@ -4,10 +4,11 @@ import re
 from typing import Final
 
 from dagi.access.keccak import keccak256
+from dagi.access.names import check_identity
 from dagi.errors import Invalid
 
 KIND: Final = "eth"
-# Half the order of secp256k1. Of the two signatures that prove the same, (r, s) and (r, n - s), only the one with the low s is taken (EIP-2).
+# The order of secp256k1. Of the two signatures that prove the same, (r, s) and (r, n - s), only the one with the low s is taken (EIP-2).
 _ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}\Z")
 _SIGNATURE: Final = re.compile(r"0x((?:[0-9a-fA-F]{2})+)\Z")
@@ -36,6 +37,16 @@ def wallet_identity(address: str, field: str = "address") -> str:
     return f"{KIND}:{lower}"
 
 
+def account(text: str, field: str = "user_id") -> str:
+    """An account as somebody types it: a wallet's address in either spelling, everything else as it is.
+
+    Raises:
+        Invalid: it has not the form of one.
+    """
+    kind, _, address = text.partition(":")
+    return wallet_identity(address, field) if kind == KIND else check_identity(text, field)
+
+
 def personal_digest(text: str) -> bytes:
     """What a wallet signs when it shows a text (EIP-191, version 0x45)."""
     data = text.encode()
@@ -60,6 +71,6 @@ def check_plain(signature: bytes, field: str = "signature") -> None:
     Raises:
         Invalid: it is not of that form.
     """
-    r, s, v = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big"), signature[-1]
-    if len(signature) != PLAIN_SIGNATURE or not 0 < r < _ORDER or not 0 < s <= _ORDER // 2 or v not in {27, 28}:
+    r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
+    if len(signature) != PLAIN_SIGNATURE or not 0 < r < _ORDER or not 0 < s <= _ORDER // 2 or signature[-1] not in {27, 28}:
         raise Invalid("The signature is not one that a wallet gives: 65 bytes with a low s, and v 27 or 28.", field=field)

@@ -1,6 +1,7 @@
 """What the configuration says about chains and about the platforms where people have accounts, with the secrets it leads to."""
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 
 import msgspec
 
@@ -55,6 +56,8 @@ def read_outside(loaded: Loaded) -> Outside:
             nodes.append(Node(name=chain.name, chain_id=chain.chain_id, url=url, timeout_s=timeout_s, most_at_once=chain.max_batch))
     telegram = secret("identities.telegram", settings.identities.telegram.model_dump(), "bot_token")
     discord = secret("identities.discord", settings.identities.discord.model_dump(), "client_secret")
+    if settings.identities.siwe.domain is not None and find_spec("eth_keys") is None:
+        notes.append("identities.siwe: off, for what reads wallets' signatures is not installed: pip install 'dagi-stack[wallets]'")
     if mistakes:
         raise loaded.origins.error(mistakes)
     return Outside(nodes=tuple(nodes), telegram_token=telegram, discord_secret=discord, notes=tuple(notes))

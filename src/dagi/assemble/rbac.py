@@ -1,6 +1,8 @@
 """The rbac service (port 9200), put together."""
 
+from dagi.assemble.identities import Linked
 from dagi.assemble.installation import Installation, stack_version
+from dagi.assemble.outside import read_outside
 from dagi.assemble.readiness import access_dependencies
 from dagi.assemble.services import built_callers, built_service
 from dagi.assemble.world import World
@@ -11,6 +13,7 @@ from dagi.services.rbac.daos import DaosFace
 from dagi.services.rbac.decisions import DecisionsFace
 from dagi.services.rbac.door import Door
 from dagi.services.rbac.face import RbacFace
+from dagi.services.rbac.identities import Identities, IdentitiesFace
 from dagi.services.rbac.imports import ImportFace
 from dagi.services.rbac.keys import KeysFace
 from dagi.services.rbac.members import MembersFace
@@ -29,12 +32,14 @@ def rbac_service(installation: Installation, world: World, url: str) -> Service:
     administration = SqlAdministration(world.database, world.clock)
     open_details = installation.loaded.settings.environment == "development"
     face = RbacFace(
+        door=door,
         decisions=DecisionsFace(door, world.directory, world.denials),
         daos=DaosFace(door, administration),
         members=MembersFace(door, administration),
         keys=KeysFace(door, administration),
         audit=AuditFace(door, SqlAudit(world.database)),
         further=(
+            *IdentitiesFace(door, _identities(installation, world)).endpoints(),
             *ProposalsFace(door, lambda by: SqlProposals(world.database, world.clock, by)).endpoints(),
             *SourcesFace(door, world.tokens.rules).endpoints(),
             *ImportFace(door, lambda by: MemberImport(world.database, world.clock, by)).endpoints(),
@@ -45,3 +50,9 @@ def rbac_service(installation: Installation, world: World, url: str) -> Service:
         version=stack_version(),
     )
     return built_service(installation, world, face.table())
+
+
+def _identities(installation: Installation, world: World) -> Identities:
+    outside = read_outside(installation.loaded)
+    linked = Linked(installation.loaded.settings, outside, world.database, world.clock, world.http, world.observer)
+    return Identities(linking=linked.linking, persons=linked.persons, admin=linked.admin)

@@ -45,4 +45,28 @@ MESSAGES: dict[str, str] = {
     "choice.against": "against",
     "choice.abstain": "abstain",
     "facts.no_question": "I saw no question. Write it in words, and I will look in the DAO's documents.",
+    "link.code": (
+        "Your code: {code}\nTell it at your other account within ten minutes. Whoever tells this code there joins their account with "
+        "yours: never post it anywhere, and give it to nobody, whoever asks."
+    ),
+    "link.preview": (
+        "{account} and {other} would become one person's: each of the two could then do all that the other may. Only confirm this if both "
+        "are yours and you began it yourself. Nobody else has a reason to ask you for it."
+    ),
+    "link.held": "Until {until} UTC nothing that administers a DAO can be done through: {accounts}.",
+    "link.done": "Linked. These accounts are one person's now: {accounts}.",
+    "link.wallet": "Sign the message with your wallet. It costs nothing and moves nothing; it only proves that the wallet is yours.",
+    "link.discord": "Open this address, allow Discord to say who you are, and come back with the code the page shows: {url}",
+    "page.title": "Linking accounts",
+    "page.proved": (
+        "Discord has confirmed the account {account}. To link it with {begun_at}, send this code in the private chat where you began:"
+    ),
+    "page.until": "The code counts for ten minutes, until {until} UTC.",
+    "page.warning": (
+        "If you did not begin this yourself, or do not know {begun_at}, close this page and give the code to nobody: whoever has it "
+        "would get what your Discord account may do."
+    ),
+    "page.over": "This link was used already, or is older than ten minutes. Nothing was linked. Begin again in the chat.",
+    "page.outside": "Discord could not be asked just now. Nothing was linked. Begin again in the chat in some minutes.",
+    "page.refused": "That did not work, and nothing was linked. Begin again in the chat.",
 }

@@ -1,18 +1,16 @@
 """`dagi dialogs`: what was asked and answered, and one person's right to have it or to have it removed."""
 
 import sys
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, BinaryIO, cast
+from typing import Annotated, cast
 
 import msgspec
 import typer
 
 from dagi.cli.options import AsJson, Config, Profile, Yes, installation
-from dagi.cli.output import as_json, say, table, write
-from dagi.cli.work import with_database
-from dagi.errors import Invalid
+from dagi.cli.output import as_json, opened_output, say, table, write
+from dagi.cli.work import operator, with_database
 from dagi.observe.clock import SystemClock
 from dagi.stores.database import Database
 from dagi.stores.dialogs import Dialog, DialogArchive
@@ -80,7 +78,7 @@ def export(
 
     async def work(database: Database) -> int:
         count = 0
-        with _opened(out) as file:
+        with opened_output(out) as file:
             async for dialog in DialogArchive(database).export(user, dao):
                 file.write(_line(dialog))
                 count += 1
@@ -107,7 +105,7 @@ def erase(
     if not yes:
         there = with_database(of, lambda database: Erasure(database, clock).count(user, dao))
         typer.confirm(f"Remove {_what(there)} of {', '.join(there.accounts)}{_where(dao)} for good?", abort=True)
-    erased = with_database(of, lambda database: Erasure(database, clock).erase(user, dao))
+    erased = with_database(of, lambda database: Erasure(database, clock, operator()).erase(user, dao))
     if json:
         as_json(erased)
         return
@@ -120,7 +118,8 @@ def erase(
 
 
 def _what(erased: Erased) -> str:
-    return f"{erased.exchanges} exchanges, {erased.sessions} sessions and {erased.summaries} summaries"
+    dialogs = f"{erased.exchanges} exchanges, {erased.sessions} sessions, {erased.summaries} summaries"
+    return f"{dialogs}, and the names in {erased.records} records of the audit"
 
 
 def _where(dao: str | None) -> str:
@@ -129,23 +128,3 @@ def _where(dao: str | None) -> str:
 
 def _line(dialog: Dialog) -> bytes:
     return msgspec.json.encode(dialog) + b"\n"
-
-
-@contextmanager
-def _opened(out: Path | None) -> Generator[BinaryIO]:
-    """Standard output; or a file that only its owner may read, there as a whole or not at all."""
-    if out is None:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    draft = out.with_name(f".{out.name}.draft")
-    try:
-        draft.unlink(missing_ok=True)
-        draft.touch(mode=0o600)
-        with draft.open("wb") as file:
-            yield file
-        draft.replace(out)
-    except OSError as error:
-        raise Invalid(f"{out} cannot be written: {error.strerror}.", field="out") from error
-    finally:
-        draft.unlink(missing_ok=True)

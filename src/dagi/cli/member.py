@@ -8,6 +8,7 @@ import typer
 
 from dagi.cli import sources
 from dagi.cli.durations import duration
+from dagi.cli.invitations import invitations, invite, withdraw
 from dagi.cli.member_import import import_file
 from dagi.cli.options import AsJson, Config, Profile, Yes, installation
 from dagi.cli.output import as_json, say, table
@@ -16,7 +17,10 @@ from dagi.observe.clock import SystemClock
 from dagi.ports.administration import MemberInfo
 from dagi.stores.members import MemberAdmin
 
-app = typer.Typer(help="Members of a DAO: create, import, list, show, update, remove.", no_args_is_help=True)
+app = typer.Typer(help="Members of a DAO: create, import, list, show, update, remove; and invitations.", no_args_is_help=True)
+app.command(epilog="Example: dagi member invite --dao greenfood-dao --role member --uses 20 --expires 7d")(invite)
+app.command(epilog="Example: dagi member invitations --dao greenfood-dao")(invitations)
+app.command(epilog="Example: dagi member withdraw 1f2e3d4c5b6a --dao greenfood-dao")(withdraw)
 app.add_typer(sources.app, name="source")
 User = Annotated[str, typer.Argument(help="An account, for example tg:12345 or dc:987.")]
 InDao = Annotated[str, typer.Option("--dao", help="The DAO's id.")]
@@ -103,6 +107,6 @@ def _print(members: list[MemberInfo] | tuple[MemberInfo, ...], *, json: bool) ->
     if json:
         as_json(members)
         return
-    rows = [(member.identities, member.name, member.roles, member.suspended, member.expires_at) for member in members]
+    rows = [(one.identities, one.name, one.roles, ", ".join(dict.fromkeys(one.sources)), one.suspended, one.expires_at) for one in members]
     nobody = "The DAO has no members yet. `dagi member create` takes one in."
-    table(("accounts", "name", "roles", "suspended", "expires"), rows, empty=nobody)
+    table(("accounts", "name", "roles", "by", "suspended", "expires"), rows, empty=nobody)

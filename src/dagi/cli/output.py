@@ -2,9 +2,11 @@
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
-from typing import Final, TextIO
+from pathlib import Path
+from typing import BinaryIO, Final, TextIO
 
 import msgspec
 import typer
@@ -94,3 +96,23 @@ def fail(error: DagiError) -> int:
     hint = f"\nKnown: {', '.join(str(item) for item in allowed)}" if isinstance(allowed, list) and allowed else ""
     write(f"{error.message}{hint}\n", sys.stderr)
     return EXIT_STATUSES.get(error.code, 1)
+
+
+@contextmanager
+def opened_output(out: Path | None) -> Generator[BinaryIO]:
+    """Standard output; or a file that only its owner may read, there as a whole or not at all."""
+    if out is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    draft = out.with_name(f".{out.name}.draft")
+    try:
+        draft.unlink(missing_ok=True)
+        draft.touch(mode=0o600)
+        with draft.open("wb") as file:
+            yield file
+        draft.replace(out)
+    except OSError as error:
+        raise Invalid(f"{out} cannot be written: {error.strerror}.", field="out") from error
+    finally:
+        draft.unlink(missing_ok=True)

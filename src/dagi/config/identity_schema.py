@@ -8,6 +8,8 @@ from pydantic import AfterValidator, Field
 
 from dagi.config.section import Name, Section, Text
 
+# What EIP-4361 allows.
+_STATEMENT = re.compile(r"[A-Za-z0-9:/?#\[\]@!$&'()*+,;=._~ -]+\Z")
 _DOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:\d{1,5})?\Z")
 
 
@@ -30,8 +32,8 @@ def _domain(text: str) -> str:
 
 
 def _sentence(text: str) -> str:
-    if not text.isascii() or not text.isprintable():
-        raise ValueError("must be one line of ASCII characters; EIP-4361 allows no others")
+    if not _STATEMENT.match(text):
+        raise ValueError("must be one line of ASCII letters, digits, spaces and any of : / ? # [ ] @ ! $ & ' ( ) * + , ; = . _ ~ -")
     return text
 
 
@@ -100,9 +102,12 @@ class Identities(Section):
 
     Attributes:
         hold_hours: how long an account that was just linked gives no administrative entitlement it had not before.
+        trusted_keys: ids of keys with `act_as` whose word about who their users are counts beyond their DAO. Where there is but one DAO,
+            every such key's does.
     """
 
     siwe: Siwe = Siwe()
     telegram: TelegramLogin = TelegramLogin()
     discord: DiscordLogin = DiscordLogin()
     hold_hours: int = Field(default=24, ge=0, le=8_760)
+    trusted_keys: Annotated[tuple[Text, ...], Field(strict=False)] = ()

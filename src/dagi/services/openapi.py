@@ -8,6 +8,7 @@ import msgspec
 from dagi.services.errors import STATUSES
 from dagi.services.face import Endpoint, Parameter
 
+PAGE = "text/html"
 _NO_WORD = re.compile(r"[^a-z0-9]+")
 _REF = "#/components/schemas/{name}"
 
@@ -50,11 +51,10 @@ def _any_json(_kind: type) -> dict[str, object]:
 
 def _operation(endpoint: Endpoint) -> dict[str, object]:
     responses: dict[str, object] = {"200": {"description": "OK", "content": _content(endpoint)}}
+    # Where people read the answer, they read of errors in the same way.
+    failing = _content(endpoint) if endpoint.gives_text == PAGE else {"application/json": {"schema": _ref(endpoint.fails or ErrorBody)}}
     for status in (*endpoint.errors, "default"):
-        responses[str(status)] = {
-            "description": "An error",
-            "content": {"application/json": {"schema": _ref(endpoint.fails or ErrorBody)}},
-        }
+        responses[str(status)] = {"description": "An error", "content": failing}
     operation: dict[str, object] = {
         "operationId": _operation_id(endpoint),
         "summary": endpoint.summary,

@@ -26,7 +26,7 @@ def read(kind: type[T], request: Request) -> T:
     if media != b"application/json":
         raise UnsupportedMediaType("Send the body as content-type: application/json.")
     try:
-        return msgspec.json.decode(request.body or b"{}", type=kind)
+        return msgspec.json.decode(request.body, type=kind)
     except msgspec.ValidationError as error:
         raise _invalid(kind, error) from error
     except RecursionError as error:

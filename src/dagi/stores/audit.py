@@ -125,6 +125,14 @@ class SqlAudit:
                 binary = {name: bytes(row[name]).hex() for name in ("content_digest", "previous", "hash")}
                 yield {**row, **binary}
 
+    async def holds(self, dao_id: str, head: str) -> bool:
+        """Whether a head that a chain had once, `<number>:<hash>`, is a record of it."""
+        seq, _, wanted = head.partition(":")
+        query = select(audit.c.hash).where(audit.c.dao_id == dao_id, audit.c.seq == int(seq))
+        async with self._database.read(dao_id or None) as connection:
+            found = await connection.scalar(query)
+        return found is not None and bytes(found).hex() == wanted
+
     async def verify(self, dao_id: str | None = None) -> Verification:
         """See the port."""
         async with self._database.read(dao_id) as connection:
@@ -184,6 +192,21 @@ class _Chain:
     def _find(self, seq: int, what: str) -> None:
         if len(self.findings) < _FINDINGS:
             self.findings.append(Finding(dao_id=self.dao_id, seq=seq, what=what))
+
+
+async def naming(connection: AsyncConnection, accounts: Sequence[str], dao_id: str | None) -> set[tuple[str, int]]:
+    """The records in which one of the accounts is named, by chain and number."""
+    found: set[tuple[str, int]] = set()
+    for account in accounts:
+        named = _wanted(AuditQuery(dao_id=dao_id, involving=account)).with_only_columns(audit.c.dao_id, audit.c.seq)
+        found |= {(row.dao_id, row.seq) for row in await connection.execute(named)}
+    return found
+
+
+async def erase_content(connection: AsyncConnection, records: Iterable[tuple[str, int]]) -> None:
+    """Remove from records who did what to whom; they and their hashes stay."""
+    for dao_id, seq in records:
+        await connection.execute(update(audit).where(audit.c.dao_id == dao_id, audit.c.seq == seq).values(content=None))
 
 
 def _wanted(query: AuditQuery) -> Select[Any]:

@@ -155,7 +155,7 @@ class Changes:
         try:
             async with self._database.write(dao_id or None) as connection:
                 exists = not dao_id or await touch(connection, dao_id, counter)
-                grant = await _grant(connection, dao_id, actor, now)
+                grant = await grant_of(connection, dao_id, actor, now)
                 if grant is not None and needs is not None:
                     grant.require(needs)
                 if not exists:
@@ -193,7 +193,7 @@ async def touch(connection: AsyncConnection, dao_id: str, counter: str = "versio
     return done.rowcount > 0
 
 
-async def _grant(connection: AsyncConnection, dao_id: str, actor: Actor, now: datetime) -> Grant | None:
+async def grant_of(connection: AsyncConnection, dao_id: str, actor: Actor, now: datetime) -> Grant | None:
     """What the actor may do, read from the database itself: what is in memory may be a moment old."""
     if actor.unbounded:
         return None

@@ -8,9 +8,12 @@ import msgspec
 from sqlalchemy import ColumnElement, Table, case, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from dagi.access.actor import Actor
 from dagi.access.names import check_identity
 from dagi.errors import StoreError
 from dagi.ports.clock import Clock
+from dagi.stores.audit import Entry, append, erase_content, naming
+from dagi.stores.changes import STACK
 from dagi.stores.database import Database
 from dagi.stores.tables import erasure, exchange, identity, session_summary, spend
 
@@ -22,20 +25,22 @@ _named_session = case((exchange.c.session_id != "", exchange.c.dao_id + " " + ex
 
 
 class Erased(msgspec.Struct, frozen=True, kw_only=True):
-    """What was removed, of which accounts."""
+    """What was removed, of which accounts. `records`: of the audit, which stay without saying who did what."""
 
     accounts: tuple[str, ...]
     exchanges: int
     sessions: int
     summaries: int
+    records: int
 
 
 class Erasure:
-    """Removes a person's dialogs."""
+    """Removes a person's dialogs, and the person from the audit."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, by: Actor = STACK) -> None:
         self._database = database
         self._clock = clock
+        self._by = by
 
     async def count(self, user_id: str, dao_id: str | None = None) -> Erased:
         """What `erase` would remove.
@@ -58,7 +63,8 @@ class Erasure:
                 .select_from(session_summary)
                 .where(session_summary.c.user_id.in_(accounts), *_within(session_summary, dao_id)),
             )
-        return Erased(accounts=accounts, exchanges=exchanges, sessions=sessions, summaries=summaries or 0)
+            records = len(await naming(connection, accounts, dao_id))
+        return Erased(accounts=accounts, exchanges=exchanges, sessions=sessions, summaries=summaries or 0, records=records)
 
     async def erase(self, user_id: str, dao_id: str | None = None) -> Erased:
         """Remove the dialogs of the person with this account, those of the person's other accounts included.
@@ -73,6 +79,10 @@ class Erasure:
             now = self._clock.now()
             marks = [{"user_id": account, "dao_id": dao_id or "", "at": now} for account in found.accounts]
             await connection.execute(insert(erasure), marks)
+            records = await naming(connection, found.accounts, dao_id)
+            await erase_content(connection, records)
+            entry = Entry(action="person.erased", actor=self._by.id, details={"records": len(records)})
+            await append(connection, dao_id or "", [entry], now)
             # The DAO's and the keys' own sums stay, so nothing that was spent is lost to them.
             of_person = (spend.c.of == "user", spend.c.holder.in_(found.accounts))
             await connection.execute(delete(spend).where(*of_person, *_within(spend, dao_id)))
@@ -83,7 +93,7 @@ class Erasure:
         while cleared := await self._batch(found.accounts, dao_id):
             exchanges += cleared
         await self._database.truncate_journal()
-        return msgspec.structs.replace(found, exchanges=exchanges, summaries=removed.rowcount)
+        return msgspec.structs.replace(found, exchanges=exchanges, summaries=removed.rowcount, records=len(records))
 
     async def _batch(self, accounts: Sequence[str], dao_id: str | None) -> int:
         due = select(exchange.c.id).where(exchange.c.user_id.in_(accounts), *_within(exchange, dao_id)).limit(BATCH)

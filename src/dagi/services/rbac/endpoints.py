@@ -23,6 +23,7 @@ _PLACES: Final[Mapping[str, str]] = {
     "invitation_id": "The invitation's id.",
     "number": "The proposal's number.",
     "rule_id": "The rule's id.",
+    "identity": "The account, for example dc:987.",
 }
 _ERRORS: Final = (400, 401, 403, 404, 409)
 
@@ -48,11 +49,13 @@ class Place(msgspec.Struct, frozen=True):
         gives: type = Done,
         takes: type | None = None,
         also: Sequence[Parameter] = (),
+        errors: Sequence[int] = (),
     ) -> Endpoint:
         """The endpoint there, which knows on whose behalf it is called.
 
         Args:
             also: parameters of the query beside `as`.
+            errors: statuses beside the usual ones.
         """
         named = path_values(self.path, self.path)
         return Endpoint(
@@ -63,5 +66,5 @@ class Place(msgspec.Struct, frozen=True):
             takes=takes,
             gives=gives,
             parameters=(*(Parameter(name=name, description=_PLACES[name], place="path") for name in named), BEHALF, *also),
-            errors=_ERRORS,
+            errors=(*_ERRORS, *errors),
         )

@@ -5,12 +5,13 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from dagi.services.errors import encode
-from dagi.services.face import Answer, Endpoint, Table
+from dagi.services.face import Answer, Endpoint, Request, Table
 from dagi.services.openapi import describe
 from dagi.services.operations import Health, Operations, Readiness
 from dagi.services.rbac.audit import AuditFace
 from dagi.services.rbac.daos import DaosFace
 from dagi.services.rbac.decisions import DecisionsFace
+from dagi.services.rbac.door import Door
 from dagi.services.rbac.keys import KeysFace
 from dagi.services.rbac.members import MembersFace
 
@@ -18,6 +19,7 @@ from dagi.services.rbac.members import MembersFace
 class RbacFace(msgspec.Struct, frozen=True, kw_only=True):
     """What the service's endpoints need. `further`: endpoints of rooms that administer something of a DAO as well."""
 
+    door: Door
     decisions: DecisionsFace
     daos: DaosFace
     members: MembersFace
@@ -32,13 +34,16 @@ class RbacFace(msgspec.Struct, frozen=True, kw_only=True):
     def table(self) -> Table:
         """All endpoints of the service."""
         operations = self.operations
-        endpoints = [
+        own = [
             *self.decisions.endpoints(),
             *self.daos.endpoints(),
             *self.members.endpoints(),
             *self.keys.endpoints(),
             *self.audit.endpoints(),
             *self.further,
+        ]
+        endpoints = [
+            *(self._proven(endpoint) for endpoint in own),
             Endpoint(method="GET", path="/health", handler=operations.health, summary="Alive", audience="public", gives=Health),
             Endpoint(
                 method="GET",
@@ -64,6 +69,18 @@ class RbacFace(msgspec.Struct, frozen=True, kw_only=True):
         endpoints.append(Endpoint(method="GET", path="/openapi.json", handler=described, summary="This description", errors=(401, 403)))
         description.append(encode(describe(endpoints, title="DAGI Stack rbac", version=self.version, server=self.url)))
         return Table(endpoints)
+
+    def _proven(self, endpoint: Endpoint) -> Endpoint:
+        """The same, with the caller proven first: nobody unknown learns whether what it sent was of the right form."""
+        handler = endpoint.handler
+        if endpoint.audience == "public":
+            return endpoint
+
+        async def proven(request: Request) -> Answer:
+            self.door.caller(request)
+            return await handler(request)
+
+        return msgspec.structs.replace(endpoint, handler=proven)
 
     def _metrics(self) -> Answer:
         return Answer(headers=[(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")], body=self.metrics())

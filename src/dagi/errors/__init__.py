@@ -29,6 +29,7 @@
     │   └── NotConfigured          NOT_CONFIGURED: it lacks a key or a model
     ├── OutsideFailure             PROVIDER_ERROR: a chain's node or a platform gave no usable answer
     │   └── OutsideTimeout         PROVIDER_TIMEOUT
+    ├── SwitchedOff                NOT_CONFIGURED: this installation has not set it up
     ├── AccessUnavailable          ACCESS_UNAVAILABLE: the decision cannot be made, so it is a denial
     │   └── BudgetUnknown          the same, about money: what was spent cannot be read
     ├── RateLimited                RATE_LIMITED: too many requests in a minute, or too many tokens in a day
@@ -39,33 +40,60 @@
     └── Internal                   INTERNAL: a defect of ours
 """
 
-from typing import ClassVar, Protocol, Self
+from typing import Protocol, Self
 
+from dagi.errors.base import DagiError
+from dagi.errors.targets import (
+    CannotDo,
+    NotConfigured,
+    ProviderBusy,
+    ProviderError,
+    ProviderTimeout,
+    ProviderUnavailable,
+    QueueFull,
+    Rejected,
+    TargetFailure,
+)
 
-class DagiError(Exception):
-    """Base of every error the stack raises on purpose.
-
-    Args:
-        message: one sentence a person can act on; it may reach the caller, so it holds no secret, host path or text of others.
-        facts: JSON values that go beside the message into the error answer.
-    """
-
-    code: ClassVar[str] = "INTERNAL"
-
-    def __init__(self, message: str, **facts: object) -> None:
-        super().__init__(message)
-        self.message = message
-        self.facts = facts
-        # An exchange's log line tells of it already.
-        self.accounted = False
-        # What a face adds to the head of the answer that tells it.
-        self.headers: tuple[tuple[bytes, bytes], ...] = ()
-
-    @property
-    def retry_after_s(self) -> float | None:
-        """Seconds after which another try makes sense, where that is known."""
-        value = self.facts.get("retry_after_s")
-        return float(value) if isinstance(value, int | float) else None
+__all__ = (
+    "AccessUnavailable",
+    "BudgetExceeded",
+    "BudgetUnknown",
+    "CannotDo",
+    "ConfigError",
+    "Conflict",
+    "ContextTooLong",
+    "DagiError",
+    "Denied",
+    "Gone",
+    "Internal",
+    "Invalid",
+    "MethodNotAllowed",
+    "Missing",
+    "NoRoute",
+    "NotConfigured",
+    "OutsideFailure",
+    "OutsideTimeout",
+    "Overloaded",
+    "PayloadTooLarge",
+    "ProviderBusy",
+    "ProviderError",
+    "ProviderTimeout",
+    "ProviderUnavailable",
+    "QueueFull",
+    "RateLimited",
+    "Rejected",
+    "StoreError",
+    "Suspended",
+    "SwitchedOff",
+    "TargetFailure",
+    "Unauthenticated",
+    "UnknownModel",
+    "UnknownTool",
+    "UnknownWorkflow",
+    "UnsupportedMediaType",
+    "Whose",
+)
 
 
 class Invalid(DagiError):
@@ -187,93 +215,6 @@ class UnsupportedMediaType(DagiError):
     code = "UNSUPPORTED_MEDIA_TYPE"
 
 
-class TargetFailure(DagiError):
-    """A target did not answer.
-
-    Attributes:
-        provider: the target's name in the configuration.
-        detail: the same for operators, with addresses, settings and what the target itself said; never shown to a caller.
-        retryable: the same target may answer when asked again.
-        unhealthy: it says something about the target's health, so a breaker counts it.
-    """
-
-    retryable: bool = False
-    unhealthy: bool = False
-
-    def __init__(self, message: str, *, provider: str, detail: str = "", **facts: object) -> None:
-        super().__init__(message, provider=provider, **facts)
-        self.provider = provider
-        self.detail = detail or message
-
-
-class ProviderError(TargetFailure):
-    """The provider answered with an error, or with something that is no answer.
-
-    Args:
-        upstream_status: its HTTP status, where there was one. A 4xx is our own request's fault (or our key's): it is neither
-            tried again nor held against the provider's health.
-    """
-
-    code = "PROVIDER_ERROR"
-
-    def __init__(self, message: str, *, provider: str, detail: str = "", upstream_status: int | None = None, **facts: object) -> None:
-        if upstream_status is not None:
-            facts["upstream_status"] = upstream_status
-        super().__init__(message, provider=provider, detail=detail, **facts)
-        ours = upstream_status is not None and 400 <= upstream_status <= 499
-        self.retryable = not ours
-        self.unhealthy = not ours
-
-
-class ProviderBusy(ProviderError):
-    """The provider asked for patience (HTTP 429); `retry_after_s` says how much, where it did."""
-
-    def __init__(self, message: str, *, provider: str, detail: str = "", **facts: object) -> None:
-        super().__init__(message, provider=provider, detail=detail, upstream_status=429, **facts)
-        self.retryable = True
-
-
-class Rejected(ProviderError):
-    """The provider refused the request for something the caller itself has set. `field` names it; the message quotes the provider."""
-
-    code = "VALIDATION_ERROR"
-
-
-class ProviderTimeout(TargetFailure):
-    """The provider did not answer in time."""
-
-    code = "PROVIDER_TIMEOUT"
-    retryable = True
-    unhealthy = True
-
-
-class ProviderUnavailable(TargetFailure):
-    """The provider was not asked: its breaker is open after repeated failures."""
-
-    code = "PROVIDER_UNAVAILABLE"
-
-
-class QueueFull(TargetFailure):
-    """Too many requests wait for the provider already, or one waited too long."""
-
-    code = "QUEUE_FULL"
-
-
-class CannotDo(TargetFailure):
-    """The provider was not asked, for it cannot do what the request wants; another one may. `field` names the wish."""
-
-    code = "VALIDATION_ERROR"
-
-    def __init__(self, message: str, *, provider: str, field: str) -> None:
-        super().__init__(message, provider=provider, field=field)
-
-
-class NotConfigured(TargetFailure):
-    """The provider lacks something the operator has to set, for example its key."""
-
-    code = "NOT_CONFIGURED"
-
-
 class OutsideFailure(DagiError):
     """A chain's node or a platform (Discord, for example) did not answer, or not usably.
 
@@ -294,6 +235,12 @@ class OutsideTimeout(OutsideFailure):
     """It did not answer in time."""
 
     code = "PROVIDER_TIMEOUT"
+
+
+class SwitchedOff(DagiError):
+    """This installation has not set up what was asked for; says which key of the configuration does."""
+
+    code = "NOT_CONFIGURED"
 
 
 class AccessUnavailable(DagiError):

@@ -1,0 +1,149 @@
+"""Two accounts of one person: whether they may be joined, what they have together, and what is held back for a day.
+
+An account is linked on the word of whoever controls it at the moment. So what it gives access to grows with two brakes: nothing that
+administers a DAO through it for a day, and no account that administers a DAO is put on hold for what it gains elsewhere.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+
+from dagi.access.decide import entitlements
+from dagi.access.entitlements import ADMINISTRATIVE
+from dagi.errors import Conflict
+
+# A role that somebody gave by hand is not taken away by a schedule, wherever else it comes from.
+_SOURCES = ("manual", "invitation", "import", "token")
+# A key has its own role, whoever's it is: it leads nobody into a person's rights.
+_NO_WAY_IN = "key:"
+
+
+class Account(msgspec.Struct, frozen=True):
+    """An account of a person; `trusted_from` is aware UTC, None for ever."""
+
+    id: str
+    trusted_from: datetime | None = None
+
+    def trusted(self, now: datetime) -> bool:
+        """Whether it gives all that the person has."""
+        return self.trusted_from is None or self.trusted_from <= now
+
+
+class HeldRole(msgspec.Struct, frozen=True, kw_only=True):
+    """One role of a person in a DAO, as a row of membership holds it."""
+
+    dao_id: str
+    role: str
+    suspended: bool = False
+    expires_at: datetime | None = None
+    source: str = "manual"
+    created_at: datetime
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a person.
+
+    Attributes:
+        id: empty for an account nobody knows yet, which is then the only one.
+        administers: the DAOs where it holds a role that grants something administrative.
+    """
+
+    id: str = ""
+    accounts: tuple[Account, ...]
+    roles: tuple[HeldRole, ...] = ()
+    administers: frozenset[str] = frozenset()
+
+
+def administered(roles: Iterable[HeldRole], defined: Mapping[str, Mapping[str, frozenset[str]]]) -> frozenset[str]:
+    """The DAOs where one of the roles grants something administrative; `defined` is every DAO's roles."""
+    return frozenset(held.dao_id for held in roles if entitlements((held.role,), defined.get(held.dao_id, {})) & ADMINISTRATIVE)
+
+
+def held_back(one: Known, other: Known, now: datetime, *, by_operator: bool = False) -> tuple[str, ...]:
+    """The accounts that get nothing administrative for a while once the two are one person: what is linked, and whoever would gain.
+
+    Args:
+        other: the person, or the account nobody knows, that is linked to the first.
+        by_operator: somebody who knows both vouches for it, so it may be done where people themselves may not.
+
+    Raises:
+        Conflict: they may not be joined.
+    """
+    if not one.id and not other.id:
+        raise _conflict("Neither account belongs to anybody in a DAO here. Join a DAO with one of them first.", "nobody")
+    if one.id == other.id:
+        raise _conflict("The two accounts are linked to one another already.", "linked")
+    if not by_operator:
+        if one.id and other.id and len(one.accounts) > 1 and len(other.accounts) > 1:
+            raise elsewhere()
+        if one.administers and other.administers and one.administers != other.administers:
+            raise _conflict(
+                "Each of the two administers a DAO the other does not, and would have to wait for a day. The operator can join them: "
+                "`dagi identity link`.",
+                "administers",
+            )
+    held = _without_rights(other, now)
+    if other.administers - one.administers:
+        held += _without_rights(one, now)
+    return tuple(sorted(held))
+
+
+def _without_rights(person: Known, now: datetime) -> list[str]:
+    """The accounts through which the person has administered nothing so far. The others keep what they had."""
+    return [account.id for account in person.accounts if not (person.administers and account.trusted(now))]
+
+
+def elsewhere() -> Conflict:
+    """Said to whoever comes with an account that belongs to somebody else, whatever is behind it."""
+    return _conflict(
+        "That account is linked elsewhere already. Unlink it there first, or let the operator join the two: `dagi identity link`.",
+        "linked_elsewhere",
+    )
+
+
+def united(one: Sequence[HeldRole], other: Sequence[HeldRole]) -> tuple[HeldRole, ...]:
+    """All roles of both. Who is suspended in a DAO stays suspended there, with all roles; of two ends of a role the later one counts."""
+    suspended = {held.dao_id for held in (*one, *other) if held.suspended}
+    found: dict[tuple[str, str], HeldRole] = {}
+    for held in (*one, *other):
+        place = (held.dao_id, held.role)
+        before = found.get(place, held)
+        ends = (before.expires_at, held.expires_at)
+        found[place] = msgspec.structs.replace(
+            held,
+            suspended=held.dao_id in suspended,
+            expires_at=None if None in ends else max(end for end in ends if end is not None),
+            source=min(before.source, held.source, key=_rank),
+            created_at=min(before.created_at, held.created_at),
+        )
+    return tuple(found[place] for place in sorted(found))
+
+
+def _rank(source: str) -> int:
+    return _SOURCES.index(source) if source in _SOURCES else len(_SOURCES)
+
+
+def check_unlink(person: Known, account: str, now: datetime) -> None:
+    """Make sure that the person can still come in, and still do what nobody else may be able to.
+
+    Raises:
+        Conflict: it could not; says what to do.
+    """
+    left = [one for one in person.accounts if one.id != account and not one.id.startswith(_NO_WAY_IN)]
+    if account.startswith(_NO_WAY_IN):
+        return
+    if not left:
+        raise _conflict(
+            f"{account} is the only account. Link another one first; to leave a DAO, ask its admin to end the membership.", "only_account"
+        )
+    if person.administers and not any(one.trusted(now) for one in left):
+        when = min(one.trusted_from for one in left if one.trusted_from is not None)
+        raise _conflict(
+            f"{account} is the only account through which a DAO is administered until {when:%Y-%m-%d %H:%M} UTC. Unlink it after that.",
+            "last_trusted",
+        )
+
+
+def _conflict(sentence: str, reason: str) -> Conflict:
+    return Conflict(sentence, reason=reason)

@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import httpx
 import pytest
 from tests.conftest import DAO, Stack
 
 from dagi.access.entitlements import DEFAULT_ROLES
+from dagi.access.signed import Verifier
 
 pytestmark = pytest.mark.anyio
 ADMIN, MEMBER, GUEST, STRANGER = "tg:admin001", "tg:12345", "tg:guest123", "tg:nobody"
@@ -282,3 +284,18 @@ async def test_odd_input_is_refused_with_a_clear_error(rbac: httpx.AsyncClient, 
     assert answer.status_code == status, answer.text
     assert answer.json()["status"] == "error"
     assert len(answer.json()["message"]) > 10
+
+
+async def test_a_service_gets_a_signed_grant_for_whom_it_speaks_and_checks_it_by_the_public_key(stack: Stack) -> None:
+    speaker, member = await stack.key("contributor", act_as=True), await stack.key("member")
+    asked = {"subject": "tg:contributor001", "action": "fs_write", "audience": "devtools"}
+    async with calling(stack, speaker) as http:
+        signed = (await http.post("/rbac/check", json=asked)).json()["signed"]
+        denied = (await http.post("/rbac/check", json={**asked, "subject": MEMBER})).json()
+        public = bytes.fromhex((await http.get("/rbac/public-key")).json()["public_key"])
+    assert (denied["allow"], denied["signed"]) == (False, None)
+    grant = Verifier(public, "devtools").read(signed, datetime.now(UTC))
+    assert (grant.user_id, grant.dao_id, grant.allows("devtools.write")) == ("tg:contributor001", DAO, True)
+    async with calling(stack, member) as http:
+        refused = await http.post("/rbac/check", json=asked)
+    assert (refused.status_code, refused.json()["field"]) == (400, "audience")

@@ -5,6 +5,7 @@ from dagi.assemble.installation import Installation, stack_version
 from dagi.assemble.outside import read_outside
 from dagi.assemble.readiness import access_dependencies
 from dagi.assemble.services import built_callers, built_service
+from dagi.assemble.signing import grant_signer
 from dagi.assemble.world import World
 from dagi.services.http1.service import Service
 from dagi.services.operations import Operations
@@ -33,7 +34,7 @@ def rbac_service(installation: Installation, world: World, url: str) -> Service:
     open_details = installation.loaded.settings.environment == "development"
     face = RbacFace(
         door=door,
-        decisions=DecisionsFace(door, world.directory, world.denials),
+        decisions=DecisionsFace(door, world.directory, world.denials, grant_signer(installation), world.clock),
         daos=DaosFace(door, administration),
         members=MembersFace(door, administration),
         keys=KeysFace(door, administration),

@@ -6,13 +6,15 @@ import msgspec
 
 from dagi.access.entitlements import TOOL_ENTITLEMENTS, is_entitlement
 from dagi.access.names import check_dao, check_identity
+from dagi.access.signed import Audience, Signer
 from dagi.errors import Denied, Invalid
 from dagi.message import Grant, covers
 from dagi.ports.audit import Denial, Denials
+from dagi.ports.clock import Clock
 from dagi.ports.members import Members
 from dagi.services.errors import encode
 from dagi.services.face import Answer, Endpoint, Parameter, Request
-from dagi.services.rbac.door import Door
+from dagi.services.rbac.door import Door, Visitor
 from dagi.services.reading import checked, query, read
 
 _WHO: Final = {"dao_id": check_dao, "user_id": check_identity}
@@ -47,6 +49,9 @@ class CheckBody(msgspec.Struct, forbid_unknown_fields=True):
     resource: Annotated[str | None, msgspec.Meta(description="What the action is about: of `workflow.run` the workflow's name.")] = None
     subject: Annotated[str | None, msgspec.Meta(description="The account; the caller's own where left out.")] = None
     dao: Annotated[str | None, msgspec.Meta(description="The DAO; the key's own where left out.")] = None
+    audience: Annotated[
+        Audience | None, msgspec.Meta(description="Sign the grant for this service, where it is allowed: `signed` of the answer.")
+    ] = None
 
 
 class CheckReply(msgspec.Struct):
@@ -54,6 +59,7 @@ class CheckReply(msgspec.Struct):
 
     Attributes:
         needs_one_of: roles of the DAO that would do; empty where the person is no member.
+        signed: the grant for the service that was named, good for 60 seconds.
     """
 
     request_id: str
@@ -64,15 +70,24 @@ class CheckReply(msgspec.Struct):
     roles: list[str]
     entitlement: str | None
     policy_version: int
+    signed: str | None = None
+
+
+class PublicKeyReply(msgspec.Struct):
+    """The key by which services check signed grants: Ed25519, 32 bytes in hex."""
+
+    public_key: str
 
 
 class DecisionsFace:
     """Decides, for the caller itself or for others where it may ask."""
 
-    def __init__(self, door: Door, members: Members, denials: Denials) -> None:
+    def __init__(self, door: Door, members: Members, denials: Denials, signer: Signer, clock: Clock) -> None:
         self._door = door
         self._members = members
         self._denials = denials
+        self._signer = signer
+        self._clock = clock
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """For the table."""
@@ -105,7 +120,19 @@ class DecisionsFace:
                 gives=CheckReply,
                 errors=_ERRORS,
             ),
+            Endpoint(
+                method="GET",
+                path="/rbac/public-key",
+                handler=self.public_key,
+                summary="The key by which signed grants are checked",
+                audience="public",
+                gives=PublicKeyReply,
+            ),
         )
+
+    async def public_key(self, _request: Request) -> Answer:
+        """GET /rbac/public-key."""
+        return Answer(body=encode(PublicKeyReply(self._signer.public_key.hex())))
 
     async def resolve_query(self, request: Request) -> Answer:
         """GET /rbac/resolve."""
@@ -134,7 +161,9 @@ class DecisionsFace:
     async def check(self, request: Request) -> Answer:
         """POST /rbac/check."""
         asked = read(CheckBody, request)
-        grant = self._asked(request, asked.dao, asked.subject)
+        visitor, grant = self._visited(request, asked.dao, asked.subject)
+        if asked.audience is not None and grant.user_id != visitor.user_id and not visitor.acts_as:
+            raise Invalid("Grants are signed for the caller itself, and for those it speaks for (act_as).", field="audience")
         entitlement = _entitlement(asked)
         reason, allow = grant.reason, False
         if entitlement is None:
@@ -155,16 +184,20 @@ class DecisionsFace:
             roles=list(grant.roles),
             entitlement=entitlement,
             policy_version=grant.policy_version,
+            signed=self._signer.sign(grant, asked.audience, self._clock.now()) if allow and asked.audience is not None else None,
         )
         return Answer(body=encode(reply))
 
     def _asked(self, request: Request, dao_id: str | None, user_id: str | None) -> Grant:
+        return self._visited(request, dao_id, user_id)[1]
+
+    def _visited(self, request: Request, dao_id: str | None, user_id: str | None) -> tuple[Visitor, Grant]:
         """Decide about somebody. Of others only those may hear who speak for them, or may read the members."""
         visitor = self._door.enter(request, {}, dao_id)
         subject = visitor.user_id if user_id is None else check_identity(user_id)
         if subject != visitor.user_id and not visitor.acts_as:
             visitor.require("member.read")
-        return self._door.decide(visitor.dao_id, subject)
+        return visitor, self._door.decide(visitor.dao_id, subject)
 
     def _roles_granting(self, grant: Grant, entitlement: str) -> list[str]:
         if not grant.roles:

@@ -1,0 +1,66 @@
+"""Signed grants: whole or refused."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dagi.access.signed import LASTS, SKEW, Signer, Verifier
+from dagi.errors import Unauthenticated
+from dagi.message import Grant
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+SIGNER = Signer(bytes(range(32)))
+VERIFIER = Verifier(SIGNER.public_key, "devtools")
+GRANT = Grant(
+    dao_id="green",
+    user_id="tg:1",
+    roles=("contributor",),
+    entitlements=frozenset({"devtools.read", "workflow.run:*"}),
+    reason="role_grants",
+    decision_id="d1",
+    policy_version=7,
+)
+SIGNED = SIGNER.sign(GRANT, "devtools", NOW)
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
+
+
+def test_a_signed_grant_comes_back_as_it_was() -> None:
+    assert VERIFIER.read(SIGNED, NOW) == GRANT
+    assert VERIFIER.read(SIGNED, NOW + LASTS) == GRANT
+
+
+@given(st.integers(0, len(SIGNED) - 1), st.sampled_from(ALPHABET))
+def test_no_character_of_it_can_be_another_one(place: int, character: str) -> None:
+    changed = SIGNED[:place] + character + SIGNED[place + 1 :]
+    if changed != SIGNED:
+        with pytest.raises(Unauthenticated):
+            VERIFIER.read(changed, NOW)
+
+
+@given(st.integers(0, len(SIGNED)), st.text(alphabet=ALPHABET + "=+/ \n\x00ä", min_size=1, max_size=5))
+def test_nothing_can_be_added_to_it_or_taken_away(place: int, text: str) -> None:
+    for changed in (SIGNED[:place] + text + SIGNED[place:], SIGNED[:place] + SIGNED[place + len(text) :]):
+        if changed != SIGNED:
+            with pytest.raises(Unauthenticated):
+                VERIFIER.read(changed, NOW)
+
+
+@given(st.text(max_size=200) | st.just("dagi1." * 10_000))
+def test_no_text_is_a_grant_by_chance_or_breaks_the_reading(text: str) -> None:
+    with pytest.raises(Unauthenticated):
+        VERIFIER.read(text, NOW)
+
+
+@pytest.mark.parametrize("late", [-SKEW - timedelta(seconds=1), LASTS + SKEW, timedelta(days=365)])
+def test_it_is_good_for_its_minute_and_no_longer(late: timedelta) -> None:
+    with pytest.raises(Unauthenticated, match="past its time"):
+        VERIFIER.read(SIGNED, NOW + late)
+
+
+def test_it_is_good_for_the_service_it_was_signed_for_and_by_this_signer_alone() -> None:
+    with pytest.raises(Unauthenticated, match="another service"):
+        Verifier(SIGNER.public_key, "orchestrator").read(SIGNED, NOW)
+    with pytest.raises(Unauthenticated, match="signature"):
+        Verifier(Signer(bytes(32)).public_key, "devtools").read(SIGNED, NOW)

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -17,16 +18,20 @@ import httpx
 import hypothesis
 import pytest
 import yaml
+from sqlalchemy import text
 
 from dagi.assemble.demo import seed_demo
 from dagi.assemble.front import Front, opened_front, serving
 from dagi.assemble.installation import Choice, Installation
 from dagi.chain.rpc import Node, RpcChain
 from dagi.outbound import Client
+from dagi.stores.database import FILE_NAME, Database
 from dagi.stores.keys import Keys
+from dagi.stores.postgres import Address
 from dagi.stores.upgrade import upgrade
 from dagi.testing.clock import FakeClock
 from dagi.testing.local_chain import CHAIN_ID, LocalChain, local_chain
+from dagi.testing.postgres import PostgresServer
 from dagi.testing.upstream import Upstream
 
 DAO = "greenfood-dao"
@@ -67,6 +72,28 @@ class Stack:
     def database(self) -> Path:
         """The database file."""
         return self.installation.data_dir / "dagi.sqlite"
+
+    def rows(self, query: str) -> list[tuple[object, ...]]:
+        """What the database holds, whatever kind it is; committed, so read from outside of the stack."""
+
+        async def read() -> list[tuple[object, ...]]:
+            database = self.installation.database()
+            try:
+                async with database.read() as connection:
+                    return [tuple(row) for row in await connection.execute(text(query))]
+            finally:
+                await database.close()
+
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, read()).result()
+
+    @asynccontextmanager
+    async def unwritable(self) -> AsyncGenerator[None]:
+        """Another program holds the database while the context lasts."""
+        database = self.installation.database()
+        async with database.write():
+            yield
+        await database.close()
 
     async def route(self, prompt: str = "Hello?", *, user: str = "tg:12345", **body: object) -> httpx.Response:
         """POST /route as a member of the demo DAO."""
@@ -242,6 +269,72 @@ def local_node(url: str) -> Node:
     return Node(name="local", chain_id=CHAIN_ID, url=url)
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server of this worker's own; only tests that ask for it start it."""
+    server = PostgresServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def template(postgres: PostgresServer) -> str:
+    """A database with all tables and nothing in them, to be copied."""
+    name = postgres.database()
+
+    async def fill() -> None:
+        database = Database(Address(url=postgres.url(name)))
+        await upgrade(database)
+        await database.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, fill()).result()
+    return name
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer, template: str) -> Iterator[str]:
+    """The address of a PostgreSQL database of the test's own, with all tables."""
+    name = postgres.database(template)
+    yield postgres.url(name)
+    postgres.drop(name)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | Address:
+    """Where the test's database is: every test that asks for it runs on both kinds."""
+    if request.param == "sqlite":
+        return tmp_path / "data" / FILE_NAME
+    return Address(url=request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+async def database(place: Path | Address) -> AsyncGenerator[Database]:
+    """An empty database with all tables, of each kind."""
+    found = Database(place)
+    await upgrade(found)
+    yield found
+    await found.close()
+
+
+Opener = Callable[[str], Awaitable[Database]]
+
+
+@pytest.fixture
+async def opened(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[Opener]:
+    """Opens an empty database with all tables of a kind: `sqlite` or `postgres`. For suites that run on fakes, too."""
+    made: list[Database] = []
+
+    async def opening(kind: str) -> Database:
+        made.append(Database(tmp_path / "data" / FILE_NAME if kind == "sqlite" else Address(url=request.getfixturevalue("postgres_url"))))
+        await upgrade(made[-1])
+        return made[-1]
+
+    yield opening
+    for one in made:
+        await one.close()
+
+
 StackFactory = Callable[..., AbstractAsyncContextManager[Stack]]
 
 
@@ -288,7 +381,13 @@ async def in_processes(installation: Installation) -> AsyncGenerator[tuple[Mappi
 
 
 @pytest.fixture
-def start(request: pytest.FixtureRequest, tmp_path: Path) -> StackFactory:
+def database_url(request: pytest.FixtureRequest) -> str | None:
+    """What `database.url` says: nothing, where a module does not ask for both kinds of database (`ON_BOTH`)."""
+    return request.getfixturevalue("postgres_url") if getattr(request, "param", "sqlite") == "postgres" else None
+
+
+@pytest.fixture
+def start(request: pytest.FixtureRequest, tmp_path: Path, database_url: str | None) -> StackFactory:
     """Starts a stack in this process (or in its own, with `--processes`); keyword arguments change its configuration."""
     running_in = in_processes if request.config.getoption("--processes") else in_this_process
 
@@ -296,7 +395,7 @@ def start(request: pytest.FixtureRequest, tmp_path: Path) -> StackFactory:
     async def starting(change: Callable[[dict[str, object]], None] | None = None, **changes: object) -> AsyncGenerator[Stack]:
         async with AsyncExitStack() as stack:
             upstream = await stack.enter_async_context(Upstream())
-            settings = merged(configuration(upstream, tmp_path), changes)
+            settings = merged(configuration(upstream, tmp_path), {"database": {"url": database_url}, **changes})
             if change is not None:
                 change(settings)
             file = tmp_path / "dagi.yml"

@@ -1,8 +1,7 @@
-"""What every implementation of the port Dialogs holds to: the SQLite store, and the fake."""
+"""What every implementation of the port Dialogs holds to: the store on SQLite and on PostgreSQL, and the fake."""
 
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -11,25 +10,21 @@ from dagi.message import Grant, Message, Sender, Turn
 from dagi.observe.observer import SilentObserver
 from dagi.ports.dialogs import Dialogs, Exchange
 from dagi.ports.target import Delta, End
-from dagi.stores.database import Database
 from dagi.stores.exchanges import ExchangeStore
-from dagi.stores.upgrade import upgrade
 from dagi.testing.dialogs import FakeDialogs
 
 pytestmark = pytest.mark.anyio
 PLACES = 4
 
 
-@pytest.fixture(params=["sqlite", "memory"])
-async def dialogs(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[Dialogs]:
+@pytest.fixture(params=["sqlite", "postgres", "memory"])
+async def dialogs(request: pytest.FixtureRequest, opened) -> AsyncGenerator[Dialogs]:
     if request.param == "memory":
         yield FakeDialogs(PLACES)
         return
-    database = Database.in_directory(tmp_path / "data")
-    await upgrade(database)
+    database = await opened(request.param)
     async with ExchangeStore(database, SilentObserver(), flush_s=0.001, places=PLACES) as store:
         yield store
-    await database.close()
 
 
 def exchange(prompt: str, answer: str = "yes", *, session: str = "s", user: str = "tg:1", mode: str = "chat") -> Exchange:

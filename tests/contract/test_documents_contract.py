@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -13,10 +12,8 @@ from dagi.ports.documents import Document, Documents, Listed, Passage
 from dagi.ports.passages import Passages
 from dagi.ports.vectors import Vector, Vectors
 from dagi.stores import tables
-from dagi.stores.database import Database
 from dagi.stores.documents import SqlDocuments
 from dagi.stores.passages import SqlPassages
-from dagi.stores.upgrade import upgrade
 from dagi.stores.vectors import SqlVectors
 from dagi.testing.facts import MemoryLibrary
 
@@ -31,19 +28,17 @@ class Library(NamedTuple):
     vectors: Vectors
 
 
-@pytest.fixture(params=["sqlite", "memory"])
-async def library(request: pytest.FixtureRequest, tmp_path: Path, anyio_backend: str) -> AsyncIterator[Library]:
+@pytest.fixture(params=["sqlite", "postgres", "memory"])
+async def library(request: pytest.FixtureRequest, opened, anyio_backend: str) -> AsyncIterator[Library]:
     del anyio_backend
     if request.param == "memory":
         memory = MemoryLibrary(["green", "blue"], max_facts=5)
         yield Library(memory, memory, memory)
         return
-    database = Database.in_directory(tmp_path)
-    await upgrade(database)
+    database = await opened(request.param)
     async with database.write() as connection:
         await connection.execute(insert(tables.dao), [{"id": name, "name": name, "created_at": NOW} for name in ("green", "blue")])
     yield Library(SqlDocuments(database, lambda: NOW, max_facts=5), SqlPassages(database), SqlVectors(database))
-    await database.close()
 
 
 def a_document(*texts: str, name: str = "about.md", title: str = "About") -> Document:

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -13,10 +12,8 @@ from dagi.knowledge.search import Search
 from dagi.ports.documents import Documents
 from dagi.ports.facts import Facts
 from dagi.stores import tables
-from dagi.stores.database import Database
 from dagi.stores.documents import SqlDocuments
 from dagi.stores.passages import SqlPassages
-from dagi.stores.upgrade import upgrade
 from dagi.testing.facts import MemoryEmbedder, MemoryFacts, MemoryLibrary
 
 pytestmark = pytest.mark.anyio
@@ -32,8 +29,8 @@ class Shelf(NamedTuple):
     facts: Facts
 
 
-@pytest.fixture(params=["sqlite", "memory", "memory and embedder", "memory and a dead embedder", "fake"])
-async def shelf(request: pytest.FixtureRequest, tmp_path: Path, anyio_backend: str) -> AsyncIterator[Shelf]:
+@pytest.fixture(params=["sqlite", "postgres", "memory", "memory and embedder", "memory and a dead embedder", "fake"])
+async def shelf(request: pytest.FixtureRequest, opened, anyio_backend: str) -> AsyncIterator[Shelf]:
     del anyio_backend
     memory = MemoryLibrary(["garden", "sea"])
     shelves = {
@@ -45,12 +42,10 @@ async def shelf(request: pytest.FixtureRequest, tmp_path: Path, anyio_backend: s
     if request.param in shelves:
         yield await filled(shelves[request.param])
         return
-    database = Database.in_directory(tmp_path)
-    await upgrade(database)
+    database = await opened(request.param)
     async with database.write() as connection:
         await connection.execute(insert(tables.dao), [{"id": name, "name": name, "created_at": NOW} for name in ("garden", "sea")])
     yield await filled(Shelf(SqlDocuments(database, lambda: NOW), Search(SqlPassages(database))))
-    await database.close()
 
 
 async def filled(shelf: Shelf) -> Shelf:

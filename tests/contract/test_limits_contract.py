@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,11 +14,9 @@ from dagi.observe.observer import SilentObserver
 from dagi.ports.dialogs import Exchange
 from dagi.ports.limits import Limits
 from dagi.ports.target import Delta, End, Used
-from dagi.stores.database import Database
 from dagi.stores.limits import LocalLimits, Terms
 from dagi.stores.shared_limits import SharedLimits
 from dagi.stores.spend import Spends
-from dagi.stores.upgrade import upgrade
 from dagi.stores.valkey import Valkey
 from dagi.testing.clock import FakeClock
 from dagi.testing.limits import FakeLimits
@@ -107,20 +104,18 @@ class Shared(InProcess):
             await self.server.ping()
 
 
-@pytest.fixture(params=["memory", "process", "valkey"])
-async def subject(request: pytest.FixtureRequest, counters, tmp_path: Path) -> AsyncGenerator[Subject]:
+@pytest.fixture(params=["memory", "process", "valkey over sqlite", "valkey over postgres"])
+async def subject(request: pytest.FixtureRequest, counters, opened) -> AsyncGenerator[Subject]:
     if request.param == "memory":
         yield InMemory()
     elif request.param == "process":
         yield InProcess()
     else:
-        database = Database.in_directory(tmp_path / "data")
-        await upgrade(database)
+        database = await opened(request.param.split()[-1])
         async with Valkey(counters.url, 2.0) as server:
             subject = Shared(server, Spends(database))
             async with subject.shared:
                 yield subject
-        await database.close()
 
 
 def sender(user: str = "tg:1", *, dao: str = "green", key: str = "") -> Sender:

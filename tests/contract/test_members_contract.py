@@ -1,7 +1,6 @@
-"""What every implementation of the ports Members and KeyRing holds to: the directory over SQLite, and the fake."""
+"""What every implementation of the ports Members and KeyRing holds to: the directory over SQLite and over PostgreSQL, and the fake."""
 
 from collections.abc import AsyncGenerator
-from pathlib import Path
 
 import pytest
 
@@ -17,7 +16,6 @@ from dagi.stores.database import Database
 from dagi.stores.directory import STALE_S, Directory
 from dagi.stores.keys import Keys
 from dagi.stores.members import MemberAdmin
-from dagi.stores.upgrade import upgrade
 from dagi.testing.clock import FakeClock
 from dagi.testing.members import FakeMembers
 
@@ -35,7 +33,7 @@ class Subject:
         """Let it be too long since the last look at the store."""
 
 
-class OverSqlite(Subject):
+class OverDatabase(Subject):
     def __init__(self, database: Database) -> None:
         self.clock = FakeClock()
         self.database = database
@@ -69,17 +67,15 @@ class InMemory(Subject):
         self.fake.stale = True
 
 
-@pytest.fixture(params=["sqlite", "memory"])
-async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[Subject]:
+@pytest.fixture(params=["sqlite", "postgres", "memory"])
+async def subject(request: pytest.FixtureRequest, opened) -> AsyncGenerator[Subject]:
     if request.param == "memory":
         yield InMemory()
         return
-    database = Database.in_directory(tmp_path / "data")
-    await upgrade(database)
-    found = OverSqlite(database)
+    database = await opened(request.param)
+    found = OverDatabase(database)
     await found.fill()
     yield found
-    await database.close()
 
 
 def roles(subject: Subject, dao_id: str, user_id: str) -> tuple[str, ...]:

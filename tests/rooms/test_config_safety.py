@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from dagi.config import Loaded, load
+from dagi.errors import ConfigError
 
 
 def loaded(folder: Path, text: str, profile: str = "prod", **environ: str) -> Loaded:
@@ -77,5 +78,33 @@ def test_loopback_has_several_names(tmp_path: Path, host: str) -> None:
     assert loaded(tmp_path, f"server: {{host: '{host}'}}\nversion: '0.2'", "dev").warnings == ()
 
 
-def test_a_database_address_that_is_none_is_not_judged(tmp_path: Path) -> None:
-    assert loaded(tmp_path, "database: {url: 'postgresql://a:b@[x/y'}").unsafe() == []
+@pytest.mark.parametrize("url", ["postgresql://a:b@[x/y", "postgresql://a:s3c#ret@x/y"])
+def test_a_database_address_that_cannot_be_read_is_refused_without_its_password(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigError, match="database.url: cannot be read") as caught:
+        loaded(tmp_path, f"database: {{url: '{url}'}}")
+    assert "s3c" not in caught.value.message
+
+
+def test_a_password_from_elsewhere_is_judged_as_one_in_the_address(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("postgres\n")
+    found = loaded(tmp_path, "environment: production\ndatabase: {url: 'postgresql://a@x/y', password_file: password}").unsafe()
+    assert any("database.password_file" in line and "everybody knows" in line for line in found)
+    with pytest.raises(ConfigError, match="database.password_file"):
+        loaded(tmp_path, "database: {url: 'postgresql://a@x/y', password_file: nowhere}")
+    with pytest.raises(ConfigError, match="did you mean"):
+        loaded(tmp_path, "database: {url: 'postgresql://a@x/y', password: s3cret}")
+
+
+@pytest.mark.parametrize(
+    ("url", "odd"),
+    [
+        ("postgresql://a@db.example/y", True),
+        ("postgresql://a@db.example/y?sslmode=prefer", True),
+        ("postgresql://a@db.example/y?sslmode=verify-full", False),
+        ("postgresql://a@127.0.0.1/y", False),
+        ("postgresql://a@/y?host=/run/postgresql", False),
+    ],
+)
+def test_a_database_far_away_without_tls_is_worth_a_word(tmp_path: Path, url: str, odd: bool) -> None:
+    found = loaded(tmp_path, f"environment: production\ndatabase: {{url: '{url}'}}").advice()
+    assert any("TLS" in hazard.what for hazard in found) == odd

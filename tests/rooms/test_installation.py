@@ -45,7 +45,7 @@ async def seeded(installation: Installation) -> DemoMade | None:
 
 
 def sql(installation: Installation, statement: str) -> None:
-    with closing(sqlite3.connect(installation.database_path(), isolation_level=None)) as connection:
+    with closing(sqlite3.connect(installation.database_place(), isolation_level=None)) as connection:
         connection.execute(statement)
 
 
@@ -139,10 +139,11 @@ async def test_a_data_directory_that_cannot_be_made_is_one_finding_among_the_oth
         Installation.of(chosen)
 
 
-async def test_a_database_of_another_kind_is_a_finding_and_not_the_end_of_the_examination(tmp_path: Path) -> None:
-    found = await findings(Installation.of(choice(tmp_path, database={"url": "postgresql://db/dagi"})))
+async def test_a_database_server_that_is_down_is_a_finding_and_not_the_end_of_the_examination(tmp_path: Path) -> None:
+    found = await findings(Installation.of(choice(tmp_path, database={"url": "postgresql://somebody:s3cret@127.0.0.1:1/dagi"})))
     assert found["database"][0] == "error"
-    assert "SQLite" in found["database"][1]
+    assert "the server cannot be reached (Connection refused)" in found["database"][1]
+    assert "s3cret" not in str(found)
 
 
 @pytest.mark.parametrize("body", ["import no_such_library", "raise RuntimeError('boom\\nsecond line')", "other = 1"])

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -25,7 +24,6 @@ from dagi.stores import tables
 from dagi.stores.database import Database
 from dagi.stores.documents import SqlDocuments
 from dagi.stores.passages import SqlPassages
-from dagi.stores.upgrade import upgrade
 from dagi.stores.vectors import SqlVectors
 from dagi.targets.models.facts import FactsTarget, Settings
 
@@ -113,10 +111,8 @@ async def indexed(index: Index) -> int:
 
 
 @pytest.fixture
-async def demo(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Demo]:
+async def demo(database: Database, anyio_backend: str) -> AsyncIterator[Demo]:
     del anyio_backend
-    database = Database.in_directory(tmp_path)
-    await upgrade(database)
     now = datetime(2026, 1, 1, tzinfo=UTC)
     async with database.write() as connection:
         await connection.execute(insert(tables.dao).values(id=DAO_ID, name=DAO_NAME, created_at=now))
@@ -133,7 +129,6 @@ async def demo(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Demo]:
         upkeep.cancel()
         with suppress(asyncio.CancelledError):
             await upkeep
-    await database.close()
 
 
 async def hits(facts: Facts) -> tuple[int, int]:

@@ -1,9 +1,7 @@
 """The search: parts of a question, two rankings in one, and going on without the embedder."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,7 +18,6 @@ from dagi.stores import tables
 from dagi.stores.database import Database
 from dagi.stores.documents import SqlDocuments
 from dagi.stores.passages import SqlPassages
-from dagi.stores.upgrade import upgrade
 from dagi.testing.facts import MemoryEmbedder, MemoryLibrary
 
 pytestmark = pytest.mark.anyio
@@ -137,10 +134,8 @@ async def test_a_store_that_fails_is_said_and_leaves_no_search_behind() -> None:
 
 
 @pytest.fixture
-async def shelves(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Search]:
+async def shelves(database: Database, anyio_backend: str) -> Search:
     del anyio_backend
-    database = Database.in_directory(tmp_path)
-    await upgrade(database)
     now = datetime(2026, 1, 1, tzinfo=UTC)
     documents = SqlDocuments(database, lambda: now)
     async with database.write() as connection:
@@ -148,8 +143,7 @@ async def shelves(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Search]:
     for dao_id in ("one", "two"):
         text = "# Roses\n\nRoses and tulips 1 2 3.\n\n## ДАО\n\nТроянди, тюльпани та a b c d e."
         await documents.put(dao_id, read_document(f"{dao_id}.md", text.encode()))
-    yield Search(SqlPassages(database), Fixed("1", "2", "3", "4"))
-    await database.close()
+    return Search(SqlPassages(database), Fixed("1", "2", "3", "4"))
 
 
 QUERIES = st.text() | st.lists(

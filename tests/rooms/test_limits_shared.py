@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from pathlib import Path
 
 import pytest
 
@@ -18,7 +17,6 @@ from dagi.stores.exchanges import ExchangeStore
 from dagi.stores.limits import LocalLimits, Terms
 from dagi.stores.shared_limits import SharedLimits
 from dagi.stores.spend import Spends
-from dagi.stores.upgrade import upgrade
 from dagi.stores.valkey import Valkey
 from dagi.testing.clock import FakeClock
 from dagi.testing.observer import CollectingObserver
@@ -59,14 +57,6 @@ class Process:
         async with ExchangeStore(self.database, SilentObserver(), flush_s=0.001) as store:
             with store.recording(exchange):
                 self.limits.settle(exchange)
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncGenerator[Database]:
-    found = Database.in_directory(tmp_path / "data")
-    await upgrade(found)
-    yield found
-    await found.close()
 
 
 @pytest.fixture

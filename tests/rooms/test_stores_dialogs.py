@@ -1,7 +1,6 @@
 """Retention, erasure and the archive of dialogs."""
 
 import json
-from collections.abc import AsyncGenerator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -25,17 +24,9 @@ from dagi.testing.observer import CollectingObserver
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncGenerator[Database]:
-    found = Database.in_directory(tmp_path / "data")
-    await upgrade(found)
-    yield found
-    await found.close()
-
-
 def row(prompt: str, at: datetime, **changes: object) -> dict[str, object]:
     return {
-        "request_id": f"r-{prompt}",
+        "request_id": f"r-{prompt}"[:64],
         "dao_id": "green",
         "user_id": "tg:1",
         "session_id": "s",
@@ -198,7 +189,7 @@ async def test_a_person_is_erased_with_all_accounts_and_nobody_else_is(database:
     assert (erased.accounts, erased.exchanges, erased.sessions, erased.summaries) == (("dc:9", "tg:1"), 3, 2, 1)
     assert await texts(database) == [("", ""), ("", ""), ("", ""), ("others", "re others")]
     async with database.read() as connection:
-        rows = (await connection.execute(select(exchange))).mappings().all()
+        rows = (await connection.execute(select(exchange).order_by(exchange.c.id))).mappings().all()
         assert sorted((await connection.scalars(select(spend.c.holder))).all()) == ["abc", "green", "tg:2"]
         assert await connection.scalar(select(func.count()).select_from(session_summary)) == 1
     assert [one["user_id"] for one in rows] == ["", "", "", "tg:2"]
@@ -210,8 +201,10 @@ async def test_a_person_is_erased_with_all_accounts_and_nobody_else_is(database:
 async def test_erased_text_is_in_no_file_of_the_database_any_more(database: Database) -> None:
     await write(database, row("a very particular secret", FakeClock().now()))
     await Erasure(database, FakeClock()).erase("tg:1")
-    for file in database.path.parent.iterdir():
-        assert b"particular" not in file.read_bytes(), file.name
+    assert "particular" not in repr(await texts(database))
+    if database.path is not None:
+        for file in database.path.parent.iterdir():
+            assert b"particular" not in file.read_bytes(), file.name
 
 
 async def test_in_one_dao_only_that_daos_dialogs_are_erased(database: Database) -> None:

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import sqlite3
-from contextlib import closing
 
 import pytest
 
@@ -12,18 +10,13 @@ from dagi.stores.erasure import Erasure
 from dagi.testing.upstream import Answer
 from dagi.testing.waiting import eventually
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)]
 MEMBER = {"session_id": "s"}
 MINUTES = "The member keeps bees in Lviv."
 # On disk before it is answered, so that the next question finds it there.
 SHORT = {"history_tokens": 200, "durability": "before_reply"}
 # About 60 tokens with its question: with a history of 200 tokens three such exchanges fit.
 LONG = "word " * 45
-
-
-def rows(database: object, query: str) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(str(database))) as connection:
-        return connection.execute(query).fetchall()
 
 
 def minutes_asked(stack) -> list[dict[str, object]]:
@@ -37,7 +30,7 @@ async def talk(stack, *questions: str) -> None:
 
 
 async def summarised(stack) -> None:
-    await eventually(lambda: bool(rows(stack.database, "SELECT text FROM session_summary")))
+    await eventually(lambda: bool(stack.rows("SELECT text FROM session_summary")))
 
 
 async def test_what_falls_out_of_the_history_is_summed_up_by_the_model_and_told_as_data(start) -> None:
@@ -55,7 +48,7 @@ async def test_what_falls_out_of_the_history_is_summed_up_by_the_model_and_told_
     assert "I keep bees in Lviv." in question["messages"][1]["content"]
     assert question["messages"][1]["content"].startswith("<quoted source=")
     assert question["max_tokens"] == 400
-    recorded = rows(stack.database, "SELECT source, session_id, prompt, answer FROM exchange WHERE source = 'stack'")
+    recorded = stack.rows("SELECT source, session_id, prompt, answer FROM exchange WHERE source = 'stack'")
     assert recorded == [("stack", "", "Write the minutes.", MINUTES)]
 
 
@@ -83,8 +76,8 @@ async def test_without_a_model_nothing_is_made_up_and_the_oldest_turns_just_fall
     async with start(change, dialogs={**SHORT, "history_tokens": 10}) as stack:
         for number in range(6):
             assert (await stack.route(f"question {number}", metadata=MEMBER)).status_code == 200
-    assert rows(stack.database, "SELECT count(*) FROM session_summary") == [(0,)]
-    assert rows(stack.database, "SELECT count(*) FROM exchange") == [(6,)]
+    assert stack.rows("SELECT count(*) FROM session_summary") == [(0,)]
+    assert stack.rows("SELECT count(*) FROM exchange") == [(6,)]
 
 
 async def test_when_the_model_fails_the_documents_do_not_write_the_minutes_and_the_answers_go_on(start) -> None:
@@ -100,8 +93,8 @@ async def test_when_the_model_fails_the_documents_do_not_write_the_minutes_and_t
         await stack.route("five", metadata=MEMBER)
         await eventually(lambda: "summary_failed" in (line["event"] for line in stack.log()))
         await talk(stack, "six")
-    assert rows(stack.database, "SELECT count(*) FROM session_summary") == [(0,)]
-    assert rows(stack.database, "SELECT outcome FROM exchange WHERE source = 'stack'") != [("ok",)]
+    assert stack.rows("SELECT count(*) FROM session_summary") == [(0,)]
+    assert stack.rows("SELECT outcome FROM exchange WHERE source = 'stack'") != [("ok",)]
 
 
 async def test_a_summary_of_what_was_erased_meanwhile_is_not_kept(start) -> None:
@@ -113,11 +106,11 @@ async def test_a_summary_of_what_was_erased_meanwhile_is_not_kept(start) -> None
         database = stack.installation.database()
         erased = await Erasure(database, SystemClock()).erase("tg:12345")
         stack.upstream.release()
-        await eventually(lambda: any(row[0] == "stack" for row in rows(stack.database, "SELECT source FROM exchange")))
+        await eventually(lambda: any(row[0] == "stack" for row in stack.rows("SELECT source FROM exchange")))
         await database.close()
     assert erased.exchanges == 5
-    assert rows(stack.database, "SELECT * FROM session_summary") == []
-    everything = json.dumps(rows(stack.database, "SELECT * FROM exchange"))
+    assert stack.rows("SELECT * FROM session_summary") == []
+    everything = json.dumps(stack.rows("SELECT * FROM exchange"), default=str)
     assert "Daryna" not in everything
     assert "tg:12345" not in everything
 
@@ -125,7 +118,7 @@ async def test_a_summary_of_what_was_erased_meanwhile_is_not_kept(start) -> None
 async def test_after_an_erasure_the_running_stack_remembers_nothing(stack) -> None:
     stack.upstream.script(Answer(text="Nice to meet you."))
     await stack.route("My name is Daryna.", metadata=MEMBER)
-    await eventually(lambda: rows(stack.database, "SELECT count(*) FROM exchange") == [(1,)])
+    await eventually(lambda: stack.rows("SELECT count(*) FROM exchange") == [(1,)])
     database = stack.installation.database()
     await Erasure(database, SystemClock()).erase("tg:12345")
     await database.close()
@@ -142,10 +135,8 @@ async def test_a_question_under_way_while_its_asker_is_erased_is_written_down_wi
     await database.close()
     stack.upstream.release()
     assert (await asking).json()["response"] == "Hello Daryna"
-    await eventually(lambda: rows(stack.database, "SELECT count(*) FROM exchange") == [(1,)])
-    assert rows(stack.database, "SELECT user_id, session_id, request_id, prompt, answer, outcome FROM exchange") == [
-        ("", "", "", "", "", "ok")
-    ]
+    await eventually(lambda: stack.rows("SELECT count(*) FROM exchange") == [(1,)])
+    assert stack.rows("SELECT user_id, session_id, request_id, prompt, answer, outcome FROM exchange") == [("", "", "", "", "", "ok")]
 
 
 async def test_of_a_key_that_is_erased_while_its_question_is_under_way_only_the_sums_of_keys_stay(stack) -> None:
@@ -160,6 +151,6 @@ async def test_of_a_key_that_is_erased_while_its_question_is_under_way_only_the_
     await database.close()
     stack.upstream.release()
     assert (await asking).status_code == 200
-    await eventually(lambda: rows(stack.database, "SELECT user_id, key_id, prompt FROM exchange") == [("", "", "")])
-    holders = rows(stack.database, 'SELECT "of", holder FROM spend ORDER BY "of"')
+    await eventually(lambda: stack.rows("SELECT user_id, key_id, prompt FROM exchange") == [("", "", "")])
+    holders = stack.rows('SELECT "of", holder FROM spend ORDER BY "of"')
     assert holders == [("dao", "greenfood-dao"), ("key", key_id)]

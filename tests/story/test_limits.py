@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import sqlite3
 from collections.abc import Awaitable, Callable
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from dagi.stores.keys import Keys
 from dagi.testing.clock import FakeClock
 from dagi.testing.upstream import Answer
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)]
 DAO = "greenfood-dao"
 PRICED = {"models": [{"model": "scripted", "input": 1000, "output": 1000}]}
 HEADS = [f"x-ratelimit-{what}-{kind}" for kind in ("requests", "tokens") for what in ("limit", "remaining", "reset")]
@@ -89,8 +87,7 @@ async def test_money_is_counted_by_the_price_table_and_a_restart_forgives_nothin
         refused = await stack.route("Hello?", user="tg:admin001", metadata={"plain": True})
         assert (refused.status_code, refused.json()["code"], refused.headers["x-should-retry"]) == (429, "BUDGET_EXCEEDED", "false")
         assert (refused.json()["limit_of"], refused.json()["limit_value"]) == ("dao", 0.001)
-        with closing(sqlite3.connect(stack.database)) as connection:
-            rows = connection.execute("SELECT of, holder, requests, tokens, micros FROM spend ORDER BY of").fetchall()
+        rows = stack.rows("SELECT of, holder, requests, tokens, micros FROM spend ORDER BY of")
         told = [(of, holder, requests, micros == tokens * 1000) for of, holder, requests, tokens, micros in rows]
         assert told == [("dao", DAO, 1, True), ("user", "tg:12345", 1, True)]
 
@@ -106,8 +103,7 @@ async def test_what_a_caller_who_hangs_up_has_used_counts(start) -> None:
         await stack.front.router.ports.dialogs.saved()
 
         async def counted() -> bool:
-            with closing(sqlite3.connect(stack.database)) as connection:
-                rows = connection.execute("SELECT outcome, charged_tokens > 0, charged_micros > 0 FROM exchange").fetchall()
+            rows = stack.rows("SELECT outcome, charged_tokens > 0, charged_micros > 0 FROM exchange")
             return rows == [("cancelled", 1, 1)]
 
         await eventually(counted)
@@ -136,8 +132,7 @@ async def test_what_was_made_of_an_answer_that_breaks_off_counts_though_it_is_no
         with pytest.raises(httpx.RemoteProtocolError):
             await stack.http.post("/v1/chat/completions", json=body)
         await stack.front.router.ports.dialogs.saved()
-        with closing(sqlite3.connect(stack.database)) as connection:
-            [(tokens,)] = connection.execute("SELECT charged_tokens FROM exchange").fetchall()
+        [(tokens,)] = stack.rows("SELECT charged_tokens FROM exchange")
         assert tokens >= 300 * (2 if len(deltas) == 2 else 1)
 
 
@@ -220,8 +215,7 @@ async def test_refused_requests_are_recorded_but_use_nothing_and_whoever_may_not
             await stack.route("Hello?", metadata={"plain": True})
         stranger = await stack.route("Hello?", user="tg:999")
         await stack.front.router.ports.dialogs.saved()
-        with closing(sqlite3.connect(stack.database)) as connection:
-            rows = connection.execute("SELECT outcome, charged_on != '' FROM exchange ORDER BY id").fetchall()
+        rows = stack.rows("SELECT outcome, charged_on != '' FROM exchange ORDER BY id")
     assert rows == [("ok", 1), ("RATE_LIMITED", 0)]
     assert stranger.status_code == 403
     assert not any(head.startswith("x-ratelimit") for head in stranger.headers)
@@ -281,8 +275,7 @@ async def test_limits_and_prices_of_a_reloaded_configuration_hold_at_once_and_wh
         assert [line["keys"] for line in stack.log() if line["event"] == "config_needs_restart"] == [["limits.timeout_ms"]]
         answers = [await stack.route("Hello?", metadata={"plain": True}) for _ in range(2)]
         await stack.front.router.ports.dialogs.saved()
-        with closing(sqlite3.connect(stack.database)) as connection:
-            assert connection.execute("SELECT micros > 0 FROM spend WHERE of = 'dao'").fetchone() == (1,)
+        assert stack.rows("SELECT micros > 0 FROM spend WHERE of = 'dao'") == [(1,)]
     assert [answer.status_code for answer in answers] == [200, 429]
 
 

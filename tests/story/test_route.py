@@ -2,20 +2,13 @@
 
 import asyncio
 import json
-import sqlite3
-from contextlib import closing
 
 import pytest
 
 from dagi.testing.upstream import Answer
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)]
 DAO = "greenfood-dao"
-
-
-def rows(database: object, query: str) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(str(database))) as connection:
-        return connection.execute(query).fetchall()
 
 
 async def test_a_members_question_is_answered_by_the_model_and_the_reply_says_how(stack) -> None:
@@ -231,7 +224,7 @@ async def test_counts_that_cannot_be_cost_neither_the_answer_nor_its_record(stac
     counts = {"prompt_tokens": 0, "completion_tokens": 2, "total_tokens": 2, "cached_tokens": 0, "reasoning_tokens": 0}
     assert (await stack.route("Hello?")).json()["usage"] == counts
     await stack.front.router.ports.dialogs.saved()
-    assert rows(stack.database, "SELECT outcome FROM exchange") == [("ok",)]
+    assert stack.rows("SELECT outcome FROM exchange") == [("ok",)]
 
 
 async def test_ten_at_once_on_a_provider_for_three_never_show_it_more_than_three_and_all_succeed(stack) -> None:
@@ -271,7 +264,7 @@ async def test_a_caller_who_hangs_up_stops_the_model_and_frees_its_place(start) 
             await stack.upstream.until(lambda seen=gone: stack.upstream.disconnects == seen + 1)
         stack.upstream.script(Answer(text="free"))
         assert (await stack.route("Hello?", metadata={"plain": True})).json()["response"] == "free"
-    outcomes = [row[0] for row in rows(stack.database, "SELECT outcome FROM exchange ORDER BY id")]
+    outcomes = [row[0] for row in stack.rows("SELECT outcome FROM exchange ORDER BY id")]
     assert outcomes == ["cancelled", "cancelled", "ok"]
 
 
@@ -330,7 +323,7 @@ async def test_every_exchange_is_on_disk_with_how_it_ended_and_strangers_leave_n
     await stack.route("Is it recorded?", user="tg:999")
     await stack.front.router.ports.dialogs.saved()
     columns = "dao_id, user_id, session_id, source, mode, rule, provider, model, outcome, prompt, answer"
-    assert rows(stack.database, f"SELECT {columns} FROM exchange") == [  # noqa: S608 - our own columns
+    assert stack.rows(f"SELECT {columns} FROM exchange") == [  # noqa: S608 - our own columns
         (DAO, "tg:12345", "s1", "api", "chat", "chat", "model", "scripted", "ok", "Is it recorded?", "yes")
     ]
 
@@ -338,9 +331,9 @@ async def test_every_exchange_is_on_disk_with_how_it_ended_and_strangers_leave_n
 async def test_with_before_reply_the_exchange_is_on_disk_when_the_answer_arrives(start) -> None:
     async with start(dialogs={"durability": "before_reply", "flush_ms": 1}) as stack:
         await stack.route("one")
-        assert rows(stack.database, "SELECT prompt FROM exchange") == [("one",)]
+        assert stack.rows("SELECT prompt FROM exchange") == [("one",)]
         await stack.events("two")
-        assert rows(stack.database, "SELECT prompt FROM exchange") == [("one",), ("two",)]
+        assert stack.rows("SELECT prompt FROM exchange") == [("one",), ("two",)]
 
 
 async def test_with_before_reply_failures_are_on_disk_too_when_they_are_told(start) -> None:
@@ -353,7 +346,7 @@ async def test_with_before_reply_failures_are_on_disk_too_when_they_are_told(sta
         assert (await stack.route("one")).status_code == 502
         answer = await stack.http.post("/route", json={"prompt": "two", "stream": True, "metadata": {"user_id": "tg:12345"}})
         assert answer.status_code == 502
-        assert rows(stack.database, "SELECT prompt, outcome FROM exchange") == [("one", "PROVIDER_ERROR"), ("two", "PROVIDER_ERROR")]
+        assert stack.rows("SELECT prompt, outcome FROM exchange") == [("one", "PROVIDER_ERROR"), ("two", "PROVIDER_ERROR")]
 
 
 @pytest.mark.inside
@@ -361,13 +354,10 @@ async def test_with_before_reply_a_disk_that_takes_nothing_is_told_and_a_refusal
     import dagi.stores.exchanges
 
     monkeypatch.setattr(dagi.stores.exchanges, "SAVE_S", 0.2)
-    async with start(dialogs={"durability": "before_reply", "flush_ms": 1}) as stack:
-        with closing(sqlite3.connect(stack.database, isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
-            whole = await stack.route("one")
-            streamed = await stack.events("two")
-            refused = await stack.route("three", metadata={"provider": "model"})
-            other.execute("ROLLBACK")
+    async with start(dialogs={"durability": "before_reply", "flush_ms": 1}) as stack, stack.unwritable():
+        whole = await stack.route("one")
+        streamed = await stack.events("two")
+        refused = await stack.route("three", metadata={"provider": "model"})
     assert (whole.status_code, whole.json()["code"]) == (503, "QUEUE_FULL")
     assert (streamed[-1]["type"], streamed[-1]["code"]) == ("error", "QUEUE_FULL")
     assert (refused.status_code, refused.json()["code"]) == (404, "UNKNOWN_MODEL")
@@ -386,12 +376,10 @@ async def test_what_a_provider_repeats_of_the_question_does_not_reach_the_log(st
 @pytest.mark.inside
 async def test_a_conversation_goes_on_while_the_database_cannot_be_written(stack) -> None:
     await stack.front.router.ports.dialogs.saved()
-    with closing(sqlite3.connect(stack.database, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    async with stack.unwritable():
         for question in ("one", "two", "three"):
             answer = await asyncio.wait_for(stack.route(question, metadata={"session_id": "s"}), 5)
             assert answer.status_code == 200
-        other.execute("ROLLBACK")
     said = [turn["content"] for turn in stack.upstream.heard[-1].body["messages"][1:]]
     assert said == ["one", "echo: one", "two", "echo: two", "three"]
 

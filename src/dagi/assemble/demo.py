@@ -5,6 +5,7 @@ from datetime import timedelta
 import msgspec
 
 from dagi.assemble.installation import Installation, write_private
+from dagi.errors import Conflict
 from dagi.governance.drafting import Wish
 from dagi.knowledge.demo import DAO_ID, DAO_NAME, demo_documents, demo_proposals
 from dagi.knowledge.ingest import Ingest
@@ -37,7 +38,8 @@ async def seed_demo(installation: Installation, database: Database) -> DemoMade 
     """Make the demo DAO when there is no DAO at all; None when there is one.
 
     The key is the last step in the database, and its file the last of all. Where the demo DAO is alone and has never had that key, the
-    seeding was interrupted, and what is missing is made; where only the file is missing, a new key takes the lost one's place.
+    seeding was interrupted, and what is missing is made; where only the file is missing, a new key takes the lost one's place. On a server
+    the file may be another stack's, in a data directory of its own: each has a key of its own then.
     """
     clock = SystemClock()
     daos = Daos(database, clock)
@@ -47,8 +49,12 @@ async def seed_demo(installation: Installation, database: Database) -> DemoMade 
     keys = Keys(database, clock)
     made_before = [key for key in await keys.all(DAO_ID) if key.label == _LABEL] if there else []
     if not made_before:
-        await _seed(database, clock, is_founded=bool(there))
-    for lost in made_before:
+        try:
+            await _seed(database, clock, is_founded=bool(there))
+        except Conflict:
+            # Another stack on the same server is at it in this very moment.
+            return None
+    for lost in made_before if database.path is not None else ():
         if lost.revoked_at is None:
             await keys.revoke(lost.id)
     made = await keys.create(DAO_ID, "admin", label=_LABEL, act_as=True)

@@ -18,6 +18,7 @@ from dagi.observe.log import MEGABYTE, LogPlan
 
 if TYPE_CHECKING:
     from dagi.stores.database import Database
+    from dagi.stores.postgres import Address
 
 LONGEST_SOCKET_DIR = 80
 
@@ -83,33 +84,36 @@ class Installation(msgspec.Struct, frozen=True):
             message = f"cannot be made a directory: {error.strerror}; set one you may write to"
             raise self.loaded.origins.error([("data_dir", message)]) from error
 
-    def database_path(self) -> Path:
-        """The file of the installation's database.
+    def database_place(self) -> "Path | Address":
+        """The file or the address of the installation's database.
 
         Raises:
-            ConfigError: `database.url` names a database this version does not speak to.
+            ConfigError: `database.url` names none.
         """
         # A command that only asks the running stack does not wait for SQLAlchemy to load.
         from dagi.stores.database import FILE_NAME  # noqa: PLC0415
+        from dagi.stores.postgres import Address  # noqa: PLC0415
 
-        url = self.loaded.settings.database.url
-        if url is None:
+        settings = self.loaded.settings.database
+        if settings.url is None:
             return self.data_dir / FILE_NAME
-        scheme, _, path = url.partition(":///")
-        if not scheme.startswith("sqlite") or not path:
-            message = "this version keeps its data in SQLite; leave the key out, or write sqlite:///path/to/dagi.sqlite"
-            raise self.loaded.origins.error([("database.url", message)])
+        if not settings.url.startswith("sqlite"):
+            password = self.loaded.environment.secret(settings.model_dump(), "password")
+            return Address(url=settings.url, password=password, connections=settings.connections)
+        path = settings.url.partition(":///")[2]
+        if not path:
+            raise self.loaded.origins.error([("database.url", "names no file; write sqlite:///path/to/dagi.sqlite")])
         return Path(path).absolute()
 
     def database(self) -> "Database":
         """The installation's database.
 
         Raises:
-            ConfigError: `database.url` names a database this version does not speak to.
+            ConfigError: see `database_place`; or the driver for PostgreSQL is not installed.
         """
-        from dagi.stores.database import Database  # noqa: PLC0415 - see database_path
+        from dagi.stores.database import Database  # noqa: PLC0415 - see database_place
 
-        return Database(self.database_path())
+        return Database(self.database_place())
 
     @property
     def sockets(self) -> Path:

@@ -86,7 +86,7 @@ async def _free(installation: Installation) -> tuple[str, ...]:
         return ()  # told of elsewhere
     used = {name for rule in rules.rules for name in rule.providers}
     try:
-        known = database.path.exists() and await revision(database) == HEAD
+        known = database.is_there and await revision(database) == HEAD
         return await free_of_charge(loaded.settings, configured, used, database if known else None)
     except (OSError, StoreError):
         return ()  # told of elsewhere

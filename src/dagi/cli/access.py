@@ -1,22 +1,20 @@
 """`dagi access`: what somebody may do, and why."""
 
-import asyncio
 from typing import Annotated
 
 import typer
 
-from dagi.access.decide import decide
+from dagi.access.decide import Standing, decide
 from dagi.access.entitlements import is_entitlement
 from dagi.access.names import check_dao, check_identity
-from dagi.assemble.installation import Installation
 from dagi.cli.options import AsJson, Config, Profile, installation
 from dagi.cli.output import as_json, say
+from dagi.cli.work import with_database
 from dagi.errors import Denied, Invalid
-from dagi.message import Grant, Sender
+from dagi.message import Grant, Sender, covers
 from dagi.observe.clock import SystemClock
-from dagi.observe.observer import SilentObserver
-from dagi.stores.directory import Directory
-from dagi.stores.upgrade import upgrade
+from dagi.stores.database import Database
+from dagi.stores.standings import read_standing
 
 app = typer.Typer(help="What somebody may do, and why.", no_args_is_help=True)
 
@@ -44,38 +42,71 @@ def why(
     check_dao(dao)
     if entitlement is not None and not is_entitlement(entitlement):
         raise Invalid(f"{entitlement!r} is not an entitlement; `dagi access why {user}` lists what somebody has.", field="entitlement")
-    grant = asyncio.run(_grant(of, dao, user))
+    grant, standing = with_database(of, lambda database: _decided(database, dao, user))
     if json:
         allowed = None if entitlement is None else grant.allows(entitlement)
         body: dict[str, object] = {"dao_id": dao, "user_id": user, "roles": grant.roles, "reason": grant.reason}
+        body |= {"policy_version": grant.policy_version, "needs_one_of": _granting(standing, entitlement)}
         as_json({**body, "entitlements": sorted(grant.entitlements), "entitlement": entitlement, "allow": allowed})
     else:
-        _tell(grant, entitlement)
+        _tell(grant, standing, entitlement)
     if entitlement is not None and not grant.allows(entitlement):
         raise typer.Exit(3)
 
 
-async def _grant(of: Installation, dao: str, user: str) -> Grant:
-    database = of.database()
-    try:
-        await upgrade(database)
-        directory = Directory(database, SystemClock(), SilentObserver())
-        await directory.refresh()
-        return decide(Sender(dao_id=dao, user_id=user), directory.standing(dao, user), SystemClock().now(), "")
-    finally:
-        await database.close()
+async def _decided(database: Database, dao: str, user: str) -> tuple[Grant, Standing]:
+    async with database.read(dao) as connection:
+        standing = await read_standing(connection, dao, user)
+    return decide(Sender(dao_id=dao, user_id=user), standing, SystemClock().now(), ""), standing
 
 
-def _tell(grant: Grant, entitlement: str | None) -> None:
+def _granting(standing: Standing, entitlement: str | None) -> list[str]:
+    """The DAO's roles that would do, weakest first."""
+    roles = {} if standing.dao is None else standing.dao.roles
+    return [role for role, granted in reversed(list(roles.items())) if entitlement is not None and covers(granted, entitlement)]
+
+
+def _tell(grant: Grant, standing: Standing, entitlement: str | None) -> None:
     roles = ", ".join(grant.roles) or "none"
+    if standing.dao is None:
+        say(f"No. There is no DAO {grant.dao_id}; to people that is the same as not being a member of it. `dagi dao list` shows the DAOs.")
+        return
     if entitlement is None:
         say(f"{grant.user_id} in {grant.dao_id}: roles {roles} ({grant.reason}).")
         say("May: " + (", ".join(sorted(grant.entitlements)) or "nothing"))
+        if grant.withheld:
+            say("Not yet, for the account was linked a short while ago: " + ", ".join(sorted(grant.withheld)))
         return
+    granting = _granting(standing, entitlement)
     if grant.allows(entitlement):
-        say(f"Yes. {grant.user_id} may {entitlement} in {grant.dao_id}: the role {roles} grants it.")
+        having = [role for role in grant.roles if role in granting]
+        say(f"Yes. {grant.user_id} may {entitlement} in {grant.dao_id}: the role {', '.join(having)} grants it.")
         return
+    say(f"No. {_why(grant, standing, entitlement)} (roles: {roles}; reason: {_reason(grant, entitlement)})")
+    if granting and grant.reason in {"role_grants", "recently_linked", "not_a_member", "guest_of_open_dao"}:
+        change = "update" if standing.membership is not None else "create"
+        say(f"Roles that grant it: {', '.join(granting)}. dagi member {change} {grant.user_id} --dao {grant.dao_id} --role {granting[0]}")
+    elif not granting:
+        say(f"No role of {grant.dao_id} grants it. `dagi role list --dao {grant.dao_id}` shows what each may do.")
+
+
+def _reason(grant: Grant, entitlement: str) -> str:
     try:
         grant.require(entitlement)
     except Denied as denied:
-        say(f"No. {denied.message} (roles: {roles}; reason: {denied.facts['reason']})")
+        return str(denied.facts["reason"])
+    return grant.reason
+
+
+def _why(grant: Grant, standing: Standing, entitlement: str) -> str:
+    who, membership = grant.user_id, standing.membership
+    reason = _reason(grant, entitlement)
+    if reason == "expired" and membership is not None and membership.expires_at is not None:
+        return f"The membership of {who} ended {membership.expires_at:%Y-%m-%d %H:%M} UTC; `dagi member update --expires` renews it."
+    if reason == "recently_linked" and membership is not None and membership.trusted_from is not None:
+        return f"{who} was linked a short while ago; {entitlement} comes with it from {membership.trusted_from:%Y-%m-%d %H:%M} UTC on."
+    return {
+        "not_a_member": f"{who} is not a member of {grant.dao_id}.",
+        "suspended": f"The membership of {who} is suspended; `dagi member update --resume` ends that.",
+        "dao_suspended": f"The DAO {grant.dao_id} is suspended; `dagi dao update --resume` ends that.",
+    }.get(reason, f"{who} has no role that grants {entitlement}.")

@@ -32,7 +32,7 @@ def check(profile: Profile = None, config: Config = None) -> None:
     providers = read_providers(of.loaded)
     rules = read_rules(of.loaded, providers)
     outside = read_outside(of.loaded)
-    of.database_path()
+    of.database_place()
     unsafe = of.loaded.unsafe()
     if unsafe:
         raise ConfigError("\n".join(unsafe))

@@ -44,7 +44,7 @@ class Environment:
         return dict(self._values)
 
     def secret(self, settings: Mapping[str, object], key: str = "api_key") -> str | None:
-        """The secret a provider's settings lead to, through `<key>_file` or `<key>_env`; None where it is not configured.
+        """The secret some settings lead to, such as a provider's, through `<key>_file` or `<key>_env`; None where it is not configured.
 
         The file wins over the variable: a layer that adds a file to a packaged provider means it.
 

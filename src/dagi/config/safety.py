@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from ipaddress import ip_address
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
@@ -15,6 +15,8 @@ _PLACEHOLDERS = frozenset(
     {"admin", "changeme", "change-me", "change_me", "dagi", "default", "demo", "example", "pass", "password", "placeholder", "postgres"}
     | {"replace-me", "replace_me", "root", "secret", "test", "todo", "xxx", "123456"}
 )
+# The modes of libpq that know whom they speak to, or at least let nobody listen.
+_ENCRYPTED = frozenset({"require", "verify-ca", "verify-full"})
 # Emptied at the start of the machine, or by a sweep.
 _EMPTIED = ("/tmp/", "/var/tmp/", "/dev/shm/", "/run/")  # noqa: S108 - named to be warned of
 _PLACEHOLDER_STARTS = ("your-", "your_", "sk-xxx", "sk-your", "sk-...", "<", "change", "example", "demo-", "test-")
@@ -55,7 +57,12 @@ def advice(settings: Settings, environment: Environment) -> list[Hazard]:
     """What staging and production may start with, and their operator should have thought of."""
     if settings.environment == "development":
         return []
-    return [*_readable_on_the_way(settings, environment), *_without_bounds(settings), *_short_lived(settings)]
+    return [
+        *_readable_on_the_way(settings, environment),
+        *_unprotected_on_the_way(settings),
+        *_without_bounds(settings),
+        *_short_lived(settings),
+    ]
 
 
 def _reachable_development(settings: Settings) -> Iterator[Hazard]:
@@ -101,6 +108,10 @@ def _default_secrets(settings: Settings, environment: Environment) -> Iterator[H
     known = "whoever reaches that server reads and changes what is in it"
     if _has_default_password(settings.database.url):
         yield Hazard(("database", "url"), "has a password everybody knows", known, "give the database user a password of its own")
+    secret = environment.secret(settings.database.model_dump(), "password")
+    if secret is not None and _is_placeholder(secret):
+        key = "password_file" if settings.database.password_file else "password_env"
+        yield Hazard(("database", key), "leads to a password everybody knows", known, "give the database user a password of its own")
     if _has_default_password(settings.limits.url):
         write = "give the server of shared limits a password of its own"
         yield Hazard(("limits", "url"), "has a password everybody knows", known, write)
@@ -116,6 +127,16 @@ def _readable_on_the_way(settings: Settings, environment: Environment) -> Iterat
         if _is_plain_and_far(base_url) and environment.secret(provider.config) is not None:
             why = "its key and everything that is said can be read on the way"
             yield Hazard(("llm_providers", index, "config", "base_url"), "sends a key over plain HTTP", why, "write https://")
+
+
+def _unprotected_on_the_way(settings: Settings) -> Iterator[Hazard]:
+    url = settings.database.url or ""
+    parts = urlsplit(url)
+    host = parts.hostname
+    mode = parse_qs(parts.query).get("sslmode", [""])[-1]
+    if url.startswith("postgres") and host and not _is_loopback(host) and mode not in _ENCRYPTED:
+        why = "everything members say, and the password's proof, can be read and changed on the way to the database"
+        yield Hazard(("database", "url"), "does not insist on TLS", why, "write ?sslmode=verify-full&sslrootcert=/path/to/ca.pem behind it")
 
 
 def _without_bounds(settings: Settings) -> Iterator[Hazard]:

@@ -6,6 +6,7 @@ The defaults are those of production: what a file does not say must not open a d
 import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
@@ -30,7 +31,17 @@ def _version(text: str) -> str:
 def _database_url(text: str) -> str:
     if not _DATABASE.match(text):
         raise ValueError("must begin with postgresql:// or sqlite://, or be null for SQLite in data_dir")
+    if text.startswith("postgres") and not _is_readable(text):
+        raise ValueError("cannot be read; write postgresql://user@host:5432/name, and # / ? @ [ of a password as %23 %2F %3F %40 %5B")
     return text
+
+
+def _is_readable(url: str) -> bool:
+    try:
+        # What stands behind # would be cut off in silence: a password, most likely.
+        return not urlsplit(url).fragment
+    except ValueError:
+        return False
 
 
 def _counters_url(text: str) -> str:
@@ -110,9 +121,17 @@ class Server(_Section):
 
 
 class Database(_Section):
-    """Where data is kept. No url means SQLite in `data_dir`."""
+    """Where data is kept. No url means SQLite in `data_dir`; all else is for PostgreSQL.
+
+    Attributes:
+        password_env, password_file: the password, where it does not stand in the url; the file wins.
+        connections: how many each process may hold to the server.
+    """
 
     url: Annotated[str, AfterValidator(_database_url)] | None = Field(default=None, repr=False)
+    password_env: Text | None = None
+    password_file: Text | None = None
+    connections: int = Field(default=10, ge=2, le=500)
 
 
 class Dialogs(_Section):

@@ -37,7 +37,7 @@ def validate(tree: Branch, environment: Environment) -> tuple[Settings | None, l
     """
     origins = Origins(tree)
     broken = {path for path, node in walk(tree) if isinstance(node, Leaf) and node.broken}
-    mistakes = [*_rules(tree), *_secrets(tree, environment)]
+    mistakes = [*_rules(tree), *_secrets(tree, environment), *_password(tree, environment)]
     settings: Settings | None = None
     try:
         settings = Settings.model_validate(plain(tree))
@@ -109,6 +109,17 @@ def _secrets(tree: Branch, environment: Environment) -> Iterator[Mistake]:
         except ConfigError as error:
             key = f"{_KEY}_file" if f"{_KEY}_file" in config.entries else f"{_KEY}_env"
             yield Mistake(config.entries[key].mark, (*path, "config", key), error.message)
+
+
+def _password(tree: Branch, environment: Environment) -> Iterator[Mistake]:
+    section = tree.entries.get("database")
+    if not isinstance(section, Branch) or "password" in section.entries:
+        return  # told as an unknown key, with those that are meant
+    try:
+        environment.secret({key: plain(node) for key, node in section.entries.items()}, "password")
+    except ConfigError as error:
+        key = "password_file" if "password_file" in section.entries else "password_env"
+        yield Mistake(section.entries[key].mark, ("database", key), error.message)
 
 
 def _explained(error: ValidationError, origins: Origins) -> Iterator[Mistake]:

@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 
 class Batch:
-    """Inserts rows of one table, all with the same columns. The statement and how each column is bound are worked out once.
+    """Inserts rows of one table, all with the same columns. The statement and how each column is bound are worked out once a kind of
+    database.
 
     Args:
         columns: the names of the columns the rows have; at least two.
@@ -19,15 +20,16 @@ class Batch:
     def __init__(self, table: Table, columns: Sequence[str]) -> None:
         self._table = table
         self._columns = tuple(columns)
-        self._compiled: _Compiled | None = None
+        self._compiled: dict[str, _Compiled] = {}
 
     async def insert(self, connection: AsyncConnection, rows: Sequence[Mapping[str, object]]) -> None:
         """Add the rows; each has exactly the batch's columns."""
         if not rows:
             return
-        if self._compiled is None:
-            self._compiled = self._compile(connection.dialect)
-        compiled = self._compiled
+        dialect = connection.dialect
+        compiled = self._compiled.get(dialect.name)
+        if compiled is None:
+            compiled = self._compiled[dialect.name] = self._compile(dialect)
         values = [list(compiled.values(row)) for row in rows]
         for place, bind in compiled.binds:
             for row in values:
@@ -35,7 +37,8 @@ class Batch:
         await connection.exec_driver_sql(compiled.statement, [tuple(row) for row in values])
 
     def _compile(self, dialect: Dialect) -> "_Compiled":
-        compiled = insert(self._table).compile(dialect=dialect, column_keys=list(self._columns))
+        # Inline: no row is to come back, such as the id it was given.
+        compiled = insert(self._table).inline().compile(dialect=dialect, column_keys=list(self._columns))
         names: Sequence[str] = compiled.positiontup or self._columns
         processors = [self._table.c[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names]
         binds = [(place, bind) for place, bind in enumerate(processors) if bind is not None]

@@ -29,7 +29,7 @@ class DaoLimits:
         Raises:
             Missing: no such DAO.
         """
-        async with self._database.read() as connection:
+        async with self._database.read(dao_id) as connection:
             row = (await connection.execute(select(*_COLUMNS).where(dao.c.id == dao_id))).mappings().one_or_none()
         if row is None:
             raise no_dao(dao_id)

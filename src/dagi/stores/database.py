@@ -1,49 +1,40 @@
-"""The database: one writer engine that begins IMMEDIATE, separate readers that cannot write."""
+"""The database: one way to read and to write, whether it is a file of SQLite or a PostgreSQL server."""
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-from sqlalchemy import URL, Connection, event, text
-from sqlalchemy.exc import DatabaseError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction
 
-from dagi.errors import StoreError
+from dagi.stores.backend import Backend, Kind
+from dagi.stores.postgres import Address, Postgres
+from dagi.stores.sqlite import Sqlite
 
 T = TypeVar("T")
 
 FILE_NAME = "dagi.sqlite"
-BUSY_TIMEOUT_MS = 5000
-READERS = 4
-
-
-class _Cursor(Protocol):
-    def execute(self, sql: str) -> object: ...
-    def close(self) -> None: ...
-
-
-class _RawConnection(Protocol):
-    isolation_level: str | None
-
-    def cursor(self) -> _Cursor: ...
 
 
 class Database:
-    """Connections to one SQLite file.
+    """Connections to one database.
 
-    Writers take the lock when they begin, so two of them wait for each other instead of failing half-way; readers see a consistent
-    snapshot and never block a writer (WAL).
+    Two writers wait for each other instead of failing half-way; readers see a consistent snapshot and never block a writer.
+
+    Args:
+        place: a file of SQLite, or the address of a PostgreSQL database.
+
+    Attributes:
+        path: the file; None on PostgreSQL.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._writer = _engine(path, readonly=False)
-        self._reader = _engine(path, readonly=True)
+    def __init__(self, place: Path | Address) -> None:
+        self.place = place
+        self.path = place if isinstance(place, Path) else None
+        self._backend: Backend = Sqlite(place) if isinstance(place, Path) else Postgres(place)
         self._left: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -51,40 +42,107 @@ class Database:
         """The database of a data directory."""
         return cls(data_dir / FILE_NAME)
 
+    @property
+    def is_there(self) -> bool:
+        """Whether there is anything to connect to: the file, or a server, of which only asking it tells more."""
+        try:
+            return self.path is None or self.path.exists()
+        except OSError:
+            # In a directory that may not be looked into; whoever opens it is told.
+            return False
+
+    @property
+    def shown(self) -> str:
+        """How sentences name it: no path, no host, no password."""
+        return self._backend.shown
+
     @asynccontextmanager
     async def write(self, dao: str | None = None) -> AsyncGenerator[AsyncConnection]:
-        """One transaction that may write; committed when the context ends well.
+        """One transaction that may write, alone; committed when the context ends well.
 
         Args:
-            dao: whoever works within one DAO names it, and a database that can sees to it that nothing else is touched.
+            dao: the DAO it works within; on PostgreSQL rows of others are then out of its reach.
 
         Raises:
-            StoreError: the file cannot be opened, is not a database, or is locked for longer than five seconds.
+            StoreError: the database cannot be used, or others write for longer than five seconds.
         """
-        del dao  # SQLite has no rights of rows
-        with _explained(self.path):
-            async with self._connected(self._writer) as connection, connection.begin():
-                yield connection
+        async with self._writing(self._backend.writer, dao, "alone") as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def add(self, dao: str | None = None) -> AsyncGenerator[AsyncConnection]:
+        """As `write`, for what only adds rows or counts up, and needs no other one of its kind to wait for it.
+
+        Whoever holds `write` is over, or has not begun: what it has removed or forbidden is known here.
+
+        Raises:
+            StoreError: as `write`.
+        """
+        async with self._writing(self._backend.writer, dao, "adding") as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def work(self) -> AsyncGenerator[AsyncConnection]:
+        """As `write`, for work that may take long, such as migrations: it waits for others as long as they need.
+
+        Raises:
+            StoreError: the database cannot be used.
+        """
+        async with self._writing(self._backend.patient_writer, None, "alone") as connection:
+            yield connection
 
     @asynccontextmanager
     async def read(self, dao: str | None = None) -> AsyncGenerator[AsyncConnection]:
         """One consistent snapshot to read from; a write through it fails.
 
         Args:
-            dao: as for `write`.
+            dao: the DAO it works within; on PostgreSQL rows of others are then out of its sight.
 
         Raises:
-            StoreError: the file cannot be opened or is not a database.
+            StoreError: the database cannot be used.
         """
-        del dao
-        with _explained(self.path):
-            async with self._connected(self._reader) as connection:
+        async with self._reading(self._backend.reader, dao) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncGenerator[AsyncConnection]:
+        """As `read`, for work that may take long, such as a backup.
+
+        Raises:
+            StoreError: the database cannot be used.
+        """
+        async with self._reading(self._backend.patient_reader, None) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _reading(self, engine: AsyncEngine, dao: str | None) -> AsyncGenerator[AsyncConnection]:
+        async with self._connected(engine) as connection:
+            with self._explained():
+                await self._backend.read(connection, dao)
                 yield connection
+
+    @asynccontextmanager
+    async def _writing(self, engine: AsyncEngine, dao: str | None, kind: Kind) -> AsyncGenerator[AsyncConnection]:
+        async with self._connected(engine) as connection:
+            with self._explained():
+                async with connection.begin() as transaction:
+                    mark = await self._backend.write(connection, dao, kind)
+                    yield connection
+                    await self._commit(transaction, mark)
+
+    async def _commit(self, transaction: AsyncTransaction, mark: str) -> None:
+        try:
+            await transaction.commit()
+        except DBAPIError as error:
+            # Where only the answer got lost, whoever tried again would do it twice.
+            if not (error.connection_invalidated and await self._backend.is_committed(mark)):
+                raise
 
     @asynccontextmanager
     async def _connected(self, engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
         # Cancelled while it opens a connection or gives one back, the driver would leave it open, with its thread.
-        connection = await self._finished(engine.connect().start(), _give_back)
+        with self._explained(connecting=True):
+            connection = await self._finished(engine.connect().start(), _give_back)
         try:
             yield connection
         finally:
@@ -101,6 +159,9 @@ class Database:
             rest.add_done_callback(self._left.discard)
             raise
 
+    def _explained(self, *, connecting: bool = False) -> "_explained":
+        return _explained(self._backend, connecting=connecting)
+
     async def ping(self) -> None:
         """Make sure that it answers.
 
@@ -111,14 +172,18 @@ class Database:
             await connection.execute(text("SELECT 1 FROM dao LIMIT 1"))
 
     async def truncate_journal(self) -> None:
-        """Move everything into the database file and empty the journal beside it, as far as readers let it: there, too, lies old text."""
-        await asyncio.to_thread(_checkpoint, self.path)
+        """Take removed text off the disk, as far as we can: a file's journal is emptied into it, a server's tables are vacuumed.
+
+        Raises:
+            StoreError: the database cannot be used.
+        """
+        with self._explained(connecting=True):
+            await self._backend.tidy()
 
     async def close(self) -> None:
         """Give all connections back."""
         await asyncio.gather(*self._left)
-        await self._writer.dispose()
-        await self._reader.dispose()
+        await self._backend.close()
 
 
 async def _then(task: "asyncio.Future[T]", undo: Callable[[T], Coroutine[None, None, None]] | None) -> None:
@@ -131,72 +196,16 @@ async def _give_back(connection: AsyncConnection) -> None:
     await connection.close()
 
 
-class _explained:  # noqa: N801 - reads as a clause: with _explained(path)
+class _explained:  # noqa: N801 - reads as a clause: with _explained(backend)
     """Turns the driver's errors into one sentence an operator can act on."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, backend: Backend, *, connecting: bool) -> None:
+        self._backend = backend
+        self._connecting = connecting
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, PoolTimeout) or (isinstance(error, DatabaseError) and not _is_callers(error)):
-            why = str(error.orig) if isinstance(error, DatabaseError) and error.orig is not None else "all connections are busy"
-            raise StoreError(f"The database {self._path.name} cannot be used: {why}. {_advice(why)}") from error
-
-
-def _checkpoint(path: Path) -> None:
-    with _explained(path), closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_MS / 1000)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-def _advice(why: str) -> str:
-    """What to do, by what SQLite says."""
-    if "locked" in why:
-        return "Another program holds it, a backup perhaps: try again when it has ended, or find out which (`dagi doctor`)."
-    if "full" in why:
-        return "Free some space on the disk of the data directory and try again."
-    return "Check that the data directory exists, is writable and has space, and that the file is not damaged (`dagi doctor`)."
-
-
-def _is_callers(error: DatabaseError) -> bool:
-    # A constraint or a statement that is wrong is the repository's business, not the file's.
-    return type(error).__name__ in {"IntegrityError", "ProgrammingError", "DataError"}
-
-
-def _engine(path: Path, *, readonly: bool) -> AsyncEngine:
-    engine = create_async_engine(
-        # Not a text: a path may hold what means something else in a URL.
-        URL.create("sqlite+aiosqlite", database=str(path)),
-        pool_size=READERS if readonly else 1,
-        max_overflow=0,
-        pool_timeout=10,
-        connect_args={"timeout": BUSY_TIMEOUT_MS / 1000},
-    )
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def on_connect(connection: _RawConnection, _entry: ConnectionPoolEntry) -> None:
-        # The driver must not begin transactions by itself: it would begin them DEFERRED.
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        for pragma in (
-            "journal_mode=WAL",
-            # What is committed is on the disk. Writes come in batches, so this costs little.
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            f"busy_timeout={BUSY_TIMEOUT_MS}",
-            "recursive_triggers=ON",
-            # What is removed is overwritten: text that somebody had erased must not lie on in the file.
-            "secure_delete=ON",
-        ):
-            cursor.execute(f"PRAGMA {pragma}")
-        if readonly:
-            cursor.execute("PRAGMA query_only=ON")
-        cursor.close()
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def on_begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")
-
-    return engine
+        if error is not None and (found := self._backend.explained(error, connecting=self._connecting)) is not None:
+            raise found from error

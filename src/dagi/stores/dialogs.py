@@ -69,7 +69,7 @@ class DialogArchive:
         """
         grouped = (await self._groups(dao_id, user_id)).limit(limit).subquery()
         query = select(grouped, exchange.c.prompt).join(exchange, exchange.c.id == grouped.c.first_id).order_by(grouped.c.last_id.desc())
-        async with self._database.read() as connection:
+        async with self._database.read(dao_id) as connection:
             rows = (await connection.execute(query)).mappings().all()
         return tuple(
             DialogInfo(
@@ -107,7 +107,7 @@ class DialogArchive:
         after = 0
         while True:
             page = grouped.having(func.min(exchange.c.id) > after).order_by(None).order_by(func.min(exchange.c.id)).limit(_PAGE)
-            async with self._database.read() as connection:
+            async with self._database.read(dao_id) as connection:
                 rows = (await connection.execute(page)).mappings().all()
             for row in rows:
                 yield await self._dialog({**row, "id": row["first_id"]})
@@ -149,7 +149,7 @@ class DialogArchive:
             _SAID,
         )
         of_session = and_(*(session_summary.c[name] == key[name] for name in ("dao_id", "user_id", "session_id")))
-        async with self._database.read() as connection:
+        async with self._database.read(key["dao_id"]) as connection:
             rows = (await connection.execute(query.order_by(exchange.c.id))).mappings().all()
             summary = await connection.scalar(select(session_summary.c.text).where(of_session))
         if not rows:

@@ -1,6 +1,6 @@
 """Documents in the database: added, replaced and removed as a whole, with the DAO's counter in the same transaction."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from uuid import uuid4
 
@@ -9,9 +9,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dagi.errors import Invalid, Missing
-from dagi.ports.documents import MAX_FACTS, Document, Listed
+from dagi.ports.documents import MAX_FACTS, Document, Listed, Passage
 from dagi.stores import tables
 from dagi.stores.database import Database
+from dagi.stores.words import index
 
 _document, _fact, _dao = tables.document, tables.fact, tables.dao
 
@@ -32,7 +33,7 @@ class SqlDocuments:
     async def put(self, dao_id: str, document: Document) -> bool:
         """Add or replace the document; see the port."""
         try:
-            async with self._database.write() as connection:
+            async with self._database.write(dao_id) as connection:
                 return await self._put(connection, dao_id, document)
         except IntegrityError as error:
             raise Missing("There is no DAO of that name.", dao_id=dao_id) from error
@@ -68,13 +69,7 @@ class SqlDocuments:
             )
         )
         if document.passages:
-            await connection.execute(
-                insert(_fact),
-                [
-                    {"dao_id": dao_id, "document_id": document_id, "position": position, "title": passage.title, "text": passage.text}
-                    for position, passage in enumerate(document.passages)
-                ],
-            )
+            await _add_facts(connection, dao_id, document_id, document.passages)
 
     async def list(self, dao_id: str) -> tuple[Listed, ...]:
         """The DAO's documents by name."""
@@ -85,7 +80,7 @@ class SqlDocuments:
             .group_by(_document.c.id)
             .order_by(_document.c.name)
         )
-        async with self._database.read() as connection:
+        async with self._database.read(dao_id) as connection:
             rows = (await connection.execute(query)).all()
         return tuple(
             Listed(name=row.name, digest=row.digest, size_bytes=row.bytes, passages=row.passages, updated_at=row.updated_at) for row in rows
@@ -93,11 +88,24 @@ class SqlDocuments:
 
     async def remove(self, dao_id: str, name: str) -> None:
         """Remove a document with all its passages; see the port."""
-        async with self._database.write() as connection:
+        async with self._database.write(dao_id) as connection:
             removed = await connection.execute(delete(_document).where(_document.c.dao_id == dao_id, _document.c.name == name))
             if removed.rowcount == 0:
                 raise Missing("The DAO has no document of that name.", dao_id=dao_id, name=name)
             await _changed(connection, dao_id)
+
+
+async def _add_facts(connection: AsyncConnection, dao_id: str, document_id: str, passages: Sequence[Passage]) -> None:
+    rows = [
+        {"dao_id": dao_id, "document_id": document_id, "position": position, "title": passage.title, "text": passage.text}
+        for position, passage in enumerate(passages)
+    ]
+    if connection.dialect.name == "sqlite":
+        # Its triggers make them findable.
+        await connection.execute(insert(_fact), rows)
+        return
+    added = await connection.execute(insert(_fact).returning(_fact.c.id, _fact.c.title, _fact.c.text), rows)
+    await index(connection, dao_id, [tuple(row) for row in added])
 
 
 async def _changed(connection: AsyncConnection, dao_id: str) -> None:

@@ -49,7 +49,7 @@ class Erasure:
             Invalid: it is no account.
         """
         check_identity(user_id)
-        async with self._database.read() as connection:
+        async with self._database.read(dao_id) as connection:
             accounts = await accounts_of(connection, user_id)
             exchanges, sessions = (
                 await connection.execute(
@@ -75,7 +75,7 @@ class Erasure:
             Invalid: it is no account.
         """
         found = await self.count(user_id, dao_id)
-        async with self._database.write() as connection:
+        async with self._database.write(dao_id) as connection:
             now = self._clock.now()
             marks = [{"user_id": account, "dao_id": dao_id or "", "at": now} for account in found.accounts]
             await connection.execute(insert(erasure), marks)
@@ -97,7 +97,7 @@ class Erasure:
 
     async def _batch(self, accounts: Sequence[str], dao_id: str | None) -> int:
         due = select(exchange.c.id).where(exchange.c.user_id.in_(accounts), *_within(exchange, dao_id)).limit(BATCH)
-        async with self._database.write() as connection:
+        async with self._database.write(dao_id) as connection:
             ids = (await connection.scalars(due)).all()
             if ids:
                 # A key that spoke for itself is named here, too.

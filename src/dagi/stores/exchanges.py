@@ -165,7 +165,7 @@ class ExchangeStore:
         # What is not on disk yet, noted before the disk is asked: what is written meanwhile is found twice rather than not at all.
         waiting = list(self._pending.get(key, ()))
         of = {"dao": key[0], "user": key[1], "session": key[2]}
-        async with self._database.read() as connection:
+        async with self._database.read(sender.dao_id) as connection:
             rows = (await connection.execute(_TOLD, of)).all()
             written = {(row.request_id, row.at) for row in rows}
             told = [(str(row["prompt"]), str(row["answer"])) for row in reversed(waiting) if _is_news(row, written)]
@@ -212,7 +212,7 @@ class ExchangeStore:
             await self._done(batch)
 
     async def _insert(self, rows: list[_Row]) -> None:
-        async with self._database.write() as connection:
+        async with self._database.add() as connection:
             known = await forgotten(connection, rows)
             await _EXCHANGES.insert(connection, known)
             # An erased key's own sums go on, as all sums of keys do.
@@ -294,8 +294,8 @@ def _row(exchange: Exchange) -> _Row:
         "provider": exchange.provider,
         "model": exchange.model[:200],
         "outcome": exchange.outcome,
-        "prompt": message.prompt,
-        "answer": _storable(exchange.record),
+        "prompt": storable(message.prompt),
+        "answer": storable(exchange.record),
         "prompt_tokens": exchange.usage.prompt_tokens,
         "completion_tokens": exchange.usage.completion_tokens,
         "attempts": msgspec.json.encode(exchange.attempts).decode(),
@@ -309,6 +309,6 @@ def _row(exchange: Exchange) -> _Row:
     }
 
 
-def _storable(text: str) -> str:
-    """A model may say anything, also halves of characters, which no database takes."""
-    return text.encode("utf-8", "replace").decode()
+def storable(text: str) -> str:
+    """A model may say anything, also halves of characters, which no database takes, and NUL, which PostgreSQL does not."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")

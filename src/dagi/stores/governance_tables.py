@@ -14,7 +14,7 @@ from sqlalchemy import (
     false,
 )
 
-from dagi.stores.tables import UtcTime, metadata
+from dagi.stores.columns import UtcTime, metadata
 
 proposal = Table(
     "proposal",
@@ -108,3 +108,5 @@ lease = Table(
     Column("holder", String(64), nullable=False),
     Column("until", UtcTime, nullable=False),
 )
+
+TABLES = (proposal, elector, vote, token_rule, token_holder, lease)

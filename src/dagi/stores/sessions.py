@@ -37,7 +37,7 @@ class SqlSessions:
             .join(exchange, exchange.c.id == grouped.c.first_id)
             .order_by(grouped.c.last_id.desc())
         )
-        async with self._database.read() as connection:
+        async with self._database.read(dao_id) as connection:
             rows = (await connection.execute(query)).all()
         return tuple(
             SessionInfo(session_id=row.session_id, title=one_line(row.title), exchanges=row.exchanges, began=row.began, latest=row.latest)
@@ -55,7 +55,7 @@ class SqlSessions:
             .order_by(exchange.c.id.desc())
             .limit(limit)
         )
-        async with self._database.read() as connection:
+        async with self._database.read(dao_id) as connection:
             rows = (await connection.execute(query)).mappings().all()
         return tuple(Said(**row) for row in reversed(rows))
 

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import func, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import BigInteger, ColumnElement, cast, func, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dagi.access.limits import Holder, holders
@@ -49,7 +49,8 @@ async def add_spend(connection: AsyncConnection, rows: Iterable[Mapping[str, Any
             found["last_at"] = max(found["last_at"], row["at"])
     if not sums:
         return
-    new = insert(spend)
+    # Both say it in the same words, each with its own class.
+    new = postgresql.insert(spend) if connection.dialect.name == "postgresql" else sqlite.insert(spend)
     added = new.on_conflict_do_update(
         index_elements=[spend.c.dao_id, spend.c.of, spend.c.holder, spend.c.day],
         set_={
@@ -59,7 +60,8 @@ async def add_spend(connection: AsyncConnection, rows: Iterable[Mapping[str, Any
             "last_at": new.excluded.last_at,
         },
     )
-    await connection.execute(added, list(sums.values()))
+    # In one order everywhere, so that two who add at once cannot wait for each other.
+    await connection.execute(added, [sums[key] for key in sorted(sums)])
 
 
 class Spends:
@@ -107,9 +109,9 @@ class Spends:
         query = (
             select(
                 *columns,
-                func.sum(spend.c.requests).label("requests"),
-                func.sum(spend.c.tokens).label("tokens"),
-                func.sum(spend.c.micros).label("micros"),
+                _total(spend.c.requests).label("requests"),
+                _total(spend.c.tokens).label("tokens"),
+                _total(spend.c.micros).label("micros"),
                 func.max(spend.c.last_at, type_=spend.c.last_at.type).label("last_at"),
             )
             .where(spend.c.day.startswith(month, autoescape=True))
@@ -127,6 +129,11 @@ class Spends:
         query = select(spend.c.holder, newest).where(spend.c.of == "key").group_by(spend.c.holder)
         async with self._database.read() as connection:
             return {key_id: at for key_id, at in await connection.execute(query)}  # noqa: C416 - names what the row holds
+
+
+def _total(column: ColumnElement[int]) -> ColumnElement[int]:
+    """The sum as a whole number, which PostgreSQL would otherwise make a decimal one."""
+    return cast(func.sum(column), BigInteger)
 
 
 def _spent(period: str, row: Mapping[Any, Any]) -> Spent:

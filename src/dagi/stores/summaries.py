@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Row, Table, delete, func, insert, select
 from dagi.message import Sender, Turn
 from dagi.ports.summaries import Due
 from dagi.stores.database import Database
+from dagi.stores.exchanges import storable
 from dagi.stores.tables import exchange, session_summary
 
 # A model reads no more than this at once; what is older in a very long session is left out.
@@ -25,7 +26,7 @@ class SqlSummaries:
 
     async def due(self, sender: Sender, tokens: int) -> Due | None:
         """See the port. The older half of what history still shows is taken along, so that not every new question needs a new summary."""
-        async with self._database.read() as connection:
+        async with self._database.read(sender.dao_id) as connection:
             kept = (await connection.execute(select(session_summary).where(*_of(sender, session_summary)))).one_or_none()
             query = (
                 select(exchange.c.id, exchange.c.at, exchange.c.prompt, exchange.c.answer)
@@ -52,7 +53,7 @@ class SqlSummaries:
             .select_from(exchange)
             .where(exchange.c.id.in_(due.covers), *_of(sender, exchange), exchange.c.cleared_at.is_(None))
         )
-        async with self._database.write() as connection:
+        async with self._database.write(sender.dao_id) as connection:
             was = await connection.scalar(select(session_summary.c.text).where(*_of(sender, session_summary)))
             # Erased or outdated while the model wrote: its words hold what must be gone.
             if await connection.scalar(still) != len(due.covers) or (was or "") != due.summary:
@@ -63,7 +64,7 @@ class SqlSummaries:
                     dao_id=sender.dao_id,
                     user_id=sender.user_id,
                     session_id=sender.session_id,
-                    text=text,
+                    text=storable(text),
                     through_id=max(due.covers),
                     since=due.since,
                 ),

@@ -1,66 +1,36 @@
-"""Every table, in SQLAlchemy Core. Migrations are written by hand from these; a test compares the two.
+"""Every table, in SQLAlchemy Core. Migrations are written by hand from these; a test compares the two, on SQLite and on PostgreSQL.
 
 Times are aware UTC, kept as ISO text in SQLite by `UtcTime`. Ids are text chosen by us or by people; names of DAOs are their ids.
+A table with rows of one DAO names it in `dao_id`: on PostgreSQL its rows are then out of the sight of whoever works within another one.
 """
-
-from datetime import UTC, datetime
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
-    DateTime,
-    Dialect,
     Float,
     ForeignKey,
+    Identity,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     String,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     false,
     text,
 )
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
+from dagi.stores import governance_tables
+from dagi.stores.columns import UtcTime, metadata
 
+# They stand in a file of their own and are part of the same schema.
+GOVERNANCE = governance_tables.TABLES
 
-class UtcTime(TypeDecorator[datetime]):
-    """Aware UTC in Python, whatever the database keeps. SQLite drops the zone, and a naive time is a mistake."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse naive times, and keep UTC."""
-        del dialect
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            msg = "a time without a zone cannot be stored"
-            raise ValueError(msg)
-        return value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Give the zone back."""
-        del dialect
-        if value is None or value.tzinfo is not None:
-            return value
-        return value.replace(tzinfo=UTC)
-
+# As many as anybody counts, and ids that the database gives: 64 bits, which SQLite calls INTEGER.
+Count = BigInteger().with_variant(Integer, "sqlite")
 
 dao = Table(
     "dao",
@@ -237,7 +207,7 @@ document = Table(
 fact = Table(
     "fact",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", Count, Identity(), primary_key=True),
     Column("dao_id", String(64), ForeignKey("dao.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("document_id", String(36), ForeignKey("document.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("position", Integer, nullable=False),
@@ -250,7 +220,7 @@ fact = Table(
 exchange = Table(
     "exchange",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", Count, Identity(), primary_key=True),
     Column("request_id", String(64), nullable=False, index=True),
     Column("dao_id", String(64), nullable=False),
     Column("user_id", String(200), nullable=False),
@@ -263,8 +233,8 @@ exchange = Table(
     Column("outcome", String(32), nullable=False),
     Column("prompt", Text, nullable=False),
     Column("answer", Text, nullable=False),
-    Column("prompt_tokens", Integer, nullable=False, server_default="0"),
-    Column("completion_tokens", Integer, nullable=False, server_default="0"),
+    Column("prompt_tokens", Count, nullable=False, server_default="0"),
+    Column("completion_tokens", Count, nullable=False, server_default="0"),
     Column("attempts", Text, nullable=False, server_default="[]"),  # JSON
     Column("duration_ms", Float, nullable=False),
     Column("at", UtcTime, nullable=False),
@@ -289,7 +259,7 @@ session_summary = Table(
     Column("user_id", String(200), primary_key=True),
     Column("session_id", String(200), primary_key=True),
     Column("text", Text, nullable=False),
-    Column("through_id", Integer, nullable=False),  # the latest exchange it covers
+    Column("through_id", Count, nullable=False),  # the latest exchange it covers
     Column("since", UtcTime, nullable=False),  # when the oldest one was, for its text ends with that one's retention
 )
 
@@ -297,7 +267,7 @@ session_summary = Table(
 erasure = Table(
     "erasure",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", Count, Identity(), primary_key=True),
     Column("user_id", String(200), nullable=False),
     Column("dao_id", String(64), nullable=False, server_default=""),  # empty for all DAOs
     Column("at", UtcTime, nullable=False),

@@ -1,13 +1,21 @@
-"""Bring a database to the schema this version of the stack needs."""
+"""Bring a database to the schema this version of the stack needs, or back to an earlier one."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, exists, inspect, select, text
 
 from dagi.errors import StoreError
 from dagi.stores.database import Database
+from dagi.stores.rowsecurity import protect, unprotected
+from dagi.stores.tables import metadata
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 HEAD = "0006"
+BASE = "base"
 
 
 async def revision(database: Database) -> str | None:
@@ -17,43 +25,104 @@ async def revision(database: Database) -> str | None:
         StoreError: the database cannot be read.
     """
     async with database.read() as connection:
-        known = await connection.scalar(text("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'"))
-        if known is None:
-            return None
-        return await connection.scalar(text("SELECT version_num FROM alembic_version"))
+        return await connection.run_sync(_revision)
 
 
 async def upgrade(database: Database) -> str:
     """Run the migrations that are missing, in one transaction, and return the revision reached.
 
+    Of several processes that start at once, one migrates and the others wait for it.
+
     Raises:
         StoreError: the database belongs to a newer version of the stack, or cannot be written.
     """
-    database.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if database.path is not None:
+        database.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     # One that is up to date is only read: whoever just looks does not wait for a backup to end.
-    if database.path.exists() and await revision(database) == HEAD:
+    if database.is_there and await _is_current(database):
         return HEAD
-    async with database.write() as connection:
-        await connection.run_sync(_run)
-    database.path.chmod(0o600)
+    async with database.work() as connection:
+        await connection.run_sync(_upgrade)
+    if database.path is not None:
+        database.path.chmod(0o600)
     return HEAD
 
 
-def _run(connection: Connection) -> None:
+async def downgrade(database: Database, to: str) -> str | None:
+    """Take migrations back, in one transaction, and return the revision reached; None for an empty database.
+
+    What only the later schema could hold is gone.
+
+    Args:
+        to: a revision such as `0002`, or `base`, which removes everything.
+
+    Raises:
+        StoreError: there is no such revision before the present one, or the database cannot be written.
+    """
+    async with database.work() as connection:
+        await connection.run_sync(_downgrade, to)
+        return await connection.run_sync(_revision)
+
+
+async def _is_current(database: Database) -> bool:
+    async with database.read() as connection:
+        if await connection.run_sync(_revision) != HEAD:
+            return False
+        return connection.dialect.name != "postgresql" or not await connection.run_sync(unprotected)
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.scalar(text("SELECT version_num FROM alembic_version"))
+
+
+def _upgrade(connection: Connection) -> None:
+    # Again, now that nobody else writes: somebody may just have done it.
+    if _revision(connection) != HEAD:
+        _run(connection, "head")
+    if connection.dialect.name == "postgresql":
+        protect(connection, unprotected(connection))
+
+
+def rebuild(connection: Connection, *, replace: bool) -> bool:
+    """Leave empty tables of this version's schema, within the transaction; False where there are rows and `replace` is not said."""
+    if _revision(connection) is not None:
+        if not replace and any(connection.scalar(select(exists().select_from(metadata.tables[name]))) for name in _known(connection)):
+            return False
+        _run(connection, BASE, down=True)
+    _upgrade(connection)
+    return True
+
+
+def _known(connection: Connection) -> Iterable[str]:
+    return metadata.tables.keys() & set(inspect(connection).get_table_names())
+
+
+def _downgrade(connection: Connection, to: str) -> None:
+    at = _revision(connection)
+    if to != BASE and (at is None or to >= at):
+        raise StoreError(f"The database is at schema {at or 'none'}; it can only go back to an earlier one than that.")
+    if at is not None:
+        _run(connection, to, down=True)
+
+
+def _run(connection: Connection, to: str, *, down: bool = False) -> None:
     # Alembic takes a third of a second to import, and an up-to-date database does not need it.
-    exists = connection.scalar(text("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'"))
-    if exists and connection.scalar(text("SELECT version_num FROM alembic_version")) == HEAD:
-        return
     from alembic import command  # noqa: PLC0415
-    from alembic.config import Config  # noqa: PLC0415
     from alembic.util.exc import CommandError  # noqa: PLC0415
+
+    try:
+        (command.downgrade if down else command.upgrade)(_config(connection), to)
+    except CommandError as error:
+        newer = "The database was written by a newer version of DAGI Stack. Start that one, or restore a backup made before the upgrade."
+        raise StoreError(f"There is no schema {to!r}." if down else newer) from error
+
+
+def _config(connection: Connection) -> "Config":
+    from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
-    try:
-        command.upgrade(config, "head")
-    except CommandError as error:
-        raise StoreError(
-            "The database was written by a newer version of DAGI Stack. Start that version, or restore a backup made before the upgrade."
-        ) from error
+    return config

@@ -31,7 +31,7 @@ class SqlVectors:
             .order_by(_fact.c.id)
             .limit(limit)
         )
-        async with self._database.read() as connection:
+        async with self._database.read(dao_id) as connection:
             rows = (await connection.execute(query)).all()
         return tuple(Unindexed(id=row.id, document_id=row.document_id, title=row.title, text=row.text) for row in rows)
 
@@ -51,6 +51,6 @@ class SqlVectors:
     async def load(self, dao_id: str) -> tuple[tuple[int, bytes], ...]:
         """Id and vector of every passage that has one."""
         query = select(_fact.c.id, _fact.c.vector).where(_fact.c.dao_id == dao_id, _fact.c.vector.is_not(None))
-        async with self._database.read() as connection:
+        async with self._database.read(dao_id) as connection:
             rows = (await connection.execute(query)).all()
         return tuple((row.id, row.vector) for row in rows)

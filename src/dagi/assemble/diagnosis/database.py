@@ -1,4 +1,4 @@
-"""What `dagi doctor` says of the database: damage, locks, schema, the DAOs and keys in it, and the clock it was written by."""
+"""What `dagi doctor` says of the database: whether it can be used, its schema, the DAOs and keys in it, the clock it was written by."""
 
 import asyncio
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 from sqlalchemy import func, select
 
 from dagi.assemble.diagnosis.report import Report, bad, good, odd
+from dagi.assemble.diagnosis.server import about_server
 from dagi.assemble.installation import Installation
 from dagi.assemble.start import first_key, nobody_could_call
 from dagi.errors import ConfigError, StoreError
@@ -29,38 +30,29 @@ SOON = timedelta(days=7)
 
 
 async def about_database(installation: Installation, clock: Clock) -> AsyncGenerator[Report]:
-    """Look at the file first, and into it where it is whole."""
+    """Look at the file or the server first, and into the database where that can be used."""
     try:
         of = installation.database()
     except ConfigError as error:
         yield bad("database", error.message, "see docs/configuration.md")
         return
     try:
-        if not exists(of.path):
+        if not of.is_there:
             yield good("database", "not there yet; the first start makes it")
             for report in _keys(installation, [], clock):
                 yield report
             return
-        examined = await asyncio.to_thread(examine, of.path, check_s=CHECK_S, lock_s=LOCK_S)
-        for report in _file(of.path, examined):
+        examined = None if of.path is None else await asyncio.to_thread(examine, of.path, check_s=CHECK_S, lock_s=LOCK_S)
+        for report in await about_server(of, clock.now()) if examined is None else _file(of, examined):
             yield report
-        if not examined.damage:
+        if examined is None or not examined.damage:
             async for report in _content(installation, of, clock):
                 yield report
     except (StoreError, OSError) as error:
-        what = error.message if isinstance(error, StoreError) else f"The database {of.path.name} cannot be used: {error}."
-        yield bad("database", what, _remedy(of.path, what))
+        what = error.message if isinstance(error, StoreError) else f"The database {of.shown} cannot be used: {error}."
+        yield bad("database", what, "correct database.url, or start the server" if of.path is None else _remedy(of.path, what))
     finally:
         await of.close()
-
-
-def exists(path: Path) -> bool:
-    """Whether there is a database."""
-    try:
-        return path.exists()
-    except OSError:
-        # In a directory that may not be looked into; that is a finding of its own.
-        return False
 
 
 def _remedy(path: Path, what: str) -> str:
@@ -74,7 +66,8 @@ def _remedy(path: Path, what: str) -> str:
     return "restore a backup, or move the file away to begin anew"
 
 
-def _file(path: Path, examined: Examined) -> Iterator[Report]:
+def _file(of: Database, examined: Examined) -> Iterator[Report]:
+    path = of.path or Path(of.shown)
     if examined.damage:
         fix = f"stop the stack, keep a copy of {path}, restore a backup (or try: sqlite3 {path.name} .recover)"
         yield bad("database", f"{path.name} is damaged: {'; '.join(examined.damage)}", fix)

@@ -6,7 +6,6 @@ from contextlib import suppress
 
 import msgspec
 
-from dagi.assemble.diagnosis.database import exists
 from dagi.assemble.diagnosis.report import Report, bad, odd
 from dagi.assemble.installation import Installation
 from dagi.assemble.providers import Built, build, read_providers, read_rules
@@ -51,7 +50,7 @@ async def about_providers(installation: Installation, clock: Clock) -> AsyncGene
             built = [
                 build(one, ProviderTools(http=http, facts=facts, clock=clock, api_key=one.api_key), clock, observer)
                 for one in configured
-                if exists(database.path) or one.type != "facts"
+                if database.is_there or one.type != "facts"
             ]
             places = asyncio.Semaphore(AT_ONCE)
             found = await asyncio.gather(*(_asked(one, places) for one in built))

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from dagi.stores.governance_tables import metadata
+from dagi.stores.tables import metadata
 
 connection = context.config.attributes["connection"]
 # Batch mode: SQLite cannot alter a table in place, so Alembic builds it anew.

@@ -2,11 +2,14 @@
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
+
+_COUNT = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
@@ -98,7 +101,7 @@ def _knowledge() -> None:
     )
     op.create_table(
         "fact",
-        sa.Column("id", sa.Integer(), nullable=False, autoincrement=True),
+        sa.Column("id", _COUNT, sa.Identity(), nullable=False),
         sa.Column("dao_id", sa.String(64), nullable=False),
         sa.Column("document_id", sa.String(36), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
@@ -111,7 +114,27 @@ def _knowledge() -> None:
     )
     op.create_index("ix_fact_dao_id", "fact", ["dao_id"])
     op.create_index("ix_fact_document_id", "fact", ["document_id"])
-    # The index keeps no copy of the text; the triggers keep it in step within the same transaction.
+    if op.get_bind().dialect.name == "postgresql":
+        _words()
+    else:
+        _full_text()
+
+
+def _words() -> None:
+    """The words of each passage, as `stores.words` reads them, so that no locale of the server decides what is found."""
+    op.create_table(
+        "fact_fts",
+        sa.Column("fact_id", sa.BigInteger(), nullable=False),
+        sa.Column("dao_id", sa.String(64), nullable=False),
+        sa.Column("words", postgresql.TSVECTOR(), nullable=False),
+        sa.PrimaryKeyConstraint("fact_id", name="pk_fact_fts"),
+        sa.ForeignKeyConstraint(["fact_id"], ["fact.id"], name="fk_fact_fts_fact_id", ondelete="CASCADE"),
+    )
+    op.create_index("ix_fact_fts_dao_id", "fact_fts", ["dao_id"])
+
+
+def _full_text() -> None:
+    """An index that keeps no copy of the text; the triggers keep it in step within the same transaction."""
     op.execute(
         "CREATE VIRTUAL TABLE fact_fts USING fts5(title, text, content='fact', content_rowid='id', "
         "tokenize='unicode61 remove_diacritics 0', prefix='3 4 5')"
@@ -134,7 +157,7 @@ def _knowledge() -> None:
 def _exchanges() -> None:
     op.create_table(
         "exchange",
-        sa.Column("id", sa.Integer(), nullable=False, autoincrement=True),
+        sa.Column("id", _COUNT, sa.Identity(), nullable=False),
         sa.Column("request_id", sa.String(64), nullable=False),
         sa.Column("dao_id", sa.String(64), nullable=False),
         sa.Column("user_id", sa.String(200), nullable=False),
@@ -147,8 +170,8 @@ def _exchanges() -> None:
         sa.Column("outcome", sa.String(32), nullable=False),
         sa.Column("prompt", sa.Text(), nullable=False),
         sa.Column("answer", sa.Text(), nullable=False),
-        sa.Column("prompt_tokens", sa.Integer(), nullable=False, server_default="0"),
-        sa.Column("completion_tokens", sa.Integer(), nullable=False, server_default="0"),
+        sa.Column("prompt_tokens", _COUNT, nullable=False, server_default="0"),
+        sa.Column("completion_tokens", _COUNT, nullable=False, server_default="0"),
         sa.Column("attempts", sa.Text(), nullable=False, server_default="[]"),
         sa.Column("duration_ms", sa.Float(), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),

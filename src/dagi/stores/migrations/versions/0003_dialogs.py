@@ -12,6 +12,7 @@ depends_on = None
 def upgrade() -> None:
     """Add what retention, erasure and summaries need."""
     time = sa.DateTime(timezone=True)
+    count = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
     kept = sa.text("cleared_at IS NULL")
     op.add_column("exchange", sa.Column("cleared_at", time))
     op.create_index("ix_exchange_kept", "exchange", ["at"], sqlite_where=kept, postgresql_where=kept)
@@ -21,13 +22,13 @@ def upgrade() -> None:
         sa.Column("user_id", sa.String(200), nullable=False),
         sa.Column("session_id", sa.String(200), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
-        sa.Column("through_id", sa.Integer(), nullable=False),
+        sa.Column("through_id", count, nullable=False),
         sa.Column("since", time, nullable=False),
         sa.PrimaryKeyConstraint("dao_id", "user_id", "session_id", name="pk_session_summary"),
     )
     op.create_table(
         "erasure",
-        sa.Column("id", sa.Integer(), nullable=False, autoincrement=True),
+        sa.Column("id", count, sa.Identity(), nullable=False),
         sa.Column("user_id", sa.String(200), nullable=False),
         sa.Column("dao_id", sa.String(64), nullable=False, server_default=""),
         sa.Column("at", time, nullable=False),

@@ -1,0 +1,91 @@
+"""Rights at the command line: explanations, roles, invitations and the audit, as an operator types them."""
+
+import asyncio
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
+
+
+class Shell:
+    """Commands on an installation of their own, with the DAO `blue`, its admin `tg:1` and its member `tg:7`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.database = directory / "own" / "dagi.sqlite"
+        path = directory / "own.yml"
+        settings = {"data_dir": str(directory / "own"), "dao": {"demo": False, "default": None}}
+        path.write_text(yaml.safe_dump(settings), encoding="utf-8")
+        self._options = ("--config", str(path), "--profile", "dev")
+
+    async def run(self, *arguments: str) -> tuple[int, str, str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("DAGI")}
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "dagi", *arguments, *self._options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+        )
+        out, err = await process.communicate()
+        return process.returncode or 0, out.decode(), err.decode()
+
+    async def says(self, *arguments: str) -> str:
+        status, out, err = await self.run(*arguments)
+        assert status == 0, err
+        return out
+
+
+@pytest.fixture
+async def shell(tmp_path: Path) -> Shell:
+    found = Shell(tmp_path)
+    await found.says("dao", "create", "blue", "--name", "Blue DAO")
+    await found.says("member", "create", "tg:1", "--dao", "blue", "--role", "admin")
+    await found.says("member", "create", "tg:7", "--dao", "blue", "--role", "member")
+    return found
+
+
+async def test_an_explanation_says_why_not_and_what_to_do(shell: Shell) -> None:
+    status, out, _ = await shell.run("access", "why", "tg:7", "devtools.write", "--dao", "blue")
+    assert status == 3
+    assert "tg:7 has no role that grants devtools.write. (roles: member; reason: role_lacks_entitlement)" in out
+    assert "dagi member update tg:7 --dao blue --role contributor" in out
+    assert "There is no DAO green" in (await shell.run("access", "why", "tg:7", "chat.use", "--dao", "green"))[1]
+    assert "the role admin grants it" in await shell.says("access", "why", "tg:1", "audit.read", "--dao", "blue")
+    told = json.loads((await shell.run("access", "why", "tg:9", "devtools.write", "--dao", "blue", "--json"))[1])
+    assert (told["allow"], told["reason"], told["needs_one_of"]) == (False, "not_a_member", ["contributor", "admin"])
+
+
+async def test_roles_and_invitations_are_made_listed_and_ended(shell: Shell) -> None:
+    await shell.says("role", "define", "moderator", "--dao", "blue", "--may", "chat.use", "--may", "member.read", "--may", "dialog.read")
+    roles = {one["name"]: one for one in json.loads(await shell.says("role", "list", "--dao", "blue", "--json"))}
+    assert roles["moderator"]["entitlements"] == ["chat.use", "dialog.read", "member.read"]
+    made = json.loads(await shell.says("member", "invite", "--dao", "blue", "--role", "moderator", "--uses", "3", "--json"))
+    assert made["code"].startswith(f"inv_{made['id']}_")
+    assert (await shell.run("role", "remove", "moderator", "--dao", "blue", "--yes"))[0] == 5
+    await shell.says("member", "withdraw", made["id"], "--dao", "blue")
+    listed = json.loads(await shell.says("member", "invitations", "--dao", "blue", "--json"))
+    assert (listed[0]["uses_left"], listed[0]["revoked_at"] is not None) == (3, True)
+    await shell.says("role", "remove", "moderator", "--dao", "blue", "--yes")
+    status, _, err = await shell.run("member", "remove", "tg:1", "--dao", "blue", "--yes")
+    assert (status, "left without an admin" in err) == (5, True)
+
+
+async def test_the_audit_is_listed_exported_verified_and_found_out_when_somebody_changed_it(shell: Shell, tmp_path: Path) -> None:
+    assert "cli:" in await shell.says("audit", "list", "--dao", "blue")
+    found = json.loads(await shell.says("audit", "list", "--dao", "blue", "--user", "tg:7", "--json"))
+    assert [(one["action"], one["subject"]) for one in found] == [("member.added", "tg:7")]
+    exported = tmp_path / "audit.jsonl"
+    await shell.says("audit", "export", "--dao", "blue", "--out", str(exported))
+    assert [json.loads(line)["seq"] for line in exported.read_text(encoding="utf-8").splitlines()] == [1, 2, 3]
+    head = json.loads(await shell.says("audit", "verify", "--json"))["heads"]["blue"]
+    assert "Whole" in await shell.says("audit", "verify", "--expect", f"blue={head}")
+    with closing(sqlite3.connect(shell.database)) as connection:
+        connection.executescript("DROP TRIGGER audit_kept; DELETE FROM audit WHERE seq = 3;")
+    status, out, _ = await shell.run("audit", "verify", "--expect", f"blue={head}")
+    assert status == 5
+    assert "blue, record 2: the chain ends at record 2, but the newest one written was 3" in out
+    assert "is not in the chain" in out

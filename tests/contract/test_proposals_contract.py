@@ -1,12 +1,11 @@
 """What every implementation of the ports Proposals and OpenProposals holds to: the one over the database, and the fake."""
 
-from collections.abc import AsyncGenerator
 from datetime import timedelta
-from pathlib import Path
 
 import msgspec
 import pytest
 from sqlalchemy import update
+from tests.conftest import Opener
 
 from dagi.access.actor import Actor
 from dagi.errors import Conflict, Denied, Invalid, Missing
@@ -21,7 +20,6 @@ from dagi.stores.members import MemberAdmin
 from dagi.stores.open_proposals import OpenProposals as SqlOpenProposals
 from dagi.stores.proposals import SqlProposals
 from dagi.stores.tables import identity
-from dagi.stores.upgrade import upgrade
 from dagi.testing.clock import FakeClock
 from dagi.testing.members import FakeMembers
 from dagi.testing.proposals import FakeProposals
@@ -126,17 +124,13 @@ class InMemory(Subject):
         self.members.members[DAO, further] = self.members.members[DAO, first]
 
 
-@pytest.fixture(params=["sqlite", "memory"])
-async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[Subject]:
+@pytest.fixture(params=["sqlite", "postgres", "memory"])
+async def subject(request: pytest.FixtureRequest, opened: Opener) -> Subject:
     if request.param == "memory":
-        yield InMemory()
-        return
-    database = Database.in_directory(tmp_path / "data")
-    await upgrade(database)
-    found = OverSql(database)
+        return InMemory()
+    found = OverSql(await opened(request.param))
     await found.fill()
-    yield found
-    await database.close()
+    return found
 
 
 async def test_a_proposal_is_what_was_proposed_and_counts_from_one(subject: Subject) -> None:

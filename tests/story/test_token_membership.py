@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from pathlib import Path
 
 import httpx
 import msgspec
@@ -30,7 +29,6 @@ from dagi.stores.members import MemberAdmin
 from dagi.stores.tables import identity, person
 from dagi.stores.token_checks import LEASE_S, TokenChecks
 from dagi.stores.token_rules import SqlTokenRules
-from dagi.stores.upgrade import upgrade
 from dagi.testing.clock import FakeClock
 from dagi.testing.local_chain import ACCOUNTS, CHAIN_ID, Contract, LocalChain
 from dagi.testing.observer import CollectingObserver
@@ -92,14 +90,11 @@ class World:
 
 
 @pytest.fixture
-async def world(chain: LocalChain, tmp_path: Path) -> AsyncGenerator[World]:
-    database = Database.in_directory(tmp_path / "data")
-    await upgrade(database)
+async def world(chain: LocalChain, database: Database) -> AsyncGenerator[World]:
     async with Client() as http:
         found = World(database, chain, http, local_node(chain.url))
         await found.fill()
         yield found
-    await database.close()
 
 
 async def test_whoever_has_enough_is_taken_in_and_whoever_sells_it_has_a_grace(world: World) -> None:

@@ -14,7 +14,7 @@ from dagi.governance.proposal import Counted, Ending, Pile, Proposal, State, Ter
 from dagi.governance.shares import read_quorum, read_share, show_quorum
 from dagi.stores.changes import Change
 from dagi.stores.governance_tables import elector, proposal, vote
-from dagi.stores.tables import membership
+from dagi.stores.tables import identity, membership
 
 VOTES: Final = "proposal.vote"
 _choices: Final = msgspec.json.Decoder(tuple[str, ...])
@@ -143,21 +143,19 @@ async def join_votes(connection: AsyncConnection, gone: str, kept: str, now: dat
                 await connection.execute(insert(table).values(**{**latest, "person_id": kept}))
 
 
-async def forget_voter(connection: AsyncConnection, accounts: Sequence[str], person_id: str | None, dao_id: str | None) -> int:
-    """Take somebody's name off proposals and votes, which stay as they were counted. How many rows had it."""
-
-    def within(table: Any) -> tuple[ColumnElement[bool], ...]:  # noqa: ANN401 - a table's columns have no type of their own
-        return () if dao_id is None else (table.c.dao_id == dao_id,)
-
-    touched = 0
-    for column in (proposal.c.author, proposal.c.ended_by, vote.c.entered_by, vote.c.user_id):
-        done = await connection.execute(update(column.table).where(column.in_(accounts), *within(column.table)).values({column.name: ""}))
-        touched += done.rowcount
-    if person_id is not None:
-        nobody = str(uuid.uuid4())
-        for table in (elector, vote):
-            await connection.execute(update(table).where(table.c.person_id == person_id, *within(table)).values(person_id=nobody))
-    return touched
+async def forget_voter(connection: AsyncConnection, accounts: Sequence[str], dao_id: str | None) -> None:
+    """Take somebody's name off proposals and votes, which stay as they were counted."""
+    people = (await connection.scalars(select(identity.c.person_id).where(identity.c.id.in_(accounts)).distinct())).all()
+    for table, names in ((proposal, ("author", "ended_by")), (vote, ("user_id", "entered_by"))):
+        within = () if dao_id is None else (table.c.dao_id == dao_id,)
+        for name in names:
+            await connection.execute(update(table).where(table.c[name].in_(accounts), *within).values({name: ""}))
+    # The same stranger in both tables: whoever was counted among the electors has voted still.
+    nobodies = {person_id: str(uuid.uuid4()) for person_id in people}
+    for table in (elector, vote):
+        within = () if dao_id is None else (table.c.dao_id == dao_id,)
+        for person_id, nobody in nobodies.items():
+            await connection.execute(update(table).where(table.c.person_id == person_id, *within).values(person_id=nobody))
 
 
 def _of(table: Any, dao_id: str, number: int) -> tuple[ColumnElement[bool], ...]:  # noqa: ANN401 - see above

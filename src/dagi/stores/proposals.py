@@ -1,9 +1,10 @@
 """The repository of proposals: hand-entered ones, with their votes."""
 
 from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
 
-from sqlalchemy import Select, func, insert, select, update
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dagi.access.actor import Actor
 from dagi.access.decide import decide
@@ -30,6 +31,8 @@ from dagi.stores.people import check_account, person_of
 from dagi.stores.standings import read_standing
 
 MOST = 200
+# More than a column of 32 bits holds is nobody's number.
+LARGEST = 2**31 - 1
 _COUNTER = "proposals_version"
 
 
@@ -68,7 +71,7 @@ class SqlProposals:
             await change.connection.execute(insert(proposal).values(**as_row(made)))
             await write_electors(change, made.number, people)
             await change.record("proposal.made", made.author, number=made.number, closes_at=made.closes_at, electorate=made.electorate)
-            return await self._counted(change, made.number)
+            return await _counted(change.connection, dao_id, made.number, change.now)
 
     async def all(
         self, dao_id: str, states: Sequence[State] = (), *, limit: int = USUAL_LIMIT, before: int | None = None
@@ -85,10 +88,7 @@ class SqlProposals:
         """See the port."""
         now = self._clock.now()
         async with self._database.read(dao_id) as connection:
-            found = await read_counted(connection, _of(dao_id, number), now)
-        if not found:
-            raise no_proposal(dao_id, number)
-        return found[0]
+            return await _counted(connection, dao_id, number, now)
 
     async def votes(self, dao_id: str, number: int) -> tuple[Vote, ...]:
         """See the port."""
@@ -110,7 +110,7 @@ class SqlProposals:
             person_id = await person_of(change.connection, ballot.user_id)
             if person_id is None:
                 raise not_a_person(grant)
-            one = (await self._counted(change, number)).proposal
+            one = (await _counted(change.connection, dao_id, number, change.now)).proposal
             check_open(one, change.now)
             if not await is_elector(change, number, person_id):
                 raise not_an_elector(grant, number)
@@ -119,12 +119,12 @@ class SqlProposals:
             again = await write_vote(change, number, person_id, values)
             told = {} if ballot.weight == 1 else {"weight": str(ballot.weight)}
             await change.record("proposal.voted", ballot.user_id, number=number, choice=one.choices[choice], again=again, **told)
-            return await self._counted(change, number)
+            return await _counted(change.connection, dao_id, number, change.now)
 
     async def close(self, dao_id: str, number: int, *, cancel: bool = False) -> Counted:
         """See the port."""
         async with self._changes.of(dao_id, self._by, "proposal.read", counter=_COUNTER) as change:
-            was = await self._counted(change, number)
+            was = await _counted(change.connection, dao_id, number, change.now)
             check_not_closed(was.proposal, change.now)
             if change.grant is not None:
                 check_may_end(was, change.grant, is_author=await self._is_author(change, was.proposal), cancel=cancel)
@@ -132,7 +132,7 @@ class SqlProposals:
             await change.connection.execute(
                 update(proposal).where(proposal.c.dao_id == dao_id, proposal.c.number == number).values(**ended)
             )
-            now = await self._counted(change, number)
+            now = await _counted(change.connection, dao_id, number, change.now)
             await change.record("proposal.closed", was.proposal.author, number=number, outcome=now.outcome)
             return now
 
@@ -148,15 +148,15 @@ class SqlProposals:
         authors = (await change.connection.scalars(query)).all()
         check_room(len(authors), None if change.grant is None else authors.count(self._by.id))
 
-    async def _counted(self, change: Change, number: int) -> Counted:
-        found = await read_counted(change.connection, _of(change.dao_id, number), change.now)
-        if not found:
-            raise no_proposal(change.dao_id, number)
-        return found[0]
 
-
-def _of(dao_id: str, number: int) -> Select[Any]:
-    return select(proposal).where(proposal.c.dao_id == dao_id, proposal.c.number == number)
+async def _counted(connection: AsyncConnection, dao_id: str, number: int, now: datetime) -> Counted:
+    found: tuple[Counted, ...] = ()
+    if 0 < number <= LARGEST:
+        wanted = select(proposal).where(proposal.c.dao_id == dao_id, proposal.c.number == number)
+        found = await read_counted(connection, wanted, now)
+    if not found:
+        raise no_proposal(dao_id, number)
+    return found[0]
 
 
 async def _grant(change: Change, user_id: str) -> Grant:

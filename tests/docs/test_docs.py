@@ -73,6 +73,12 @@ async def test_every_command_of_the_readme_does_what_it_says(tmp_path: Path) -> 
         await asyncio.wait_for(stack.communicate(), 30)
 
 
+async def test_every_command_about_rights_does_what_it_says(tmp_path: Path) -> None:
+    for line in ("dagi dao create my-dao --name Mine", "dagi member create tg:1 --dao my-dao --role admin", *commands("docs/access.md")):
+        status, out = await run(line, tmp_path, 0)
+        assert status == 0, f"{line}\n{out}"
+
+
 async def test_the_steps_to_production_lead_to_a_stack_that_starts(tmp_path: Path) -> None:
     for line in commands("docs/operating.md"):
         status, out = await run(line, tmp_path, 0)

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.engine import RowMapping
@@ -16,9 +16,9 @@ from dagi.access.limits import NO_QUOTA, Quota
 from dagi.errors import Missing
 from dagi.stores.tables import api_key, dao, identity, membership, role_entitlement
 
-_MEMBERS = select(
-    identity.c.id, identity.c.trusted_from, membership.c.role, membership.c.suspended, membership.c.expires_at, membership.c.person_id
-).join(identity, identity.c.person_id == membership.c.person_id)
+_MEMBERS = select(identity.c.id, identity.c.trusted_from, membership.c.role, membership.c.suspended, membership.c.expires_at).join(
+    identity, identity.c.person_id == membership.c.person_id
+)
 
 
 def no_dao(dao_id: str) -> Missing:
@@ -87,32 +87,44 @@ def read_quota(row: Mapping[Any, Any]) -> Quota:
     return quota if quota.says_anything else NO_QUOTA
 
 
-class _Role(NamedTuple):
-    name: str
-    suspended: bool
-    expires_at: datetime | None
-    trusted_from: datetime | None
+# When the account is trusted, the role's name, whether it rests, when it ends.
+_Role = tuple[datetime | None, str, bool, datetime | None]
 
 
 def _gathered(rows: Iterable[Any]) -> dict[str, Membership]:
-    held: dict[str, list[_Role]] = {}
-    for row in rows:
+    """Memberships by account, of rows of `_MEMBERS`. Most people have one role, and thousands of them share a handful of memberships."""
+    members: dict[str, Membership] = {}
+    shared: dict[_Role, Membership] = {}
+    several: dict[str, list[_Role]] = {}
+    for user_id, *held in rows:
+        role: _Role = tuple(held)
+        known = members.get(user_id)
+        if known is not None:
+            several.setdefault(user_id, [_only_role(known)]).append(role)
+            continue
+        entry = shared.get(role)
+        if entry is None:
+            entry = shared[role] = _membership([role])
         # The same people belong to many DAOs: one text for each of them, wherever they are members.
-        held.setdefault(sys.intern(row.id), []).append(_Role(row.role, row.suspended, row.expires_at, row.trusted_from))
-    # Thousands of members share a handful of different memberships.
-    shared: dict[Membership, Membership] = {}
-    return {user_id: shared.setdefault(found, found) for user_id, roles in held.items() for found in (_membership(roles),)}
+        members[sys.intern(user_id)] = entry
+    for user_id, roles in several.items():
+        members[user_id] = _membership(roles)
+    return members
 
 
-def _membership(roles: list[_Role]) -> Membership:
-    ends = [role.expires_at for role in roles]
+def _only_role(membership: Membership) -> "_Role":
+    return (membership.trusted_from, membership.roles[0], membership.suspended, membership.expires_at)
+
+
+def _membership(roles: "list[_Role]") -> Membership:
+    ends = [end for *_, end in roles]
     last = None if None in ends else max(end for end in ends if end is not None)
     return Membership(
-        roles=tuple(sorted(role.name for role in roles)),
-        suspended=any(role.suspended for role in roles),
+        roles=tuple(sorted(name for _, name, _, _ in roles)),
+        suspended=any(suspended for _, _, suspended, _ in roles),
         expires_at=last,
-        ending=tuple(sorted((role.name, role.expires_at) for role in roles if role.expires_at is not None and role.expires_at != last)),
-        trusted_from=roles[0].trusted_from,
+        ending=tuple(sorted((name, end) for _, name, _, end in roles if end is not None and end != last)),
+        trusted_from=roles[0][0],
     )
 
 

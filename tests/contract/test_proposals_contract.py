@@ -305,6 +305,8 @@ async def test_proposals_are_listed_newest_first_by_state_and_in_pages(subject: 
     ]
     assert [await numbers(limit=1), await numbers(before=third, limit=1)] == [[third], [second]]
     assert await see.all("park") == ()
+    with pytest.raises(Missing):
+        await see.all("none")
 
 
 async def test_a_number_belongs_to_one_dao(subject: Subject) -> None:

@@ -17,7 +17,7 @@ from dagi.access.importing import read_members
 from dagi.access.token_wishes import MAX, TokenWish
 from dagi.chain.balances import ChainBalances
 from dagi.chain.rpc import Node, RpcChains
-from dagi.errors import Conflict, Denied, Invalid, Missing
+from dagi.errors import Conflict, Denied, Invalid, Missing, RateLimited
 from dagi.outbound import Client
 from dagi.ports.abi import address
 from dagi.ports.audit import AuditQuery
@@ -302,6 +302,10 @@ async def test_whoever_asks_is_looked_at_and_nobody_else_by_a_dao_s_own_rule(wor
     assert await world.check() == [(0, 0, 0, 0)]
     (claimed,) = await world.rules(Actor(id="tg:ann")).claim("green", "tg:ann")
     assert (claimed.gained, await world.held()) == (1, {"tg:ann": {"member": "token"}})
+    with pytest.raises(RateLimited):
+        await world.rules(Actor(id="tg:ann")).claim("green", "tg:ann")
+    with pytest.raises(Missing):
+        await world.rules(Actor(id="tg:eva")).claim("green", "tg:eva")
     await coin.send("transferFrom(address,address,uint256)", address(ANN), address(BEN), 5)
     await world.check()
     assert await world.check(GRACE_S) == [(0, 0, 0, 1)]

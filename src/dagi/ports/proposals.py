@@ -50,7 +50,11 @@ class Proposals(Protocol):
     async def all(
         self, dao_id: str, states: Sequence[State] = (), *, limit: int = USUAL_LIMIT, before: int | None = None
     ) -> tuple[Counted, ...]:
-        """The latest proposals in one of the states (none named: in any), newest first, with numbers below `before`."""
+        """The latest proposals in one of the states (none named: in any), newest first, with numbers below `before`.
+
+        Raises:
+            Missing: no such DAO.
+        """
         ...
 
     async def show(self, dao_id: str, number: int) -> Counted:

@@ -66,7 +66,8 @@ class TokenRules(Protocol):
         """Ask the chains now about one person's wallets, at that person's own wish: the way in for those who are no members yet.
 
         Raises:
-            Missing: the account has no wallet linked, or the DAO takes nobody in by tokens.
+            Missing: there is nothing for the account's wallets there, or no such DAO, which look the same.
+            RateLimited: it asked a moment ago.
         """
         ...
 

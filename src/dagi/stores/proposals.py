@@ -28,7 +28,7 @@ from dagi.stores.changes import STACK, Change, Changes
 from dagi.stores.database import Database
 from dagi.stores.governance_tables import proposal, vote
 from dagi.stores.people import check_account, person_of
-from dagi.stores.standings import read_standing
+from dagi.stores.standings import check_dao_exists, read_standing
 
 MOST = 200
 # More than a column of 32 bits holds is nobody's number.
@@ -82,6 +82,7 @@ class SqlProposals:
         if before is not None:
             query = query.where(proposal.c.number < before)
         async with self._database.read(dao_id) as connection:
+            await check_dao_exists(connection, dao_id)
             return await read_counted(connection, query.limit(min(limit, MOST)), now)
 
     async def show(self, dao_id: str, number: int) -> Counted:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Final
 
 from sqlalchemy import select, update
@@ -11,7 +12,7 @@ from dagi.access.actor import Actor
 from dagi.access.decide import entitlements
 from dagi.access.entitlements import ADMINISTRATIVE
 from dagi.access.tokens import Moved, Settled, TokenRule, Wallet, grace_ends, settle, totals
-from dagi.errors import Conflict, DagiError, OutsideFailure
+from dagi.errors import Conflict, DagiError, OutsideFailure, RateLimited
 from dagi.ports.balances import Balances
 from dagi.ports.clock import Clock
 from dagi.ports.observer import Observer
@@ -29,6 +30,8 @@ TICK_S: Final = 1.0
 LEASE_S: Final = 120.0
 # A chain that did not answer is asked again sooner than one that did.
 RETRY_S: Final = 60
+# How often one person may ask about its own wallets.
+CLAIM_S: Final = 10.0
 _TROUBLE: Final = 300
 
 
@@ -52,6 +55,7 @@ class TokenChecks:
         self._changes = Changes(database, clock)
         self._lease = Lease(database, clock, JOB)
         self._troubles: dict[str, Trouble] = {}
+        self._asked: dict[str, float] = {}
 
     async def follow(self) -> None:
         """Check what is due, for ever; one process at a time."""
@@ -82,6 +86,19 @@ class TokenChecks:
     def _is_due(self, rule: TokenRule) -> bool:
         after = min(self._every_s, RETRY_S) if rule.trouble else self._every_s
         return rule.tried_at is None or rule.tried_at + timedelta(seconds=after) <= self._clock.now()
+
+    def admit(self, person_id: str) -> None:
+        """Let somebody ask about its own wallets, once in a while: each time a chain is asked.
+
+        Raises:
+            RateLimited: it asked a moment ago.
+        """
+        now = self._clock.monotonic()
+        self._asked = {person: at for person, at in self._asked.items() if now - at < CLAIM_S}
+        if person_id in self._asked:
+            wait_s = ceil(CLAIM_S - (now - self._asked[person_id]))
+            raise RateLimited(f"You asked a moment ago. Ask again in {wait_s} s.", limit="claims", limit_of="user", retry_after_s=wait_s)
+        self._asked[person_id] = now
 
     async def check(self, rule: TokenRule, person_id: str | None = None) -> Checked:
         """Ask the chain about one rule: all whom it concerns, or one person who asks.

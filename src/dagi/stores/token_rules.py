@@ -14,10 +14,11 @@ from dagi.errors import Conflict, Denied, Invalid, Missing
 from dagi.ports.balances import Balances
 from dagi.ports.clock import Clock
 from dagi.ports.token_rules import Checked, RuleInfo
-from dagi.stores.changes import STACK, Change, Changes
+from dagi.stores.changes import STACK, Change, Changes, grant_of
 from dagi.stores.database import Database
 from dagi.stores.governance_tables import token_holder, token_rule
-from dagi.stores.people import check_roles, person_of
+from dagi.stores.people import check_roles, held_by, person_of
+from dagi.stores.standings import check_dao_exists
 from dagi.stores.token_checks import TokenChecks
 from dagi.stores.token_holders import put_right, read_rules, read_wrong
 
@@ -27,6 +28,7 @@ class SqlTokenRules:
 
     def __init__(self, database: Database, clock: Clock, balances: Balances, checks: TokenChecks, by: Actor = STACK) -> None:
         self._database = database
+        self._clock = clock
         self._balances = balances
         self._checks = checks
         self._by = by
@@ -80,6 +82,7 @@ class SqlTokenRules:
         count = select(*columns).where(token_holder.c.dao_id == dao_id)
         async with self._database.read(dao_id) as connection:
             counts = {row[0]: (row[1], row[2]) for row in await connection.execute(count.group_by(token_holder.c.rule_id))}
+            await check_dao_exists(connection, dao_id)
             return tuple(RuleInfo(rule, *counts.get(rule.id, (0, 0))) for rule in await read_rules(connection, dao_id))
 
     async def remove(self, dao_id: str, rule_id: str) -> None:
@@ -95,8 +98,12 @@ class SqlTokenRules:
 
     async def check(self, dao_id: str) -> Sequence[Checked]:
         """See the port."""
-        async with self._changes.of(dao_id, self._by, "member.manage", counter="proposals_version") as change:
-            rules = await read_rules(change.connection, dao_id)
+        async with self._database.read(dao_id) as connection:
+            grant = await grant_of(connection, dao_id, self._by, self._clock.now())
+            if grant is not None:
+                grant.require("member.manage")
+            await check_dao_exists(connection, dao_id)
+            rules = await read_rules(connection, dao_id)
         return [await self._checks.check(rule) for rule in rules]
 
     async def claim(self, dao_id: str, user_id: str) -> Sequence[Checked]:
@@ -104,9 +111,16 @@ class SqlTokenRules:
         async with self._database.read(dao_id) as connection:
             person_id = await person_of(connection, user_id)
             rules = await read_rules(connection, dao_id)
-        if person_id is None or not rules:
-            raise Missing("There is nothing to look at: link a wallet to your account first, and ask the DAO whether tokens make members.")
-        return [await self._checks.check(rule, person_id) for rule in rules]
+        if person_id is not None and rules:
+            self._checks.admit(person_id)
+        found = [] if person_id is None else [await self._checks.check(rule, person_id) for rule in rules]
+        async with self._database.read(dao_id) as connection:
+            belongs = person_id is not None and bool(await held_by(connection, dao_id, person_id))
+        if not found or not belongs:
+            # Whoever gets in by nothing does not hear from here whether there is such a DAO.
+            sentence = "There is nothing here for your wallets: link one that holds enough of the DAO's token, or try again in a while."
+            raise Missing(sentence, user_id=user_id)
+        return found
 
 
 def _same(rule: TokenRule) -> tuple[object, ...]:

@@ -6,6 +6,7 @@ import msgspec
 
 from dagi.access.actor import Actor
 from dagi.access.decide import decide
+from dagi.errors import Missing
 from dagi.governance.counting import counted
 from dagi.governance.drafting import Wish, check_reachable, drafted, find_choice
 from dagi.governance.proposal import STATES, Counted, Ending, Pile, Proposal, State, Vote
@@ -83,6 +84,8 @@ class FakeProposals:
         self, dao_id: str, states: Sequence[State] = (), *, limit: int = USUAL_LIMIT, before: int | None = None
     ) -> tuple[Counted, ...]:
         """See the port."""
+        if self._members.standing(dao_id, "").dao is None:
+            raise Missing(f"There is no DAO {dao_id!r}.", dao_id=dao_id)
         numbers = sorted((number for dao, number in self._made if dao == dao_id and (before is None or number < before)), reverse=True)
         found = (self._counted(dao_id, number) for number in numbers)
         return tuple(one for one in found if one.state in (states or STATES))[:limit]

@@ -2,8 +2,8 @@
 # All tests, two at a time, and their coverage. With arguments: pytest with these, without coverage.
 set -euo pipefail
 bin=.venv/bin
-scripts/packages.sh curl openssl 'valkey-server|redis-server' 'postgres|pg_createcluster|postgresql'
 scripts/anvil.sh >/dev/null
+scripts/packages.sh curl openssl 'valkey-server|redis-server' 'postgres|pg_createcluster|postgresql'
 if [ $# -gt 0 ]; then
   exec "$bin/python" -m pytest "$@"
 fi

@@ -87,6 +87,16 @@ async def test_the_steps_to_production_lead_to_a_stack_that_starts(tmp_path: Pat
     assert "nothing in it that stops the start" in out
 
 
+async def test_operators_link_accounts_as_the_page_says_and_its_configuration_is_good(tmp_path: Path) -> None:
+    said = [await run(line, tmp_path, 0) for line in ["dagi dao create greenfood-dao --name Green", *commands("docs/identities.md")]]
+    assert [status for status, _ in said] == [0] * 6
+    assert all(text in said[4][1] for text in ("tg:111", "dc:222", "operator"))
+    (example,) = blocks("docs/identities.md", "yaml")
+    checking = checked(tmp_path, example)
+    assert checking.returncode == 0, checking.stderr
+    assert "identities.telegram: off, for TELEGRAM_BOT_TOKEN (bot_token) is not set" in checking.stderr
+
+
 async def test_what_operators_are_told_to_ask_a_running_stack_works_on_one(tmp_path: Path) -> None:
     stack, port = await start(tmp_path)
     try:

@@ -5,13 +5,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from eth_account import Account
-from eth_account.messages import encode_defunct
 from typer.testing import CliRunner
 
 from dagi.cli import build
 from dagi.errors import DagiError
-from dagi.testing.local_chain import ACCOUNTS, PRIVATE_KEYS
+from dagi.testing.local_chain import ACCOUNTS, PRIVATE_KEYS, signed
 
 pytestmark = pytest.mark.process
 WALLET = f"eth:{ACCOUNTS[1].lower()}"
@@ -62,7 +60,7 @@ def test_a_wallet_signs_what_is_printed_and_is_linked(terminal: Terminal, tmp_pa
     text = terminal.run("identity", "siwe", "tg:1", "--address", ACCOUNTS[1])
     file = tmp_path / "message.txt"
     file.write_text(text, encoding="utf-8")
-    signature = Account.sign_message(encode_defunct(text=text), PRIVATE_KEYS[1]).signature.to_0x_hex()
+    signature = signed(text, PRIVATE_KEYS[1])
     shown = terminal.run("identity", "siwe", "tg:1", "--message", str(file), "--signature", signature, answer="y\n")
     assert WALLET in shown
     assert terminal.accounts(f"eth:{ACCOUNTS[1]}") == {"tg:1": "", WALLET: "siwe"}

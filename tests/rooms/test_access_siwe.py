@@ -1,5 +1,7 @@
 """Sign-In with Ethereum messages, to the letter: what is read, what is refused, what counts as an answer."""
 
+import subprocess
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -15,6 +17,7 @@ from dagi.access.keccak import keccak256
 from dagi.access.siwe import Challenge, SiweMessage, check, parse
 from dagi.access.wallets import check_plain, checksummed, personal_digest, signature_bytes, wallet_identity
 from dagi.errors import DagiError, Gone, Invalid
+from dagi.testing.local_chain import signed
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 ADDRESS = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
@@ -216,12 +219,23 @@ def test_checksums_are_those_of_eip_55(address: bytes) -> None:
 
 
 def test_what_a_wallet_signs_is_what_eth_account_says_it_signs() -> None:
-    from eth_account import Account
-    from eth_account.messages import encode_defunct
+    # Written down from eth-account 0.14.0, which is not imported here: py-ecc comes with it and lets Python recurse a hundred thousand
+    # times, after which one deeply nested body ends the process.
+    assert personal_digest(SIGNED).hex() == "a16bf7147dfb2e89130f562bdd8b3277ac41f83bd0986379c3a9ae7d823a9715"
+    signature = (
+        "0x76980d816190ae4fbf330df528b4bbf421731b210a034bbe3a2bebcdde0279f6"
+        "18beeb50e97172befd6a3888fbb5037402cc134a982065cbde1c684b36f3cd161c"
+    )
+    assert signed(SIGNED, SIGNER.to_hex()) == signature
+    check_plain(signature_bytes(signature))
 
-    signed = Account.sign_message(encode_defunct(text=SIGNED), SIGNER.to_hex())
-    assert signed.message_hash == personal_digest(SIGNED)
-    check_plain(signature_bytes(signed.signature.to_0x_hex()))
+
+def test_what_reads_signatures_leaves_the_interpreter_as_it_is() -> None:
+    code = "import asyncio, sys; from dagi.identities.recovery import Recovery; "
+    code += "asyncio.run(Recovery().signer(bytes(32), bytes(64) + bytes([27])))"
+    told = "; print(sys.getrecursionlimit(), 'eth_keys' in sys.modules, 'eth_account' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code + told], capture_output=True, text=True, check=True).stdout  # noqa: S603
+    assert said.split() == ["1000", "True", "False"]
 
 
 @pytest.mark.parametrize(

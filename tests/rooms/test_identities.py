@@ -8,8 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from eth_account import Account
-from eth_account.messages import encode_defunct
+from sqlalchemy import select
 
 from dagi.access.actor import Actor
 from dagi.access.decide import decide
@@ -28,9 +27,10 @@ from dagi.ports.identities import Preview, Speaker
 from dagi.stores.audit import SqlAudit
 from dagi.stores.daos import Daos
 from dagi.stores.database import Database
+from dagi.stores.link_tables import pending_link
 from dagi.stores.members import MemberAdmin
 from dagi.stores.standings import read_standing
-from dagi.stores.upgrade import upgrade
+from dagi.testing import local_chain
 from dagi.testing.clock import FakeClock
 from dagi.testing.discord import CLIENT_ID, CLIENT_SECRET, Discord
 from dagi.testing.local_chain import ACCOUNTS, CHAIN_ID, PRIVATE_KEYS, LocalChain
@@ -96,14 +96,11 @@ class House:
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncGenerator[House]:
-    database = Database.in_directory(tmp_path / "data")
-    await upgrade(database)
+async def house(database: Database) -> AsyncGenerator[House]:
     async with Client() as http, Discord() as discord:
         found = House(database, http, discord)
         await Daos(database, found.clock).create("green", "Green")
         yield found
-    await database.close()
 
 
 async def test_a_code_told_at_the_other_account_links_both_once_it_is_confirmed(house: House) -> None:
@@ -201,11 +198,12 @@ async def test_nothing_told_is_kept_as_it_was_told(house: House) -> None:
     await house.member("tg:1")
     code = await house.linking.begin_code(ANN)
     start = await house.linking.begin_discord(ANN)
-    await house.database.truncate_journal()
-    content = house.database.path.read_bytes()
+    async with house.database.read() as connection:
+        rows = (await connection.execute(select(pending_link))).all()
+    content = repr(rows)
     state = start.url.partition("state=")[2][:26]
     for secret in (code.code, code.code.replace("-", ""), state):
-        assert secret.encode() not in content
+        assert secret not in content
 
 
 async def test_two_members_become_one_with_the_roles_of_both(house: House) -> None:
@@ -340,7 +338,7 @@ async def test_an_operator_joins_what_people_may_not(house: House) -> None:
 
 
 def signed(text: str, key: str = PRIVATE_KEYS[1]) -> str:
-    return Account.sign_message(encode_defunct(text=text), key).signature.to_0x_hex()
+    return local_chain.signed(text, key)
 
 
 async def test_a_wallet_signs_and_is_linked(house: House) -> None:
@@ -423,6 +421,24 @@ async def test_a_contract_is_asked_whether_the_signature_is_its_owners(house: Ho
         assert preview.accounts[1] == wallet_identity(wallet.address.lower())
 
 
+async def test_a_contract_at_the_same_address_of_another_chain_may_be_somebody_elses(house: House, chain: LocalChain, anvil: Path) -> None:
+    async with local_chain.local_chain(anvil, house.http, lambda _: chain.client, ("--chain-id", "10")) as second:
+        theirs = await chain.deploy("Wallet", address(ACCOUNTS[1]))
+        # The same sender and the same count of transactions before it: the same address.
+        mine = await second.deploy("Wallet", address(ACCOUNTS[2]))
+        assert mine.address == theirs.address
+        house.use(Node(name="local", chain_id=CHAIN_ID, url=chain.url), Node(name="second", chain_id=10, url=second.url))
+        asked = await house.linking.challenge(ANN, mine.address.lower(), 10)
+        text = asked.message or ""
+        with pytest.raises(Invalid, match="not this wallet's"):
+            await house.linking.prove_wallet(ANN, text, signed(text, PRIVATE_KEYS[2]))
+        alone = await second.deploy("Wallet", address(ACCOUNTS[2]))
+        asked = await house.linking.challenge(ANN, alone.address.lower(), 10)
+        text = asked.message or ""
+        await house.member("tg:1")
+        assert await house.linking.prove_wallet(ANN, text, signed(text, PRIVATE_KEYS[2]))
+
+
 async def test_contracts_without_the_function_and_addresses_without_contracts_prove_nothing(house: House, chain: LocalChain) -> None:
     house.use(Node(name="local", chain_id=CHAIN_ID, url=chain.url))
     coin = await chain.deploy("Coin")
@@ -490,8 +506,10 @@ async def test_discord_says_who_somebody_is_and_the_browsers_code_finishes_it_wh
 
 
 async def test_states_nobody_gave_codes_of_others_and_late_returns_are_refused(house: House) -> None:
-    with pytest.raises(Missing):
+    with pytest.raises(Invalid):
         await house.linking.finish_discord("made-up", "code")
+    with pytest.raises(Missing):
+        await house.linking.finish_discord("0" * 26, "code")
     start = await house.linking.begin_discord(ANN)
     state = start.url.partition("state=")[2][:26]
     with pytest.raises(Gone, match="Discord does not take"):

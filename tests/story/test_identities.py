@@ -6,12 +6,13 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
-from eth_account import Account
-from eth_account.messages import encode_defunct
 from tests.conftest import DAO, Stack, StackFactory
 
+from dagi.stores.daos import Daos
+from dagi.stores.keys import Keys
+from dagi.testing.clock import FakeClock
 from dagi.testing.discord import CLIENT_ID, CLIENT_SECRET, Discord
-from dagi.testing.local_chain import ACCOUNTS, PRIVATE_KEYS
+from dagi.testing.local_chain import ACCOUNTS, PRIVATE_KEYS, signed
 
 pytestmark = pytest.mark.anyio
 ANN, BEN, ADMIN = "tg:contributor001", "dc:987", "tg:admin001"
@@ -181,10 +182,33 @@ async def test_nobody_without_a_key_begins_anything_beyond_this_machine(stack: S
             assert (await http.post(f"/identities/{path}", json={})).status_code == 401
 
 
+async def test_a_key_of_one_dao_learns_nothing_of_who_is_no_member_of_it(stack: Stack) -> None:
+    database = stack.installation.database()
+    await Daos(database, FakeClock()).create("blue", "Blue")
+    made = await Keys(database, FakeClock()).create("blue", "admin", act_as=True)
+    await database.close()
+    async with speaking(stack) as gateway:
+        refused = await gateway.at(ANN).post("/identities/codes", private=True)
+        assert (refused.status_code, refused.json()["reason"]) == (403, "key_not_trusted")
+        async with asyncio.timeout(5):
+            while not (records := (await gateway.http.get(f"/daos/{DAO}/audit", params={"outcome": "denied"})).json()["records"]):
+                await asyncio.sleep(0.02)
+        assert records[0]["details"]["reason"] == "key_not_trusted"
+        seen = await gateway.at(ANN).get("/identities")
+        assert [one["id"] for one in seen.json()["identities"]] == [ANN]
+        headers = {"authorization": f"Bearer {made.key}"}
+        async with httpx.AsyncClient(base_url=stack.rbac_url, headers=headers) as other:
+            async with asyncio.timeout(5):
+                while (answer := await other.get("/identities", params={"as": ADMIN})).status_code == 401:
+                    await asyncio.sleep(0.02)
+            assert answer.json()["roles"] == []
+            assert (await other.get(f"/daos/{DAO}/identities/{ANN}")).status_code == 403
+
+
 async def test_a_wallet_is_linked_by_its_signature(start: StackFactory) -> None:
     async with start(identities={"siwe": {"domain": "dao.example"}}) as stack, speaking(stack) as gateway:
         asked = (await gateway.at(ANN).post("/identities/siwe/challenge", address=ACCOUNTS[1])).json()
-        signature = Account.sign_message(encode_defunct(text=asked["text"]), PRIVATE_KEYS[1]).signature.to_0x_hex()
+        signature = signed(asked["text"], PRIVATE_KEYS[1])
         preview = (await gateway.at(ANN).post("/identities/siwe", message=asked["text"], signature=signature)).json()["preview"]
         wallet = f"eth:{ACCOUNTS[1].lower()}"
         assert preview["accounts"] == [ANN, wallet]
@@ -218,7 +242,7 @@ async def test_discord_sends_the_browser_back_to_a_plain_page_whose_code_counts_
             assert "Discord підтвердив" in page.text
             assert ANN in page.text
             assert "<script" not in page.text + odd.text
-            assert (replayed.status_code, odd.status_code) == (410, 404)
+            assert (replayed.status_code, odd.status_code) == (410, 400)
             code = page.text.partition("<code>")[2].partition("</code>")[0]
             assert (await gateway.at("tg:666").post("/identities/link", code=code)).status_code == 404
             preview = (await gateway.at(ANN).post("/identities/link", code=code)).json()["preview"]

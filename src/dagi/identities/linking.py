@@ -134,7 +134,7 @@ class Linker:
 
     async def finish_discord(self, state: str, code: str) -> DiscordProved:
         """See the port."""
-        begun = await self._parts.pending.take("discord", state, "")
+        begun = await self._parts.pending.take("discord", read_code(state, "state"), "")
         if not code:
             raise Gone("Discord was not allowed to say who you are. Nothing was linked; begin again if you want to.")
         with self._told():

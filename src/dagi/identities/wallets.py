@@ -131,18 +131,31 @@ class Wallets:
         else:
             if await self._signatures.signer(digest, signature) == address:
                 return True
-        chain = self._chains.by_id(message.chain_id)
-        if chain is None:
+        if self._chains.by_id(message.chain_id) is None:
             raise plain or Invalid(
                 "The signature is not this wallet's. If the wallet is a contract (a Safe, for example), its chain has to be asked, and "
                 f"none with id {message.chain_id} is configured here.",
                 field="signature",
             )
-        try:
-            said = await chain.call(Query(address, encoded(_IS_VALID, int.from_bytes(digest, "big"), signature)))
-        except Reverted:
-            return False
-        return said == _GOOD
+        return await self._do_contracts_agree(message, Query(address, encoded(_IS_VALID, int.from_bytes(digest, "big"), signature)))
+
+    async def _do_contracts_agree(self, message: SiweMessage, query: Query) -> bool:
+        """Whether the contract at the address takes the signature, on every chain we know where there is one.
+
+        Somebody else can own the contract at the same address of another chain.
+        """
+        for chain_id in {message.chain_id, *self._settings.chain_ids}:
+            chain = self._chains.by_id(chain_id)
+            if chain is None:
+                continue
+            try:
+                said = await chain.call(query)
+            except Reverted:
+                return False
+            nobody_there = said == b"" and chain_id != message.chain_id
+            if said != _GOOD and not nobody_there:
+                return False
+        return True
 
 
 def _written(at: datetime) -> str:

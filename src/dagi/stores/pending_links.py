@@ -1,6 +1,7 @@
 """What was begun to link accounts. Every secret is kept as a digest and counts once, whatever process it is told to."""
 
 from datetime import datetime, timedelta
+from secrets import token_hex
 from typing import Final
 
 from sqlalchemy import delete, func, insert, select, update
@@ -12,7 +13,7 @@ from dagi.errors import Gone, Missing, RateLimited
 from dagi.ports.clock import Clock
 from dagi.ports.identities import Pending, PendingKind
 from dagi.stores.database import Database
-from dagi.stores.tables import pending_link, used_proof, wrong_code
+from dagi.stores.link_tables import pending_link, used_proof, wrong_code
 
 # What an account may have begun within a lifetime.
 MOST_BEGUN: Final = 10
@@ -49,6 +50,11 @@ class SqlPendingLinks:
     async def take(self, kind: PendingKind, secret: str, told_by: str) -> Pending:
         """See the port."""
         now = self._clock.now()
+        if not told_by:
+            # Anybody may come with a browser, and what nobody gave must not make others wait for the writer.
+            async with self._database.read() as connection:
+                if await connection.scalar(select(pending_link.c.kind).where(pending_link.c.digest == digest(secret))) != kind:
+                    raise _unknown()
         async with self._database.write() as connection:
             found = await _taken(connection, kind, secret, told_by, now)
         # Outside of the transaction, which would forget the wrong try with the error.
@@ -79,8 +85,8 @@ async def _taken(
     row = (await connection.execute(select(pending_link).where(pending_link.c.digest == digest(secret)))).one_or_none()
     if row is None or row.kind != kind or not _may_tell(kind, row.account, row.other, row.shown_to, told_by):
         if told_by:
-            await connection.execute(insert(wrong_code).values(account=told_by, at=now))
-        return Missing("There is no such code, or it is not for this account. Check it, or begin again.")
+            await connection.execute(insert(wrong_code).values(id=token_hex(16), account=told_by, at=now))
+        return _unknown()
     if row.expires_at <= now:
         return Gone("This is past its ten minutes. Begin again.")
     # Whoever else tells it at the same time finds it used.
@@ -90,6 +96,10 @@ async def _taken(
     if told_by:
         await connection.execute(delete(wrong_code).where(wrong))
     return Pending(**{column.name: getattr(row, column.name) for column in _COLUMNS})
+
+
+def _unknown() -> Missing:
+    return Missing("There is no such code, or it is not for this account. Check it, or begin again.")
 
 
 def _may_tell(kind: str, account: str, other: str, shown_to: str, told_by: str) -> bool:

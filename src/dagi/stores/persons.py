@@ -14,6 +14,7 @@ from dagi.access.administration import require_held
 from dagi.access.decide import entitlements
 from dagi.access.linking import Account, HeldRole, Known, administered, check_unlink, elsewhere, held_back, united
 from dagi.errors import Conflict, Denied, Missing
+from dagi.message import Sender
 from dagi.ports.clock import Clock
 from dagi.ports.identities import IdentityInfo, PersonInfo, ProvedBy, Speaker
 from dagi.stores.ballots import join_votes
@@ -161,7 +162,7 @@ class PersonRepository:
                 f"The key {speaker.key_id} says who people are in {speaker.dao_id} alone, and linked accounts count in every DAO. "
                 "The operator can trust it: identities.trusted_keys.",
                 reason="key_not_trusted",
-            )
+            ).by(Sender(dao_id=speaker.dao_id, user_id=speaker.account, key_id=speaker.key_id))
 
 
 class _Moved(Exception):

@@ -23,11 +23,11 @@ from sqlalchemy import (
     text,
 )
 
-from dagi.stores import governance_tables
+from dagi.stores import governance_tables, link_tables
 from dagi.stores.columns import UtcTime, metadata
 
-# They stand in a file of their own and are part of the same schema.
-GOVERNANCE = governance_tables.TABLES
+# They stand in files of their own and are part of the same schema.
+ELSEWHERE = (*link_tables.TABLES, *governance_tables.TABLES)
 
 # As many as anybody counts, and ids that the database gives: 64 bits, which SQLite calls INTEGER.
 Count = BigInteger().with_variant(Integer, "sqlite")
@@ -70,39 +70,6 @@ identity = Table(
     Column("trusted_from", UtcTime),
     # How it was linked: code, siwe, telegram_login, telegram_mini_app, discord, operator; empty for the one the person became known with.
     Column("proved_by", String(32), nullable=False, server_default=""),
-)
-
-# What was begun to link accounts, for ten minutes and a while after, so that what is told late or twice can be told apart from nonsense.
-pending_link = Table(
-    "pending_link",
-    metadata,
-    Column("digest", LargeBinary(32), primary_key=True),  # SHA-256 of the secret, which has 130 random bits
-    Column("kind", String(16), nullable=False),
-    Column("account", String(200), nullable=False, index=True),
-    Column("other", String(200), nullable=False, server_default=""),
-    Column("shown_to", String(200), nullable=False, server_default=""),
-    Column("proved_by", String(32), nullable=False, server_default=""),
-    Column("detail", Text, nullable=False, server_default=""),
-    Column("created_at", UtcTime, nullable=False),
-    Column("expires_at", UtcTime, nullable=False, index=True),
-    Column("used_at", UtcTime),
-)
-
-# Proofs that count by themselves, so that each is taken once: Telegram's hashes.
-used_proof = Table(
-    "used_proof",
-    metadata,
-    Column("digest", LargeBinary(32), primary_key=True),
-    Column("until", UtcTime, nullable=False, index=True),
-)
-
-# Wrong codes, by who told them.
-wrong_code = Table(
-    "wrong_code",
-    metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("account", String(200), nullable=False, index=True),
-    Column("at", UtcTime, nullable=False),
 )
 
 membership = Table(

@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import cast
 
+from dagi.access.wallets import personal_digest
 from dagi.ports.abi import Value, address, encoded
 from dagi.ports.chain import Chain, Query
 from dagi.ports.http import HttpClient, HttpRequest
@@ -24,6 +25,14 @@ PRIVATE_KEYS = (
     "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d",
     "0x5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a",
 )
+
+
+def signed(text: str, private_key: str) -> str:
+    """What a wallet with that key answers when it is asked to sign the text. Needs the extra `wallets`."""
+    from eth_keys.datatypes import PrivateKey  # noqa: PLC0415 - an extra
+
+    signature = PrivateKey(bytes.fromhex(private_key[2:])).sign_msg_hash(personal_digest(text)).to_bytes()
+    return f"0x{signature[:64].hex()}{signature[64] + 27:02x}"
 
 
 class Contract:

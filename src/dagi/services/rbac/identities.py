@@ -121,7 +121,11 @@ class IdentitiesFace:
     async def list(self, request: Request) -> Answer:
         """GET /identities."""
         visitor = self._enter(request)
-        return self._person(request, visitor, await self._persons.show(visitor.user_id))
+        found = await self._persons.show(visitor.user_id)
+        if visitor.dao_id not in found.roles:
+            # Whoever speaks for people in a DAO learns nothing about those who are none of its members.
+            found = PersonInfo(identities=tuple(one for one in found.identities if one.id == visitor.user_id))
+        return self._person(request, visitor, found)
 
     async def code(self, request: Request) -> Answer:
         """POST /identities/codes."""

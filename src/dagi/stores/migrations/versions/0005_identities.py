@@ -38,7 +38,7 @@ def upgrade() -> None:
     op.create_index("ix_used_proof_until", "used_proof", ["until"])
     op.create_table(
         "wrong_code",
-        sa.Column("id", sa.Integer(), nullable=False, autoincrement=True),
+        sa.Column("id", sa.String(32), nullable=False),
         sa.Column("account", sa.String(200), nullable=False),
         sa.Column("at", time, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_wrong_code"),

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -55,6 +56,29 @@ def _own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+class Outside:
+    """Reads a database from an event loop of its own, so that whoever waits for something in it need not let the stack's go on."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+
+    def rows(self, query: str) -> list[tuple[object, ...]]:
+        async def read() -> list[tuple[object, ...]]:
+            async with self._database.read() as connection:
+                return [tuple(row) for row in await connection.execute(text(query))]
+
+        return asyncio.run_coroutine_threadsafe(read(), self._loop).result()
+
+    def close(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._database.close(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
 class Stack:
     """A running stack, as a caller on the same machine sees it."""
 
@@ -65,6 +89,7 @@ class Stack:
         self.upstream = upstream
         self.installation = installation
         self.front: Front | None = None
+        self._outside: Outside | None = None
         self._last_answered = ""
         http.event_hooks["response"].append(self._answered)
 
@@ -75,17 +100,14 @@ class Stack:
 
     def rows(self, query: str) -> list[tuple[object, ...]]:
         """What the database holds, whatever kind it is; committed, so read from outside of the stack."""
+        if self._outside is None:
+            self._outside = Outside(self.installation.database())
+        return self._outside.rows(query)
 
-        async def read() -> list[tuple[object, ...]]:
-            database = self.installation.database()
-            try:
-                async with database.read() as connection:
-                    return [tuple(row) for row in await connection.execute(text(query))]
-            finally:
-                await database.close()
-
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(asyncio.run, read()).result()
+    def close(self) -> None:
+        """Give back what was opened to look into the database."""
+        if self._outside is not None:
+            self._outside.close()
 
     @asynccontextmanager
     async def unwritable(self) -> AsyncGenerator[None]:
@@ -387,8 +409,9 @@ def database_url(request: pytest.FixtureRequest) -> str | None:
 
 
 @pytest.fixture
-def start(request: pytest.FixtureRequest, tmp_path: Path, database_url: str | None) -> StackFactory:
+def start(request: pytest.FixtureRequest, tmp_path: Path, database_url: str | None) -> Iterator[StackFactory]:
     """Starts a stack in this process (or in its own, with `--processes`); keyword arguments change its configuration."""
+    made: list[Stack] = []
     running_in = in_processes if request.config.getoption("--processes") else in_this_process
 
     @asynccontextmanager
@@ -410,9 +433,13 @@ def start(request: pytest.FixtureRequest, tmp_path: Path, database_url: str | No
             http = await stack.enter_async_context(httpx.AsyncClient(base_url=urls["router"], timeout=30))
             running = Stack(urls, http, upstream, installation)
             running.front = front
+            made.append(running)
             yield running
 
-    return starting
+    yield starting
+    # Tests look into the database of a stack that has ended, too.
+    for one in made:
+        one.close()
 
 
 @pytest.fixture

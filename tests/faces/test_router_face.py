@@ -357,7 +357,8 @@ async def test_readiness_names_each_dependency_with_its_state_and_is_503_without
     stack.database.write_bytes(b"this was a database " * 1000)
     for leftover in ("-wal", "-shm"):
         stack.database.with_name(stack.database.name + leftover).unlink(missing_ok=True)
-    await stack.front.directory._database._reader.dispose()  # noqa: SLF001 - a new connection sees the broken file
+    # A new connection sees the broken file.
+    await stack.front.directory._database.close()  # noqa: SLF001
     ill = await stack.http.get("/ready")
     assert (ill.status_code, ill.json()["status"]) == (503, "not_ready")
     assert ill.json()["dependencies"][0]["state"] == "down"

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dagi.access.actor import Actor
 from dagi.access.decide import DaoStanding, Membership, Standing, decide, needed
 from dagi.access.entitlements import DEFAULT_ROLES, TOOL_ENTITLEMENTS, is_entitlement
+from dagi.access.invitations import is_its_secret, split_code, why_over
 from dagi.access.keys import KeyRecord, digest, proves, split
 from dagi.access.names import check_dao, check_identity, check_name, check_role, check_session
 from dagi.errors import Denied, Invalid, Suspended, UnknownTool
@@ -192,3 +194,113 @@ def test_ordinary_names_pass_and_keep_their_text() -> None:
     for check, odd in ((check_session, "a b"), (check_role, "Admin"), (check_name, "\x1b[31m"), (check_name, " ")):
         with pytest.raises(Invalid):
             check(odd)
+
+
+@pytest.mark.parametrize(
+    ("standing", "expected"),
+    [
+        (Standing(), {"reason": "not_a_member"}),
+        (Standing(DaoStanding(version=7)), {"reason": "not_a_member"}),
+        (Standing(DaoStanding(version=7, suspended=True, open=True)), {"reason": "not_a_member"}),
+        (
+            Standing(DaoStanding(version=7, open=True)),
+            {"reason": "guest_of_open_dao", "roles": ("guest",), "entitlements": DEFAULT_ROLES["guest"], "policy_version": 7},
+        ),
+        (
+            Standing(DaoStanding(version=7, suspended=True), Membership(roles=("admin",))),
+            {"reason": "dao_suspended", "roles": ("admin",), "policy_version": 7},
+        ),
+        (
+            Standing(DaoStanding(version=7), Membership(roles=("admin",), suspended=True)),
+            {"reason": "suspended", "roles": ("admin",), "policy_version": 7},
+        ),
+        (
+            Standing(DaoStanding(version=7), Membership(roles=("admin",), expires_at=NOW)),
+            {"reason": "expired", "roles": ("admin",), "policy_version": 7},
+        ),
+        (
+            Standing(DaoStanding(version=7), Membership(roles=("guest", "zebra", "admin"))),
+            {
+                "reason": "role_grants",
+                "roles": ("admin", "guest", "zebra"),
+                "entitlements": DEFAULT_ROLES["admin"],
+                "policy_version": 7,
+            },
+        ),
+    ],
+)
+def test_a_decision_says_whose_it_is_by_which_state_of_the_rights_and_why(standing: Standing, expected: dict[str, object]) -> None:
+    assert decide(SENDER, standing, NOW, "d1") == Grant(dao_id="green", user_id="tg:1", decision_id="d1", **expected)
+
+
+def test_what_is_asked_of_nothing_is_an_error_that_says_what_to_name() -> None:
+    def refused(**fields: object) -> dict[str, object]:
+        with pytest.raises((Invalid, UnknownTool)) as caught:
+            needed(Message(id="r", sender=SENDER, **fields))
+        return {"message": caught.value.message, **caught.value.facts}
+
+    tools = sorted(TOOL_ENTITLEMENTS)
+    assert refused(mode="crew") == {"message": "Mode crew needs metadata.workflow.", "field": "metadata.workflow"}
+    assert refused(mode="devtools") == {"message": "Mode devtools needs metadata.tool.", "field": "metadata.tool", "allowed": tools}
+    unknown = refused(mode="devtools", tool="x" * 100)
+    assert unknown == {"message": "No developer tool has that name.", "tool": "x" * 64, "allowed": tools}
+    assert needed(Message(id="r", sender=SENDER, mode="embedding")) == "chat.use"
+
+
+@pytest.mark.parametrize("check", [check_dao, check_identity, check_session, check_role, check_name])
+def test_a_name_of_the_wrong_form_is_refused_by_the_field_it_stands_in(check) -> None:
+    with pytest.raises(Invalid, match="[a-z]{3}") as caught:
+        check("\x00", "some.field")
+    assert caught.value.facts == {"field": "some.field"}
+    with pytest.raises(Invalid) as caught:
+        check("\x00")
+    assert caught.value.facts["field"] in {"dao_id", "user_id", "session_id", "role", "name"}
+
+
+def test_names_are_as_long_as_they_may_be_and_no_longer() -> None:
+    assert check_name("x" * 200) == "x" * 200
+    with pytest.raises(Invalid):
+        check_name("x" * 201)
+
+
+def test_one_workflow_can_be_granted() -> None:
+    assert is_entitlement("workflow.run:code_review")
+    assert not is_entitlement("workflow.run")
+
+
+def test_a_key_is_read_as_it_was_made_whatever_its_secret_holds() -> None:
+    assert split("dagi_abc_s3_cret") == ("abc", "s3_cret")
+    assert [split(text) for text in ("dagi_abc_", "dagi__x", "agid_abc_x", "dagi_abc", "", "abc_x")] == [None] * 6
+    assert digest("\ud800") == digest("\ud800") != digest("\ud801")
+    assert digest("abc").hex() == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_the_secret_before_a_rotation_counts_until_its_overlap_ends() -> None:
+    def key(**fields: object) -> KeyRecord:
+        return KeyRecord(id="a", dao_id="green", role="member", digest=digest("new"), **fields)
+
+    rotated = key(previous_digest=digest("old"), previous_until=NOW)
+    before = NOW - timedelta(seconds=1)
+    assert [proves(rotated, secret, before) for secret in ("new", "old", "else")] == [True, True, False]
+    assert [proves(rotated, secret, NOW) for secret in ("new", "old")] == [True, False]
+    assert not proves(key(previous_digest=digest("old")), "old", before)
+    assert proves(key(previous_until=NOW), "new", before)
+
+
+def test_an_invitations_code_is_read_as_it_was_made_and_opens_until_it_is_over() -> None:
+    assert split_code(" inv_abc_s3_cret\n") == ("abc", "s3_cret")
+    assert [split_code(text) for text in ("inv_abc_", "inv__x", "dagi_abc_x", "inv_abc", "")] == [None] * 5
+    assert is_its_secret(digest("s"), "s")
+    assert not is_its_secret(digest("s"), "t")
+
+    def over(**fields: object) -> str | None:
+        return why_over(**{"uses_left": 1, "expires_at": NOW, "revoked": False, "now": NOW - timedelta(seconds=1), **fields})
+
+    assert over() is None
+    assert (over(revoked=True), over(now=NOW), over(uses_left=0)) == ("was withdrawn", "is past its time", "has been used up")
+
+
+def test_operators_and_jobs_are_known_by_their_names_and_bound_by_no_grant() -> None:
+    assert Actor.operator("olena") == Actor(id="cli:olena", unbounded=True)
+    assert Actor.system("tokens") == Actor(id="system:tokens", unbounded=True)
+    assert not Actor(id="tg:1").unbounded

@@ -52,8 +52,14 @@ def test_rights_that_are_not_held_are_not_given(held: frozenset[str], wanted: fr
     if lacking(held, wanted):
         with pytest.raises(Denied) as caught:
             require_held(grant, wanted)
-        assert caught.value.facts["reason"] == "not_held"
-        assert caught.value.facts["required_entitlement"] == lacking(held, wanted)[0]
+        missing = lacking(held, wanted)
+        assert caught.value.facts == {
+            "user_role": "keeper",
+            "required_entitlement": missing[0],
+            "reason": "not_held",
+            "decision_id": "d",
+        }
+        assert ", ".join(missing) in caught.value.message
         assert caught.value.whose is grant
     else:
         require_held(grant, wanted)
@@ -65,6 +71,18 @@ def test_every_admin_has_one_of_the_rarest_roles(defined: Mapping[str, frozenset
     assert is_admin(held, defined) is (not lacking(entitlements(tuple(held), defined), everything(defined)))
     if is_admin(held, defined):
         assert rarest(defined) & set(held)
+
+
+def test_a_role_for_all_workflows_counts_where_another_grants_one_of_them() -> None:
+    defined = {"keeper": frozenset({"workflow.run:a"}), "admin": frozenset({"workflow.run:*"})}
+    assert is_admin(["admin"], defined)
+    assert rarest(defined) == {"admin"}
+
+
+def test_somebody_without_a_role_is_refused_without_one() -> None:
+    with pytest.raises(Denied) as caught:
+        require_held(Grant(dao_id="green", user_id="tg:1"), ["chat.use"])
+    assert caught.value.facts["user_role"] is None
 
 
 def test_nobody_is_admin_where_there_are_no_roles() -> None:

@@ -1,10 +1,13 @@
 """Signed grants: whole or refused."""
 
+import base64
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nacl.signing import SigningKey
 
 from dagi.access.signed import LASTS, SKEW, Signer, Verifier
 from dagi.errors import Unauthenticated
@@ -27,8 +30,51 @@ ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
 
 
 def test_a_signed_grant_comes_back_as_it_was() -> None:
-    assert VERIFIER.read(SIGNED, NOW) == GRANT
-    assert VERIFIER.read(SIGNED, NOW + LASTS) == GRANT
+    signed = SIGNER.sign(GRANT, "devtools", NOW)
+    assert signed == SIGNED
+    assert VERIFIER.read(signed, NOW) == GRANT
+    assert VERIFIER.read(signed, NOW + LASTS) == GRANT
+    assert VERIFIER.read(signed, NOW - SKEW) == GRANT
+
+
+def test_what_is_signed_can_be_read_by_anybody_and_says_what_it_should() -> None:
+    form, payload, signature = SIGNER.sign(GRANT, "devtools", NOW).split(".")
+    padded = payload + "=" * (-len(payload) % 4)
+    assert json.loads(base64.urlsafe_b64decode(padded)) == {
+        "aud": "devtools",
+        "dao": "green",
+        "sub": "tg:1",
+        "roles": ["contributor"],
+        "may": ["devtools.read", "workflow.run:*"],
+        "reason": "role_grants",
+        "decision_id": "d1",
+        "policy_version": 7,
+        "iat": int(NOW.timestamp()),
+        "exp": int(NOW.timestamp()) + 60,
+    }
+    assert (form, len(signature)) == ("dagi1", 86)
+
+
+def signed_by_hand(issued: int, lasts: int) -> str:
+    """A grant whose times are as one likes, signed as it should be."""
+    times = {"iat": issued, "exp": issued + lasts}
+    payload = {"aud": "devtools", "dao": "green", "sub": "tg:1", "roles": [], "may": [], "reason": "r", "decision_id": "d", **times}
+    text = base64.urlsafe_b64encode(json.dumps(payload | {"policy_version": 1}).encode()).rstrip(b"=").decode()
+    signature = SigningKey(bytes(range(32))).sign(f"dagi1.{text}".encode()).signature
+    return f"dagi1.{text}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+
+
+@pytest.mark.parametrize("seconds", [10**18, -(10**18), 10**400])
+def test_a_time_beyond_all_time_is_refused_though_it_is_signed(seconds: int) -> None:
+    with pytest.raises(Unauthenticated):
+        VERIFIER.read(signed_by_hand(seconds, 60), NOW)
+
+
+def test_a_grant_that_would_last_longer_is_refused_though_it_is_signed() -> None:
+    now = int(NOW.timestamp())
+    assert VERIFIER.read(signed_by_hand(now, 60), NOW).user_id == "tg:1"
+    with pytest.raises(Unauthenticated, match="past its time"):
+        VERIFIER.read(signed_by_hand(now, 3600), NOW)
 
 
 @given(st.integers(0, len(SIGNED) - 1), st.sampled_from(ALPHABET))

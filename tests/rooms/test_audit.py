@@ -1,12 +1,9 @@
 """The audit: a chain in which nothing is changed, left out or moved unnoticed; and what bounds those who change rights."""
 
-import sqlite3
-from collections.abc import AsyncGenerator
-from contextlib import closing
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from dagi.access.actor import Actor
 from dagi.errors import Conflict, Denied, Gone, Missing
@@ -22,7 +19,6 @@ from dagi.stores.invitations import InvitationAdmin
 from dagi.stores.keys import Keys
 from dagi.stores.members import MemberAdmin
 from dagi.stores.roles import RoleAdmin
-from dagi.stores.upgrade import upgrade
 from dagi.testing.clock import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -30,25 +26,24 @@ ADMIN = Actor(id="tg:1")
 
 
 @pytest.fixture
-async def green(tmp_path: Path) -> AsyncGenerator[Database]:
+async def green(database: Database) -> Database:
     """The DAO `green` with the admin `tg:1` and the member `tg:2`."""
-    database = Database.in_directory(tmp_path / "data")
-    await upgrade(database)
     await Daos(database, FakeClock()).create("green", "Green")
     await MemberAdmin(database, FakeClock()).create("green", "tg:1", ["admin"])
     await MemberAdmin(database, FakeClock(), ADMIN).create("green", "tg:2", ["member"])
-    yield database
-    await database.close()
+    return database
 
 
-def tampered(database: Database, *statements: str) -> None:
-    """Change the file as somebody would who gets around the triggers."""
-    with closing(sqlite3.connect(database.path)) as connection:
-        for trigger in ("audit_kept", "audit_unchanged"):
-            connection.execute(f"DROP TRIGGER IF EXISTS {trigger}")
+async def tampered(database: Database, *statements: str) -> None:
+    """Change the records as somebody would who gets around the triggers."""
+    async with database.work() as connection:
+        if connection.dialect.name == "postgresql":
+            await connection.exec_driver_sql("ALTER TABLE audit DISABLE TRIGGER USER")
+        else:
+            for trigger in ("audit_kept", "audit_unchanged"):
+                await connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {trigger}")
         for statement in statements:
-            connection.execute(statement)
-        connection.commit()
+            await connection.exec_driver_sql(statement)
 
 
 async def findings(database: Database) -> list[str]:
@@ -78,12 +73,12 @@ async def test_changes_are_on_record_with_who_did_them_what_and_to_whom(green: D
     ],
 )
 async def test_verification_finds_what_was_changed_or_removed(green: Database, statements: list[str], expected: list[str]) -> None:
-    tampered(green, *statements)
+    await tampered(green, *statements)
     assert await findings(green) == expected
 
 
 async def test_verification_finds_records_that_changed_places(green: Database) -> None:
-    tampered(
+    await tampered(
         green,
         "UPDATE audit SET seq = 9 WHERE seq = 2",
         "UPDATE audit SET seq = 2 WHERE seq = 3",
@@ -97,7 +92,7 @@ async def test_a_chain_that_was_written_anew_from_some_record_on_does_not_hold_t
     audit = SqlAudit(green)
     head = (await audit.verify("green")).heads["green"]
     assert await audit.holds("green", head)
-    tampered(green, "DELETE FROM audit WHERE seq = 3", "UPDATE audit_head SET seq = 2, hash = (SELECT hash FROM audit WHERE seq = 2)")
+    await tampered(green, "DELETE FROM audit WHERE seq = 3", "UPDATE audit_head SET seq = 2, hash = (SELECT hash FROM audit WHERE seq = 2)")
     await MemberAdmin(green, FakeClock()).create("green", "tg:3", ["member"])
     assert await findings(green) == []
     assert not await audit.holds("green", head)
@@ -105,8 +100,9 @@ async def test_a_chain_that_was_written_anew_from_some_record_on_does_not_hold_t
 
 @pytest.mark.parametrize("statement", ["DELETE FROM audit", "UPDATE audit SET action = 'x'", "UPDATE audit SET content = 'x'"])
 async def test_the_database_itself_lets_nobody_change_or_remove_a_record(green: Database, statement: str) -> None:
-    with closing(sqlite3.connect(green.path)) as connection, pytest.raises(sqlite3.IntegrityError, match="append-only"):
-        connection.execute(statement)
+    with pytest.raises(DBAPIError, match="append-only"):
+        async with green.work() as connection:
+            await connection.exec_driver_sql(statement)
 
 
 async def test_an_erased_person_is_gone_from_the_audit_and_the_chain_still_holds(green: Database) -> None:

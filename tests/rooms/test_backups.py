@@ -8,6 +8,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
+import asyncpg
 import pytest
 from sqlalchemy import delete, select, text, update
 
@@ -267,11 +268,14 @@ async def test_a_copy_to_postgres_tells_each_table_and_mends_what_only_sqlite_ho
     async with target.read() as connection:
         assert await connection.scalar(select(exchange.c.prompt).where(exchange.c.request_id == "r7")) == "a\ufffdb"
         assert await count_rows(connection) == {name: one.rows for name, one in copied.items()}
-    with pytest.raises(Conflict, match="connected"):
-        await move(sqlite_file, target, tmp_path, silent)
-    await target.close()
     with pytest.raises(Conflict, match="not empty"):
         await move(sqlite_file, target, tmp_path, silent)
+    other = await asyncpg.connect(postgres_url, server_settings={"application_name": "dagi-0000"})
+    for work in (move(sqlite_file, target, tmp_path, silent), downgrade(target, "0003")):
+        with pytest.raises(Conflict, match="Stop it first"):
+            await work
+    await other.close()
+    await target.close()
 
 
 async def test_a_copy_that_breaks_off_leaves_nothing(sqlite_file: Path, postgres_url: str, tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ from dagi.access.limits import (
     Window,
     holders,
     judged,
+    spend_gauge,
 )
-from dagi.access.prices import MOST_TOKENS, Price, PriceTable
+from dagi.access.prices import MOST_TOKENS, Price, PriceTable, bounded
 from dagi.config import packaged_prices
 from dagi.errors import BudgetExceeded, RateLimited
 from dagi.message import Usage
@@ -243,3 +244,46 @@ def test_the_packaged_table_has_a_version_and_every_pattern_can_be_reached() -> 
 
 def table_matches(price: Price, name: str) -> bool:
     return PriceTable([price]).cost("p", name, usage(1_000_000, 1_000_000)) > 0
+
+
+def test_a_gauge_says_whose_limit_it_is_of_what_kind_and_when_it_is_free_again() -> None:
+    window = Window()
+    assert window.gauge("key", 3, 10.0) == Gauge("key", "requests_per_minute", 3, 0, 0.0)
+    window.take(10.0)
+    assert window.gauge("dao", 3, 10.0) == Gauge("dao", "requests_per_minute", 3, 1, 61.0)
+    assert window.gauge("user", 1, 10.0) == Gauge("user", "requests_per_minute", 1, 1, 61.0, 61.0)
+    assert spend_gauge("dao", "tokens_per_day", 10, 4, 30.0) == Gauge("dao", "tokens_per_day", 10, 4, 30.0)
+    assert spend_gauge("dao", "tokens_per_day", 10, 10, 30.0) == Gauge("dao", "tokens_per_day", 10, 10, 30.0, 30.0)
+    assert Window().gauge("key", 0, 5.0).used == 0
+
+
+@pytest.mark.parametrize(
+    ("gauge", "sentence"),
+    [
+        (Gauge("key", "requests_per_minute", 3, 3, 9.5, 0.5), "Too many requests: this key may send 3 a minute. Try again in 1 s."),
+        (
+            Gauge("user", "tokens_per_day", 1000, 1000, 60.0, 60.0),
+            "The tokens of the day are used: you may use 1000. The next day begins at 00:00 UTC.",
+        ),
+        (
+            Gauge("dao", "money_per_month", 2_500_000, 2_500_000, 60.0, 60.0),
+            "The money of the month is spent: this DAO may spend 2.5. The next month begins on its first day, UTC.",
+        ),
+    ],
+)
+def test_a_refusal_says_which_limit_whose_and_when_it_ends(gauge: Gauge, sentence: str) -> None:
+    refusal = judged([gauge]).refusal
+    assert refusal is not None
+    assert refusal.message == sentence
+    assert (refusal.facts["limit_of"], refusal.facts["limit"]) == (gauge.of, gauge.kind)
+
+
+def test_what_one_says_of_its_own_limits_stands_before_the_default() -> None:
+    own, default = Quota(rpm=5, tokens_per_day=UNLIMITED), Quota(rpm=60, tokens_per_day=100, money_per_month=7)
+    assert own.over(default) == Quota(rpm=5, tokens_per_day=None, money_per_month=7)
+    assert Quota(tokens_per_day=3).over(default) == Quota(rpm=60, tokens_per_day=3, money_per_month=7)
+
+
+@pytest.mark.parametrize(("tokens", "counted"), [(-1, 0), (0, 0), (1, 1), (MOST_TOKENS, MOST_TOKENS), (MOST_TOKENS + 1, MOST_TOKENS)])
+def test_no_count_of_a_provider_goes_below_nothing_or_beyond_what_can_be_added_up(tokens: int, counted: int) -> None:
+    assert bounded(tokens) == counted

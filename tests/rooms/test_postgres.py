@@ -2,12 +2,13 @@
 
 import asyncio
 import sys
+import traceback
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import delete, func, insert, select, text, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from dagi.errors import ConfigError, Invalid, Missing, StoreError
 from dagi.stores.daos import Daos
@@ -162,6 +163,14 @@ async def test_text_that_cannot_be_stored_is_the_callers_mistake(server_database
         await Daos(server_database, FakeClock()).show("a\0b")
     with pytest.raises(Missing):
         await Daos(server_database, FakeClock()).show("*")
+
+
+async def test_no_error_quotes_what_somebody_said(database: Database) -> None:
+    row = {"dao_id": "green", "user_id": "tg:1", "source": "api", "mode": "chat", "outcome": "ok", "prompt": "my diary", "answer": ""}
+    with pytest.raises(IntegrityError) as caught:
+        async with database.write() as connection:
+            await connection.execute(insert(exchange).values(**row, request_id="r", duration_ms=-1, at=NOW))
+    assert "diary" not in "".join(traceback.format_exception(caught.value))
 
 
 async def test_a_statement_that_is_wrong_is_not_the_servers_fault(server_database: Database) -> None:

@@ -11,7 +11,7 @@ from tests.conftest import DAO, Stack
 from dagi.access.entitlements import DEFAULT_ROLES
 from dagi.access.signed import Verifier
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)]
 ADMIN, MEMBER, GUEST, STRANGER = "tg:admin001", "tg:12345", "tg:guest123", "tg:nobody"
 
 

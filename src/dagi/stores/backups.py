@@ -15,22 +15,17 @@ from tempfile import mkdtemp
 from typing import Final
 
 import msgspec
-from sqlalchemy import text
 
 from dagi.errors import Conflict, Invalid, StoreError
 from dagi.stores.copying import Progress, TableCopied, copy, copy_rows, is_empty
 from dagi.stores.database import Database
 from dagi.stores.tables import metadata
-from dagi.stores.upgrade import HEAD, rebuild, revision, upgrade
+from dagi.stores.upgrade import HEAD, rebuild, require_alone, revision, upgrade
 
 _MAGIC: Final = b"SQLite format 3\0"
 _PAGES: Final = 4_096
 _SHOWN: Final = 3
 _OURS: Final = frozenset({"alembic_version", "dao", "membership", "exchange"})
-_OTHERS: Final = text(
-    "SELECT count(*) FROM pg_stat_activity "
-    "WHERE datname = current_database() AND application_name = current_setting('application_name') AND pid <> pg_backend_pid()"
-)
 
 
 class Backup(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,8 +141,7 @@ async def _is_usable(database: Database, *, replace: bool) -> bool:
 
 async def _into_server(source: Database, database: Database, progress: Progress, *, replace: bool) -> tuple[TableCopied, ...]:
     async with source.snapshot() as reading, database.work() as writing:
-        if await writing.scalar(_OTHERS):
-            raise Conflict("A stack or a command of ours is connected to this database. Stop it first.")
+        await require_alone(writing)
         # Tables are made in the same transaction, so a copy that fails leaves what was there.
         if not await writing.run_sync(rebuild, replace=replace):
             raise _not_empty(database)

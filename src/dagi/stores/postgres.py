@@ -9,6 +9,7 @@ Row-level security is the second belt: every transaction says in `dagi.dao` for 
 import asyncio
 import os
 from contextlib import suppress
+from secrets import token_hex
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -27,7 +28,8 @@ WRITERS: Final = 0x64616769  # "dagi"
 ALL: Final = "*"
 # No DAO has this id.
 NONE: Final = "?"
-APPLICATION: Final = "dagi"
+# By which a process knows its own connections from those of others.
+APPLICATION: Final = f"dagi-{token_hex(4)}"
 CONNECT_S: Final = 5
 LOCK_MS: Final = 5_000
 STATEMENT_MS: Final = 30_000
@@ -41,6 +43,11 @@ _SHOWN: Final = 200
 DOUBT_S: Final = 10.0
 _AGAIN_S: Final = 0.1
 
+# Other processes of ours on the same database.
+OTHERS: Final = text(
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'dagi-%' "
+    "AND application_name <> current_setting('application_name')"
+)
 _SCOPE: Final = text("SELECT set_config('dagi.dao', :dao, true)")
 _MARK: Final = "CAST(pg_current_xact_id() AS text) AS mark"
 _LOCKS: Final[dict[Kind, TextClause]] = {
@@ -73,6 +80,10 @@ _ADVICE: Final = {
 _UNREACHABLE: Final = "Check that the server runs and that database.url names its host and port (or the directory of its socket)."
 # A character that PostgreSQL's text cannot hold (NUL).
 _UNSTORABLE: Final = "22021"
+
+
+_NO_RIGHT: Final = "42501"
+_POLICY: Final = "row-level security"
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,9 +172,14 @@ class Postgres:
         """See Backend. The server's own first line is told; it names no password."""
         if isinstance(error, PoolTimeout):
             return self._trouble("all connections are busy", "Raise database.connections, or find out what holds them (pg_stat_activity).")
+        _silence(error)
         state = _state(error)
         if state == _UNSTORABLE:
             return Invalid("A text holds a character (NUL) that cannot be stored or looked for.", field="text")
+        if state == _NO_RIGHT and _POLICY in _first_line(error):
+            return self._trouble(
+                _first_line(error), "This is a defect of the stack, which wrote for another DAO than it said: please report it."
+            )
         advice = next((_ADVICE[part] for part in (state, state[:3], state[:2]) if part in _ADVICE), None)
         if advice is not None:
             return self._trouble(_first_line(error), advice)
@@ -204,7 +220,9 @@ def _engine(address: Address, settings: dict[str, str], *, size: int | None, **o
         )
 
     pool = {"poolclass": NullPool} if size is None else {"pool_size": size, "max_overflow": 0, "pool_timeout": _POOL_S}
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, pool_recycle=_RECYCLE_S, **pool, **options)
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=connect, pool_recycle=_RECYCLE_S, hide_parameters=True, **pool, **options
+    )
 
     @event.listens_for(engine.sync_engine, "checkout")
     def on_checkout(connection: object, _entry: ConnectionPoolEntry, _proxy: PoolProxiedConnection) -> None:
@@ -225,6 +243,14 @@ def _state(error: BaseException) -> str:
     origin = error.orig if isinstance(error, DBAPIError) else error
     found = getattr(origin, "sqlstate", None)
     return found if isinstance(found, str) else ""
+
+
+def _silence(error: BaseException) -> None:
+    """Errors reach the log, and the server's details quote the row, which may hold what somebody said."""
+    origin = error.orig if isinstance(error, DBAPIError) else error
+    told = getattr(origin, "__cause__", None) or origin
+    if getattr(told, "detail", None) is not None:
+        told.detail = None  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
 
 
 def _first_line(error: BaseException) -> str:

@@ -108,6 +108,8 @@ def _engine(path: Path, *, readonly: bool) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=10,
         connect_args={"timeout": BUSY_TIMEOUT_MS / 1000},
+        # Errors reach the log, and what a statement was given may be what somebody said.
+        hide_parameters=True,
     )
 
     @event.listens_for(engine.sync_engine, "connect")

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, exists, inspect, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from dagi.errors import StoreError
+from dagi.errors import Conflict, StoreError
 from dagi.stores.database import Database
+from dagi.stores.postgres import OTHERS
 from dagi.stores.rowsecurity import protect, unprotected
 from dagi.stores.tables import metadata
 
@@ -57,11 +59,23 @@ async def downgrade(database: Database, to: str) -> str | None:
         to: a revision such as `0002`, or `base`, which removes everything.
 
     Raises:
+        Conflict: another process of ours works on the database.
         StoreError: there is no such revision before the present one, or the database cannot be written.
     """
     async with database.work() as connection:
+        await require_alone(connection)
         await connection.run_sync(_downgrade, to)
         return await connection.run_sync(_revision)
+
+
+async def require_alone(connection: AsyncConnection) -> None:
+    """Make sure that no other process of ours is connected to a server's database; a file's directory is locked by whoever runs on it.
+
+    Raises:
+        Conflict: one is.
+    """
+    if connection.dialect.name == "postgresql" and await connection.scalar(OTHERS):
+        raise Conflict("A stack or a command of ours is connected to this database. Stop it first.")
 
 
 async def _is_current(database: Database) -> bool:

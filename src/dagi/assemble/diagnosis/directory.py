@@ -63,6 +63,9 @@ def _private_files(installation: Installation) -> Iterator[Path]:
     yield from sorted(data.glob("logs/*.log*"))
     here = Path.cwd()
     yield here / DOTENV
+    password = installation.loaded.settings.database.password_file
+    if password is not None:
+        yield here / password
     for provider in installation.loaded.settings.llm_providers:
         file = provider.config.get("api_key_file")
         if isinstance(file, str):

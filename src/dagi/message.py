@@ -100,6 +100,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         facts: passages of the DAO's own documents, best first; None when nobody has searched.
         roles: the sender's roles; None when they are not to be told.
+        proposals: what the DAO votes on now, in the language of the message; None when it is not to be told, or the sender may not read it.
         history: the session's earlier turns, oldest first.
         summary: what was said before them, in a model's words; empty where nothing was, or nobody has put it into words.
     """
@@ -107,6 +108,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     dao_name: str = ""
     facts: tuple[Fact, ...] | None = None
     roles: tuple[str, ...] | None = None
+    proposals: tuple[Fact, ...] | None = None
     history: tuple[Turn, ...] = ()
     summary: str = ""
 

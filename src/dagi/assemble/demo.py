@@ -1,17 +1,22 @@
 """The demo DAO of an empty development installation, and the key to it."""
 
+from datetime import timedelta
+
 import msgspec
 
 from dagi.assemble.installation import Installation, write_private
 from dagi.errors import Conflict
-from dagi.knowledge.demo import DAO_ID, DAO_NAME, demo_documents
+from dagi.governance.drafting import Wish
+from dagi.knowledge.demo import DAO_ID, DAO_NAME, demo_documents, demo_proposals
 from dagi.knowledge.ingest import Ingest
 from dagi.observe.clock import SystemClock
+from dagi.ports.proposals import Ballot
 from dagi.stores.daos import Daos
 from dagi.stores.database import Database
 from dagi.stores.documents import SqlDocuments
 from dagi.stores.keys import Keys
 from dagi.stores.members import MemberAdmin
+from dagi.stores.proposals import SqlProposals
 
 _LABEL = "demo key of the first start"
 _MEMBERS = (
@@ -65,8 +70,23 @@ async def _seed(database: Database, clock: SystemClock, *, is_founded: bool) -> 
     for user_id, role, name in _MEMBERS:
         if user_id not in taken_in:
             await members.create(DAO_ID, user_id, [role], name=name)
+    await _seed_proposals(database, clock)
     documents = SqlDocuments(database, clock.now)
     added = {document.name for document in await documents.list(DAO_ID)}
     for name, markdown in demo_documents():
         if name not in added:
             await Ingest(documents).add(DAO_ID, name, markdown.encode())
+
+
+async def _seed_proposals(database: Database, clock: SystemClock) -> None:
+    """Two proposals: one that is open, with votes, and one that is decided."""
+    proposals = SqlProposals(database, clock)
+    made = {one.proposal.title for one in await proposals.all(DAO_ID)}
+    for demo in demo_proposals():
+        if demo.title not in made:
+            wish = Wish(title=demo.title, body=demo.body, quorum=demo.quorum, closes_at=clock.now() + timedelta(days=demo.days))
+            number = (await proposals.add(DAO_ID, wish, demo.author)).proposal.number
+            for user_id, choice in demo.votes:
+                await proposals.vote(DAO_ID, number, Ballot(user_id=user_id, choice=choice))
+            if demo.closed:
+                await proposals.close(DAO_ID, number)

@@ -94,12 +94,21 @@ def _services(installation: Installation, world: World, router: Router, live: Li
 
 
 def _tools(world: World, configured: Configured) -> ProviderTools:
-    return ProviderTools(http=world.http, facts=world.facts, clock=world.clock, api_key=configured.api_key, note=world.observer.note)
+    return ProviderTools(
+        http=world.http,
+        facts=world.facts,
+        clock=world.clock,
+        api_key=configured.api_key,
+        note=world.observer.note,
+        proposals=world.proposals,
+    )
 
 
 def _background(installation: Installation, world: World, router: Router, reloader: Reloader) -> dict[str, Coroutine[None, None, None]]:
     """What goes on beside the requests, for as long as the process lives."""
     work: dict[str, Coroutine[None, None, None]] = {"directory": world.directory.follow(), "reload": reloader.follow()}
+    work["proposals"] = world.proposals.follow()
+    work["tokens"] = world.tokens.checks.follow()
     work |= dialog_work(installation.loaded.settings, world.database, world.dialogs, router)
     work["erasures"] = ErasureWatch(world.database, world.clock).follow(world.answers.clear)
     if installation.loaded.settings.server.reload_on_change:

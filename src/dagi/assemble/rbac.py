@@ -15,10 +15,15 @@ from dagi.services.rbac.decisions import DecisionsFace
 from dagi.services.rbac.door import Door
 from dagi.services.rbac.face import RbacFace
 from dagi.services.rbac.identities import Identities, IdentitiesFace
+from dagi.services.rbac.imports import ImportFace
 from dagi.services.rbac.keys import KeysFace
 from dagi.services.rbac.members import MembersFace
+from dagi.services.rbac.proposals import ProposalsFace
+from dagi.services.rbac.sources import SourcesFace
 from dagi.stores.administration import SqlAdministration
 from dagi.stores.audit import SqlAudit
+from dagi.stores.imports import MemberImport
+from dagi.stores.proposals import SqlProposals
 
 
 def rbac_service(installation: Installation, world: World, url: str) -> Service:
@@ -34,11 +39,16 @@ def rbac_service(installation: Installation, world: World, url: str) -> Service:
         members=MembersFace(door, administration),
         keys=KeysFace(door, administration),
         audit=AuditFace(door, SqlAudit(world.database)),
+        further=(
+            *IdentitiesFace(door, _identities(installation, world)).endpoints(),
+            *ProposalsFace(door, lambda by: SqlProposals(world.database, world.clock, by)).endpoints(),
+            *SourcesFace(door, world.tokens.rules).endpoints(),
+            *ImportFace(door, lambda by: MemberImport(world.database, world.clock, by)).endpoints(),
+        ),
         operations=Operations(callers, access_dependencies(world.database, world.directory, world.denials), open_details=open_details),
         metrics=world.metrics.exposition,
         url=url,
         version=stack_version(),
-        further=IdentitiesFace(door, _identities(installation, world)).endpoints(),
     )
     return built_service(installation, world, face.table())
 

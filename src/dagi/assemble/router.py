@@ -10,7 +10,7 @@ from dagi.assemble.readiness import dependencies
 from dagi.assemble.reload import Live
 from dagi.assemble.services import built_callers, built_service
 from dagi.assemble.world import World
-from dagi.knowledge.grounding import Grounding
+from dagi.knowledge.grounding import Grounding, Measure
 from dagi.observe.metrics import Metrics
 from dagi.router import Policy, Ports, Router
 from dagi.services.dify import DifyFace
@@ -32,8 +32,8 @@ def built_router(installation: Installation, world: World, policy: Policy) -> Ro
         world.dialogs,
         world.observer,
         dao_name=world.directory.name,
-        facts_limit=settings.knowledge.context_facts,
-        history_tokens=settings.dialogs.history_tokens,
+        proposals=world.proposals,
+        measure=Measure(facts=settings.knowledge.context_facts, history_tokens=settings.dialogs.history_tokens),
     )
     ports = Ports(
         members=world.directory,

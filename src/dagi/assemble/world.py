@@ -8,6 +8,7 @@ import msgspec
 from dagi.assemble.installation import Installation
 from dagi.assemble.limits import local_limits, opened_limits
 from dagi.assemble.providers import Configured
+from dagi.assemble.tokens import Tokens
 from dagi.knowledge.search import Search
 from dagi.observe.clock import SystemClock
 from dagi.observe.log import open_log
@@ -21,6 +22,7 @@ from dagi.stores.denials import DenialStore
 from dagi.stores.directory import Directory
 from dagi.stores.exchanges import ExchangeStore
 from dagi.stores.limits import LocalLimits
+from dagi.stores.open_proposals import OpenProposals
 from dagi.stores.passages import SqlPassages
 from dagi.stores.shared_limits import SharedLimits
 from dagi.targets.resilience.answers import Answers
@@ -34,6 +36,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     observer: LoggingObserver
     database: Database
     directory: Directory
+    proposals: OpenProposals
     dialogs: ExchangeStore
     denials: DenialStore
     local_limits: LocalLimits
@@ -42,6 +45,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     vectors: RemoteEmbedder | None
     facts: Search
     http: Client
+    tokens: Tokens
     answers: Answers
 
 
@@ -60,6 +64,8 @@ async def opened_world(stack: AsyncExitStack, installation: Installation, config
     operators = frozenset({LOCAL_USER}) if settings.environment == "development" else frozenset[str]()
     directory = Directory(database, clock, observer, operators)
     await directory.refresh()
+    proposals = OpenProposals(database, clock)
+    await proposals.refresh()
     dialogs = await stack.enter_async_context(
         ExchangeStore(database, observer, flush_s=settings.dialogs.flush_ms / 1000, places=settings.dialogs.buffer)
     )
@@ -67,6 +73,7 @@ async def opened_world(stack: AsyncExitStack, installation: Installation, config
     limits = await opened_limits(stack, installation, local, database, observer)
     embedder = await _embedder(stack, installation) if settings.knowledge.embedder else None
     # Texts of callers take longer than searches, and more so on a busy machine.
+    http = await stack.enter_async_context(Client())
     vectors = await _embedder(stack, installation, stalled_s=30.0) if settings.knowledge.embedder else None
     return World(
         clock=clock,
@@ -74,6 +81,7 @@ async def opened_world(stack: AsyncExitStack, installation: Installation, config
         observer=observer,
         database=database,
         directory=directory,
+        proposals=proposals,
         dialogs=dialogs,
         denials=await stack.enter_async_context(DenialStore(database, clock, observer)),
         local_limits=local,
@@ -81,7 +89,8 @@ async def opened_world(stack: AsyncExitStack, installation: Installation, config
         embedder=embedder,
         vectors=vectors,
         facts=Search(SqlPassages(database), embedder, timeout_ms=settings.knowledge.search_timeout_ms),
-        http=await stack.enter_async_context(Client()),
+        http=http,
+        tokens=Tokens(installation, database, http, clock, observer),
         answers=Answers(clock, max_entries=settings.cache.max_entries, max_bytes=settings.cache.max_mb * 2**20),
     )
 

@@ -13,6 +13,12 @@ STOP_WORDS: frozenset[str] = frozenset(
 
 JOINERS: frozenset[str] = frozenset({"and", "or", "also", "but", "plus"})
 
+PROPOSAL_WORDS: tuple[str, ...] = ("proposal", "ballot", "referend")
+
+VOTE_WORDS: tuple[str, ...] = ("vote", "voting", "poll")
+
+NOW_WORDS: tuple[str, ...] = ("open", "active", "current", "now", "ongoing", "running", "today")
+
 MESSAGES: dict[str, str] = {
     "facts.intro": "No language model was asked. Closest to your question in the DAO's own documents, word for word:",
     "facts.intro_named": "No language model was asked. Closest to your question in {dao}'s own documents, word for word:",
@@ -20,6 +26,7 @@ MESSAGES: dict[str, str] = {
         "No language model was asked, and the words of your question do not occur in the DAO's documents. These passages are the "
         "closest in meaning; they may well not hold the answer:"
     ),
+    "facts.intro_proposals": "No language model was asked. This is what the DAO votes on now, and what its documents say about it:",
     "facts.source": "Source: {source}",
     "facts.none": (
         "I found nothing about this in the DAO's documents, and no language model was asked. "
@@ -30,6 +37,13 @@ MESSAGES: dict[str, str] = {
         "an admin can add documents about its purpose, projects, treasury and how to join."
     ),
     "init.question": "What is {name}?",
+    "proposal.none": "No proposal is open for votes now.",
+    "proposal.source": "proposal #{number}",
+    "proposal.open": "Open for votes until {until} UTC.",
+    "proposal.quorum": "Votes that count for the quorum: {counted} of the {needed} needed; {electorate} may vote.",
+    "choice.for": "for",
+    "choice.against": "against",
+    "choice.abstain": "abstain",
     "facts.no_question": "I saw no question. Write it in words, and I will look in the DAO's documents.",
     "link.code": (
         "Your code: {code}\nTell it at your other account within ten minutes. Whoever tells this code there joins their account with "

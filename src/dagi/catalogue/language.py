@@ -22,12 +22,16 @@ class LanguageFile(Protocol):
         LETTERS: letters that only this language of the catalogue uses.
         STOP_WORDS: words too common to search for.
         JOINERS: words that join two questions into one.
+        PROPOSAL_WORDS, VOTE_WORDS, NOW_WORDS: beginnings of words by which a question about open proposals is known.
         MESSAGES: key to sentence, with `{name}` where a value goes.
     """
 
     LETTERS: frozenset[str]
     STOP_WORDS: frozenset[str]
     JOINERS: frozenset[str]
+    PROPOSAL_WORDS: tuple[str, ...]
+    VOTE_WORDS: tuple[str, ...]
+    NOW_WORDS: tuple[str, ...]
     MESSAGES: dict[str, str]
 
 

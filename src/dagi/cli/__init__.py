@@ -31,6 +31,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "init": "init",
     "db": "db",
     "cache": "cache",
+    "governance": "governance",
 }
 
 

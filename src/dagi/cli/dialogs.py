@@ -119,7 +119,7 @@ def erase(
 
 def _what(erased: Erased) -> str:
     dialogs = f"{erased.exchanges} exchanges, {erased.sessions} sessions, {erased.summaries} summaries"
-    return f"{dialogs}, and the names in {erased.records} records of the audit"
+    return f"{dialogs}, and the names in {erased.records} records of the audit and {erased.votes} votes"
 
 
 def _where(dao: str | None) -> str:

@@ -6,8 +6,10 @@ from typing import Annotated
 import msgspec
 import typer
 
+from dagi.cli import sources
 from dagi.cli.durations import duration
 from dagi.cli.invitations import invitations, invite, withdraw
+from dagi.cli.member_import import import_file
 from dagi.cli.options import AsJson, Config, Profile, Yes, installation
 from dagi.cli.output import as_json, say, table
 from dagi.cli.work import operator, with_database
@@ -15,10 +17,11 @@ from dagi.observe.clock import SystemClock
 from dagi.ports.administration import MemberInfo
 from dagi.stores.members import MemberAdmin
 
-app = typer.Typer(help="Members of a DAO: create, list, show, update, remove; and invitations.", no_args_is_help=True)
+app = typer.Typer(help="Members of a DAO: create, import, list, show, update, remove; and invitations.", no_args_is_help=True)
 app.command(epilog="Example: dagi member invite --dao greenfood-dao --role member --uses 20 --expires 7d")(invite)
 app.command(epilog="Example: dagi member invitations --dao greenfood-dao")(invitations)
 app.command(epilog="Example: dagi member withdraw 1f2e3d4c5b6a --dao greenfood-dao")(withdraw)
+app.add_typer(sources.app, name="source")
 User = Annotated[str, typer.Argument(help="An account, for example tg:12345 or dc:987.")]
 InDao = Annotated[str, typer.Option("--dao", help="The DAO's id.")]
 Roles = Annotated[list[str], typer.Option("--role", "-r", help="A role; may be given more than once.")]
@@ -91,6 +94,9 @@ def remove(user: User, dao: InDao, profile: Profile = None, config: Config = Non
         typer.confirm(f"Remove {user} from {dao}?", abort=True)
     with_database(installation(profile, config), lambda database: MemberAdmin(database, SystemClock(), operator()).remove(dao, user))
     say(f"{user} is no longer a member of {dao}.")
+
+
+app.command("import", epilog="Example: dagi member import members.csv --dao greenfood-dao --dry-run")(import_file)
 
 
 def _until(expires: str, clock: SystemClock) -> datetime | None:

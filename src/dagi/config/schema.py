@@ -222,6 +222,16 @@ class Prices(_Section):
     models: Annotated[tuple[ModelPrice, ...], Field(strict=False)] = ()
 
 
+class Membership(_Section):
+    """Memberships that tokens give.
+
+    Attributes:
+        check_every_s: how often the chain is asked who still has enough.
+    """
+
+    check_every_s: int = Field(default=300, ge=5, le=604_800)
+
+
 class Settings(_Section):
     """The whole configuration, frozen.
 
@@ -247,5 +257,6 @@ class Settings(_Section):
     cache: Cache = Cache()
     limits: Limits = Limits()
     prices: Prices = Prices()
+    membership: Membership = Membership()
     chains: Annotated[tuple[Chain, ...], Field(strict=False)] = ()
     identities: Identities = Identities()

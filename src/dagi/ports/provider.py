@@ -8,6 +8,7 @@ from dagi.ports.clock import Clock
 from dagi.ports.embeddings import Embeddings
 from dagi.ports.facts import Facts
 from dagi.ports.http import HttpClient
+from dagi.ports.proposals import NO_PROPOSALS, OpenProposals
 from dagi.ports.target import Target
 
 SettingsT = TypeVar("SettingsT")
@@ -32,6 +33,7 @@ class ProviderTools(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         api_key: its key, resolved from `api_key_env` or `api_key_file` of its settings; None where there is none.
         note: tells the operator of what happens outside one exchange.
+        proposals: what DAOs vote on now.
     """
 
     http: HttpClient
@@ -39,6 +41,7 @@ class ProviderTools(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
     api_key: str | None = None
     note: Noting = unheard
+    proposals: OpenProposals = NO_PROPOSALS
 
 
 @runtime_checkable

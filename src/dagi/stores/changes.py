@@ -28,6 +28,14 @@ from dagi.stores.tables import dao, membership
 STACK: Final = Actor.system("stack")
 
 
+class Record(msgspec.Struct, frozen=True):
+    """What is done, to whom or what, and the details."""
+
+    action: str
+    subject: str
+    details: Mapping[str, object]
+
+
 class Change:
     """One change under way.
 
@@ -57,6 +65,22 @@ class Change:
             decision_id="" if self.grant is None else self.grant.decision_id,
         )
         await append(self.connection, dao_id, [entry], self.now)
+
+    async def record_all(self, records: Iterable["Record"]) -> None:
+        """Write many records into the DAO's audit at once."""
+        decision_id = "" if self.grant is None else self.grant.decision_id
+        entries = [
+            Entry(
+                action=one.action,
+                actor=self.actor.id,
+                key_id=self.actor.key_id,
+                subject=one.subject,
+                details=one.details,
+                decision_id=decision_id,
+            )
+            for one in records
+        ]
+        await append(self.connection, self.dao_id, entries, self.now)
 
     async def touch(self, dao_id: str) -> None:
         """Let running processes notice a change of another DAO's rights, which waits for other changes of it."""
@@ -115,12 +139,13 @@ class Changes:
         self._clock = clock
 
     @asynccontextmanager
-    async def of(self, dao_id: str, actor: Actor, needs: str | None = None) -> AsyncGenerator[Change]:
+    async def of(self, dao_id: str, actor: Actor, needs: str | None = None, *, counter: str = "version") -> AsyncGenerator[Change]:
         """One change of a DAO's rights; committed when the context ends well, with the DAO's version bumped.
 
         Args:
             dao_id: empty for what belongs to no DAO.
             needs: the entitlement the actor must have in it; None where the caller of this decides otherwise who may.
+            counter: the column of the DAO's that counts such changes, where they are none of rights.
 
         Raises:
             Missing: no such DAO, said to those who may know.
@@ -129,7 +154,7 @@ class Changes:
         now = self._clock.now()
         try:
             async with self._database.write(dao_id or None) as connection:
-                exists = not dao_id or await touch(connection, dao_id)
+                exists = not dao_id or await touch(connection, dao_id, counter)
                 grant = await grant_of(connection, dao_id, actor, now)
                 if grant is not None and needs is not None:
                     grant.require(needs)
@@ -162,9 +187,9 @@ def denial(denied: Denied, actor: str, key_id: str) -> Entry:
     )
 
 
-async def touch(connection: AsyncConnection, dao_id: str) -> bool:
+async def touch(connection: AsyncConnection, dao_id: str, counter: str = "version") -> bool:
     """Say that something about the DAO's rights has changed; whether there is such a DAO. Other changes of it wait for this one's end."""
-    done = await connection.execute(update(dao).where(dao.c.id == dao_id).values(version=dao.c.version + 1))
+    done = await connection.execute(update(dao).where(dao.c.id == dao_id).values({counter: dao.c[counter] + 1}))
     return done.rowcount > 0
 
 

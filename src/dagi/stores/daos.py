@@ -37,7 +37,8 @@ class Daos:
         now = self._clock.now()
         # Versions begin at the time of founding: a DAO removed and founded again must not look unchanged.
         version = int(now.timestamp() * 1000)
-        row = {"id": dao_id, "name": check_name(name), "open": is_open, "version": version, "facts_version": version, "created_at": now}
+        versions = dict.fromkeys(("version", "facts_version", "proposals_version"), version)
+        row = {"id": dao_id, "name": check_name(name), "open": is_open, "created_at": now, **versions}
         grants = [
             {"dao_id": dao_id, "role": role, "entitlement": entitlement}
             for role, entitlements in DEFAULT_ROLES.items()

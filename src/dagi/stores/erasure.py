@@ -13,8 +13,10 @@ from dagi.access.names import check_identity
 from dagi.errors import StoreError
 from dagi.ports.clock import Clock
 from dagi.stores.audit import Entry, append, erase_content, naming
+from dagi.stores.ballots import forget_voter
 from dagi.stores.changes import STACK
 from dagi.stores.database import Database
+from dagi.stores.governance_tables import vote
 from dagi.stores.tables import erasure, exchange, identity, session_summary, spend
 
 BATCH = 500
@@ -25,13 +27,14 @@ _named_session = case((exchange.c.session_id != "", exchange.c.dao_id + " " + ex
 
 
 class Erased(msgspec.Struct, frozen=True, kw_only=True):
-    """What was removed, of which accounts. `records`: of the audit, which stay without saying who did what."""
+    """What was removed, of which accounts. `records` of the audit and `votes` stay without saying whose they are."""
 
     accounts: tuple[str, ...]
     exchanges: int
     sessions: int
     summaries: int
     records: int
+    votes: int
 
 
 class Erasure:
@@ -64,7 +67,11 @@ class Erasure:
                 .where(session_summary.c.user_id.in_(accounts), *_within(session_summary, dao_id)),
             )
             records = len(await naming(connection, accounts, dao_id))
-        return Erased(accounts=accounts, exchanges=exchanges, sessions=sessions, summaries=summaries or 0, records=records)
+            named = select(func.count()).select_from(vote).where(vote.c.user_id.in_(accounts), *_within(vote, dao_id))
+            votes = await connection.scalar(named)
+        return Erased(
+            accounts=accounts, exchanges=exchanges, sessions=sessions, summaries=summaries or 0, records=records, votes=votes or 0
+        )
 
     async def erase(self, user_id: str, dao_id: str | None = None) -> Erased:
         """Remove the dialogs of the person with this account, those of the person's other accounts included.
@@ -79,6 +86,7 @@ class Erasure:
             now = self._clock.now()
             marks = [{"user_id": account, "dao_id": dao_id or "", "at": now} for account in found.accounts]
             await connection.execute(insert(erasure), marks)
+            await forget_voter(connection, found.accounts, dao_id)
             records = await naming(connection, found.accounts, dao_id)
             await erase_content(connection, records)
             entry = Entry(action="person.erased", actor=self._by.id, details={"records": len(records)})

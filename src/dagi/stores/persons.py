@@ -17,6 +17,7 @@ from dagi.errors import Conflict, Denied, Missing
 from dagi.message import Sender
 from dagi.ports.clock import Clock
 from dagi.ports.identities import IdentityInfo, PersonInfo, ProvedBy, Speaker
+from dagi.stores.ballots import join_votes
 from dagi.stores.changes import Change, Changes, grant_of
 from dagi.stores.database import Database
 from dagi.stores.people import person_of
@@ -255,6 +256,7 @@ async def _join(change: Change, one: Known, other: Known) -> None:
     if rows:
         await change.connection.execute(insert(membership), rows)
     await change.connection.execute(update(identity).where(identity.c.person_id == other.id).values(person_id=one.id))
+    await join_votes(change.connection, other.id, one.id, change.now)
     name = await change.connection.scalar(select(person.c.name).where(person.c.id == other.id))
     await change.connection.execute(update(person).where(person.c.id == one.id, person.c.name == "").values(name=name or ""))
     await change.connection.execute(delete(person).where(person.c.id == other.id))

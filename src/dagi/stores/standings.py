@@ -26,6 +26,16 @@ def no_dao(dao_id: str) -> Missing:
     return Missing(f"There is no DAO {dao_id!r}. `dagi dao list` shows those that exist.", dao_id=dao_id)
 
 
+async def check_dao_exists(connection: AsyncConnection, dao_id: str) -> None:
+    """Make sure of a DAO that is looked at.
+
+    Raises:
+        Missing: there is none of that id.
+    """
+    if await connection.scalar(select(dao.c.id).where(dao.c.id == dao_id)) is None:
+        raise no_dao(dao_id)
+
+
 async def read_dao(connection: AsyncConnection, dao_id: str) -> DaoStanding | None:
     """A DAO with its roles; None where there is none."""
     row = (await connection.execute(select(dao).where(dao.c.id == dao_id))).mappings().one_or_none()

@@ -23,11 +23,11 @@ from sqlalchemy import (
     text,
 )
 
-from dagi.stores import link_tables
+from dagi.stores import governance_tables, link_tables
 from dagi.stores.columns import UtcTime, metadata
 
-# They stand in a file of their own and are part of the same schema.
-LINKS = link_tables.TABLES
+# They stand in files of their own and are part of the same schema.
+ELSEWHERE = (*link_tables.TABLES, *governance_tables.TABLES)
 
 # As many as anybody counts, and ids that the database gives: 64 bits, which SQLite calls INTEGER.
 Count = BigInteger().with_variant(Integer, "sqlite")
@@ -43,6 +43,8 @@ dao = Table(
     Column("version", BigInteger, nullable=False, server_default="1"),
     # Counts changes of its documents: what the search index polls.
     Column("facts_version", BigInteger, nullable=False, server_default="1"),
+    # Counts changes of its proposals and votes: what the list of open ones polls.
+    Column("proposals_version", BigInteger, nullable=False, server_default="1"),
     Column("created_at", UtcTime, nullable=False),
     # Limits of its own: NULL says nothing, -1 that there is none whatever the default says. The same for keys.
     Column("rpm", BigInteger),

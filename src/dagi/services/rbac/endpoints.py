@@ -21,6 +21,8 @@ _PLACES: Final[Mapping[str, str]] = {
     "role": "The role's name.",
     "key_id": "The key's id.",
     "invitation_id": "The invitation's id.",
+    "number": "The proposal's number.",
+    "rule_id": "The rule's id.",
     "identity": "The account, for example dc:987.",
 }
 _ERRORS: Final = (400, 401, 403, 404, 409)

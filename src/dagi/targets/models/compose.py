@@ -27,6 +27,7 @@ Write minutes that take the place of both: at most eight short sentences, in the
 may refer to: what the member wanted, what was answered or agreed, names, numbers, dates, what was left open. Add nothing that was not \
 said, and write nothing but the minutes."""
 
+NOTHING_OPEN = "No proposal is open for votes now."
 NOTHING_FOUND = "The community's documents were searched and no passage was found."
 
 # Whatever looks like one of our delimiters, or like the control words of a model's own template (<|im_start|>, <s>), is no longer one
@@ -83,7 +84,13 @@ def quoted(source: str, text: str, title: str = "") -> str:
 
 
 def _carries_anything(context: Context) -> bool:
-    return context.facts is not None or context.roles is not None or bool(context.history) or bool(context.summary)
+    return (
+        context.facts is not None
+        or context.proposals is not None
+        or context.roles is not None
+        or bool(context.history)
+        or bool(context.summary)
+    )
 
 
 def _quotations(context: Context) -> Iterator[str]:
@@ -92,6 +99,8 @@ def _quotations(context: Context) -> Iterator[str]:
     if context.roles is not None:
         roles = ", ".join(context.roles) or "none"
         yield quoted("the gateway", f"Roles of the member who asks: {roles}")
+    if context.proposals is not None:
+        yield from (_fact(fact) for fact in context.proposals) if context.proposals else (quoted("the gateway", NOTHING_OPEN),)
     if context.facts is not None:
         yield from (_fact(fact) for fact in context.facts) if context.facts else (NOTHING_FOUND,)
     if context.summary:

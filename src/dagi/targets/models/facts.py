@@ -8,8 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from dagi.catalogue import language_of, say
 from dagi.catalogue.words import terms, words
 from dagi.errors import NotConfigured, StoreError
+from dagi.governance.telling import Sought, sought, told
 from dagi.message import Fact, Grant, Message, Usage
 from dagi.ports.facts import Facts
+from dagi.ports.proposals import NO_PROPOSALS, OpenProposals
 from dagi.ports.provider import Finding, ProviderTools
 from dagi.ports.target import Data, Delta, End, Event, Target, Used
 from dagi.targets.models.wire.openai_request import caller_options
@@ -41,12 +43,15 @@ class Settings(BaseModel):
 
 
 class FactsTarget:
-    """Quotes the passages closest to the question. It never says more than they do: whether they answer is for the reader to see."""
+    """Quotes the passages closest to the question, and the open proposals it asks for. It never says more than they do: whether they
+    answer is for the reader to see.
+    """
 
-    def __init__(self, name: str, settings: Settings, facts: Facts) -> None:
+    def __init__(self, name: str, settings: Settings, facts: Facts, proposals: OpenProposals = NO_PROPOSALS) -> None:
         self._name = name
         self._settings = settings
         self._facts = facts
+        self._proposals = proposals
 
     async def open(self, message: Message, grant: Grant) -> AsyncGenerator[Event]:
         """Answer with quotations; see the port."""
@@ -57,11 +62,15 @@ class FactsTarget:
         question = message.prompt.strip()
         language = language_of(question)
         facts, how = await self._found(message, grant) if question else ((), {})
-        quoted = self._chosen(facts)
-        if not quoted:
+        open_now = self._open(message, grant, language)
+        asked = sought(question, open_now or ())
+        quoted = self._chosen(_together(asked, facts, self._settings.passages))
+        if asked.at_all and open_now == ():
+            yield Delta(say(language, "proposal.none") + ("\n\n" if quoted else ""))
+        elif not quoted:
             yield Delta(say(language, "facts.none" if question else "facts.no_question"))
-        else:
-            yield Delta(_introduction(language, message, quoted))
+        if quoted:
+            yield Delta(_introduction(language, message, quoted, proposals=asked.first))
             for fact in quoted:
                 yield Delta("\n\n" + _quotation(fact, language))
         yield Data({"facts": [{"source": fact.source, "title": fact.title, "text": fact.text} for fact in quoted], **how})
@@ -81,6 +90,12 @@ class FactsTarget:
         found = await self._facts.search(message.sender.dao_id, message.prompt, self._settings.passages)
         return found.facts, {"semantic": found.semantic}
 
+    def _open(self, message: Message, grant: Grant, language: str) -> Sequence[Fact] | None:
+        """What the DAO votes on now; None where the sender may not read it."""
+        if message.context.proposals is not None:
+            return message.context.proposals
+        return told(self._proposals.open(message.sender.dao_id), language) if grant.allows("proposal.read") else None
+
     def _chosen(self, facts: Sequence[Fact]) -> list[Fact]:
         return [
             Fact(
@@ -90,7 +105,7 @@ class FactsTarget:
                 text=_shortened(_clean(fact.text), self._settings.passage_chars),
                 score=fact.score,
             )
-            for fact in facts[: self._settings.passages]
+            for fact in facts
         ]
 
 
@@ -102,7 +117,7 @@ class FactsProvider:
 
     def build(self, name: str, settings: Settings, tools: ProviderTools) -> Target:
         """The target that quotes."""
-        return FactsTarget(name, settings, tools.facts)
+        return FactsTarget(name, settings, tools.facts, tools.proposals)
 
     async def check(self, name: str, settings: Settings, tools: ProviderTools) -> tuple[Finding, ...]:
         """Whether documents can be searched, and by meaning as well."""
@@ -126,7 +141,16 @@ class FactsProvider:
 provider = FactsProvider()
 
 
-def _introduction(language: str, message: Message, quoted: Sequence[Fact]) -> str:
+def _together(asked: Sought, facts: Sequence[Fact], passages: int) -> Sequence[Fact]:
+    """The documents' passages, and before or after them the open proposals that are asked for."""
+    if not asked.first:
+        return (*facts[:passages], *asked.facts)
+    return (*asked.facts, *facts[: passages - 1])
+
+
+def _introduction(language: str, message: Message, quoted: Sequence[Fact], *, proposals: bool) -> str:
+    if proposals:
+        return say(language, "facts.intro_proposals")
     wanted = terms(message.prompt)
     held = {word for fact in quoted for word in words(f"{fact.title} {fact.text}")}
     if not any(term.matches(word) for term in wanted for word in held):

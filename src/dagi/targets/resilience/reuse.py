@@ -63,6 +63,7 @@ def key_of(message: Message, grant: Grant, identity: bytes) -> bytes | None:
             context.dao_name,
             None if context.facts is None else [(fact.source, fact.title, fact.text) for fact in context.facts],
             context.roles,
+            None if context.proposals is None else [(fact.title, fact.text) for fact in context.proposals],
             normalised(message.prompt),
             [(turn.role, turn.text if turn.raw is None else turn.raw) for turn in message.conversation],
         )

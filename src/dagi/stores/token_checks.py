@@ -1,0 +1,204 @@
+"""Asking chains who holds enough, and giving and taking the roles that follow."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from math import ceil
+from typing import Final
+
+from sqlalchemy import select, update
+
+from dagi.access.actor import Actor
+from dagi.access.decide import entitlements
+from dagi.access.entitlements import ADMINISTRATIVE
+from dagi.access.tokens import Moved, Settled, TokenRule, Wallet, grace_ends, settle, totals
+from dagi.errors import Conflict, DagiError, OutsideFailure, RateLimited
+from dagi.ports.balances import Balances
+from dagi.ports.clock import Clock
+from dagi.ports.observer import Observer
+from dagi.ports.token_rules import Checked
+from dagi.stores.changes import Change, Changes, Record
+from dagi.stores.database import Database
+from dagi.stores.governance_tables import token_rule
+from dagi.stores.leases import Lease
+from dagi.stores.standings import read_roles
+from dagi.stores.token_holders import name_people, put_right, read_holders, read_rules, read_wallets, read_wrong, write_holders
+from dagi.stores.trouble import Trouble
+
+JOB: Final = "token-sync"
+TICK_S: Final = 1.0
+LEASE_S: Final = 120.0
+# A chain that did not answer is asked again sooner than one that did.
+RETRY_S: Final = 60
+# How often one person may ask about its own wallets.
+CLAIM_S: Final = 10.0
+_TROUBLE: Final = 300
+
+
+class TokenChecks:
+    """Checks rules, one after another.
+
+    Args:
+        hold: how long a wallet has to have been linked before it counts for what administers a DAO.
+        every_s: how often each rule is checked by `follow`.
+    """
+
+    def __init__(
+        self, database: Database, clock: Clock, balances: Balances, observer: Observer, *, hold: timedelta, every_s: int = 300
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._balances = balances
+        self._observer = observer
+        self._hold = hold
+        self._every_s = every_s
+        self._changes = Changes(database, clock)
+        self._lease = Lease(database, clock, JOB)
+        self._troubles: dict[str, Trouble] = {}
+        self._asked: dict[str, float] = {}
+
+    async def follow(self) -> None:
+        """Check what is due, for ever; one process at a time."""
+        while True:
+            await self._clock.sleep(TICK_S)
+            with suppress(DagiError):
+                await self.turn()
+
+    async def turn(self) -> Sequence[Checked]:
+        """Check what is due now, unless another process does.
+
+        Raises:
+            StoreError: the database cannot be used.
+        """
+        async with self._database.read() as connection:
+            due = [rule for rule in await read_rules(connection) if self._is_due(rule)]
+        if not due or not await self._lease.take(LEASE_S):
+            return []
+        found: list[Checked] = []
+        for rule in due:
+            # Somebody else may have been about it when it was read.
+            async with self._database.read(rule.dao_id) as connection:
+                still = [one for one in await read_rules(connection, rule.dao_id) if one.id == rule.id and self._is_due(one)]
+            found += [await self.check(one) for one in still if await self._lease.take(LEASE_S)]
+        await self._lease.give_back()
+        return found
+
+    def _is_due(self, rule: TokenRule) -> bool:
+        after = min(self._every_s, RETRY_S) if rule.trouble else self._every_s
+        return rule.tried_at is None or rule.tried_at + timedelta(seconds=after) <= self._clock.now()
+
+    def admit(self, person_id: str) -> None:
+        """Let somebody ask about its own wallets, once in a while: each time a chain is asked.
+
+        Raises:
+            RateLimited: it asked a moment ago.
+        """
+        now = self._clock.monotonic()
+        self._asked = {person: at for person, at in self._asked.items() if now - at < CLAIM_S}
+        if person_id in self._asked:
+            wait_s = ceil(CLAIM_S - (now - self._asked[person_id]))
+            raise RateLimited(f"You asked a moment ago. Ask again in {wait_s} s.", limit="claims", limit_of="user", retry_after_s=wait_s)
+        self._asked[person_id] = now
+
+    async def check(self, rule: TokenRule, person_id: str | None = None) -> Checked:
+        """Ask the chain about one rule: all whom it concerns, or one person who asks.
+
+        Raises:
+            StoreError: the database cannot be used.
+        """
+        trouble = self._trouble(f"chain {rule.chain_id}")
+        try:
+            wallets = await self._wallets(rule, person_id)
+            addresses = sorted({wallet.address for wallet in wallets})
+            balances = await self._balances.of(rule, addresses) if addresses else {}
+        except OutsideFailure as failure:
+            trouble.again(failure.detail, chain=rule.chain_id, dao=rule.dao_id)
+            await self._mark(rule, trouble=failure.message)
+            return Checked(rule_id=rule.id, at=self._clock.now(), trouble=failure.message)
+        trouble.over()
+        held = totals(wallets, balances)
+        async with self._database.read(rule.dao_id) as connection:
+            settled = settle(rule, held, await read_holders(connection, rule.id, person_id), self._clock.now())
+            wrong = await read_wrong(connection, rule.dao_id, await read_roles(connection, rule.dao_id))
+        if settled.moved or wrong:
+            return await self._change(rule, held, person_id)
+        async with self._database.write(rule.dao_id) as connection:
+            await write_holders(connection, rule, settled.holders, person_id)
+        if person_id is None:
+            await self._mark(rule)
+        return _checked(rule, settled, self._clock.now())
+
+    async def _wallets(self, rule: TokenRule, person_id: str | None) -> list[Wallet]:
+        now = self._clock.now()
+        async with self._database.read() as connection:
+            wallets = await read_wallets(connection, rule, self._hold, person_id)
+            roles = await read_roles(connection, rule.dao_id)
+        if not entitlements((rule.role,), roles) & ADMINISTRATIVE:
+            return wallets
+        return [wallet for wallet in wallets if wallet.settled_at <= now]
+
+    async def _change(self, rule: TokenRule, held: Mapping[str, int | None], person_id: str | None) -> Checked:
+        """What the check comes to, with the DAO's row held: nobody else gives or takes meanwhile."""
+        async with self._changes.of(rule.dao_id, Actor.system(JOB)) as change:
+            there = await change.connection.scalar(select(token_rule.c.id).where(token_rule.c.id == rule.id))
+            if there is None:
+                return Checked(rule_id=rule.id, at=change.now, trouble="The rule was removed meanwhile.")
+            settled = settle(rule, held, await read_holders(change.connection, rule.id, person_id), change.now)
+            await write_holders(change.connection, rule, settled.holders, person_id)
+            accounts = await name_people(change, [moved.holder.person_id for moved in settled.moved])
+            await change.record_all([_told(rule, moved, accounts.get(moved.holder.person_id, "")) for moved in settled.moved])
+            await self._put_right(change)
+        if person_id is None:
+            await self._mark(rule)
+        return _checked(rule, settled, self._clock.now())
+
+    async def _put_right(self, change: Change) -> None:
+        wrong = await read_wrong(change.connection, change.dao_id, await change.roles())
+        trouble = self._trouble(f"last admin of {change.dao_id}")
+        try:
+            async with change.connection.begin_nested(), change.keeping_an_admin():
+                await put_right(change, wrong)
+        except Conflict as conflict:
+            # A DAO is not left without an admin because somebody sold a token.
+            trouble.again(conflict.message, dao=change.dao_id)
+            await put_right(change, wrong, take=False)
+        else:
+            trouble.over()
+
+    async def _mark(self, rule: TokenRule, *, trouble: str = "") -> None:
+        now = self._clock.now()
+        values: dict[str, object] = {"tried_at": now, "trouble": trouble[:_TROUBLE]}
+        if not trouble:
+            values["checked_at"] = now
+        async with self._database.write(rule.dao_id) as connection:
+            await connection.execute(update(token_rule).where(token_rule.c.id == rule.id).values(**values))
+
+    def _trouble(self, what: str) -> Trouble:
+        return self._troubles.setdefault(what, Trouble(self._observer, "token_check_failed", "token_check_works_again"))
+
+
+def _told(rule: TokenRule, moved: Moved, account: str) -> Record:
+    """Why somebody has a role, or will lose it."""
+    holder = moved.holder
+    details: dict[str, object] = {
+        "rule": rule.id,
+        "token": rule.token,
+        "role": rule.role,
+        "balance": str(holder.balance),
+        "needed": str(rule.min_balance),
+    }
+    if moved.turn == "lacking":
+        details["until"] = grace_ends(rule, holder)
+    return Record(f"token.{moved.turn}", account, details)
+
+
+def _checked(rule: TokenRule, settled: Settled, now: datetime) -> Checked:
+    turns = [moved.turn for moved in settled.moved]
+    return Checked(
+        rule_id=rule.id,
+        at=now,
+        holders=len(settled.holders),
+        gained=turns.count("gained"),
+        lacking=turns.count("lacking"),
+        lost=turns.count("lost"),
+    )

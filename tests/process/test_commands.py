@@ -131,7 +131,7 @@ async def test_rights_are_told_in_the_profiles_own_dao_or_in_the_named_one(tmp_p
 
 
 async def test_a_check_of_the_configuration_refuses_a_database_that_serve_refuses(tmp_path: Path) -> None:
-    status, _, err = await command("config", "check", *own(tmp_path, database={"url": "postgresql://db/dagi"}))
+    status, _, err = await command("config", "check", *own(tmp_path, database={"url": "mysql://db/dagi"}))
     assert status == 78
     assert "own.yml:" in err
     assert "database.url" in err

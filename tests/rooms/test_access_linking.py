@@ -47,7 +47,7 @@ def test_an_account_that_waits_already_waits_on() -> None:
 @pytest.mark.parametrize(
     ("one", "other", "reason"),
     [
-        (known("", "tg:1"), STRANGER, "nobody"),
+        (STRANGER, STRANGER, "linked"),
         (known("p", "tg:1", "dc:2"), known("p", "tg:1", "dc:2"), "linked"),
         (known("p", "tg:1", "dc:2"), known("q", "tg:3", "dc:4"), "linked_elsewhere"),
         (known("p", "tg:1", administers="a"), known("q", "dc:2", administers="b"), "administers"),

@@ -273,3 +273,12 @@ async def test_members_unlink_their_own_accounts_and_admins_those_of_others(gate
         "identity.linked",
         "identity.linked",
     ]
+
+
+async def test_a_newcomer_links_accounts_before_it_belongs_anywhere_and_has_rights_nowhere_by_that(gateway: Gateway) -> None:
+    assert (await gateway.link("tg:newcomer", "dc:newcomer")).json()["linked"] is True
+    assert (await gateway.at("dc:newcomer").get("/identities")).json()["roles"] == []
+    assert not await gateway.may("dc:newcomer", "chat.use")
+    made = await gateway.http.post(f"/daos/{DAO}/members", json={"user_id": "tg:newcomer", "roles": ["member"]})
+    assert sorted(made.json()["member"]["identities"]) == ["dc:newcomer", "tg:newcomer"]
+    await gateway.until_may("dc:newcomer", "chat.use")

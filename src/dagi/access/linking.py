@@ -70,9 +70,7 @@ def held_back(one: Known, other: Known, now: datetime, *, by_operator: bool = Fa
     Raises:
         Conflict: they may not be joined.
     """
-    if not one.id and not other.id:
-        raise _conflict("Neither account belongs to anybody in a DAO here. Join a DAO with one of them first.", "nobody")
-    if one.id == other.id:
+    if one.id == other.id and (one.id or one.accounts == other.accounts):
         raise _conflict("The two accounts are linked to one another already.", "linked")
     if not by_operator:
         if one.id and other.id and len(one.accounts) > 1 and len(other.accounts) > 1:

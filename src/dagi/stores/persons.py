@@ -20,7 +20,7 @@ from dagi.ports.identities import IdentityInfo, PersonInfo, ProvedBy, Speaker
 from dagi.stores.ballots import join_votes
 from dagi.stores.changes import Change, Changes, grant_of
 from dagi.stores.database import Database
-from dagi.stores.people import person_of
+from dagi.stores.people import know_person, person_of
 from dagi.stores.standings import read_roles
 from dagi.stores.tables import dao, identity, membership, person
 
@@ -81,6 +81,10 @@ class PersonRepository:
         one, second = _ordered(await _known(change.connection, account), await _known(change.connection, other))
         held = held_back(one, second, change.now, by_operator=by_operator)
         held = () if trusted else held
+        if not one.id:
+            # Two accounts of somebody new: known from now on, with rights nowhere, so that a wallet can open a door before there is one.
+            await know_person(change, one.accounts[0].id)
+            one = await _known(change.connection, one.accounts[0].id)
         added = tuple(each.id for each in second.accounts)
         if second.id:
             await _join(change, one, second)

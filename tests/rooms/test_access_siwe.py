@@ -134,6 +134,22 @@ def test_anything_else_is_refused(text: str) -> None:
         parse(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        EXAMPLE + "\n- a://bbbbbbbbb" * 200 + "\n!",
+        EXAMPLE + "\n- a:bb?c#d" * 200 + "\n!",
+        EXAMPLE.replace("https://example.com/login", "a://" + "b" * 3000 + " "),
+        EXAMPLE.replace("https://example.com/login", "a://" + "b:" * 1500 + " "),
+        "a" * 4000 + EXAMPLE[:90],
+        "%41" * 1300 + EXAMPLE[:90],
+    ],
+)
+def test_a_message_made_to_be_read_in_very_many_ways_is_refused_all_the_same(text: str) -> None:
+    with pytest.raises(Invalid):
+        parse(text)
+
+
 SIGNER = keys.PrivateKey(bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"))
 SIGNED = GOOD.text()
 

@@ -17,12 +17,15 @@ LIFETIME: Final = timedelta(minutes=10)
 # Clocks of phones are a little off.
 SKEW: Final = timedelta(seconds=60)
 
+# Whoever writes a message chooses every character of it, so nothing here is ever tried in a second way: what has matched is kept
+# (`*+`, `(?>…)`). An authority that could give a character back to the path would make some resources take longer than the world stands.
 _SCHEME: Final = r"[A-Za-z][A-Za-z0-9+.-]{0,31}"
 _PCHAR: Final = r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})"
-_HOST: Final = r"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+|\[[0-9A-Fa-f:.]+\]"
-_AUTHORITY: Final = rf"(?:(?:[A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{{2}})*@)?(?:{_HOST})(?::[0-9]{{0,5}})?"
+_HOST: Final = r"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})++|\[[0-9A-Fa-f:.]++\]"
+_AUTHORITY: Final = rf"(?:(?:[A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{{2}})*+@)?(?:{_HOST})(?::[0-9]{{0,5}}+)?"
 # RFC 3986, with an authority: nothing else can be a page where somebody signs in, or a resource of one.
-_URI: Final = rf"{_SCHEME}:(?://(?:{_AUTHORITY}))?(?:{_PCHAR}|/)*(?:\?(?:{_PCHAR}|[/?])*)?(?:#(?:{_PCHAR}|[/?])*)?"
+_PATH: Final = rf"(?:{_PCHAR}|/)*+(?:\?(?:{_PCHAR}|[/?])*+)?(?:#(?:{_PCHAR}|[/?])*+)?"
+_URI: Final = rf"(?>{_SCHEME}:(?://(?:{_AUTHORITY}))?{_PATH})"
 _TIME: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
 _MESSAGE: Final = re.compile(
     rf"(?:(?P<scheme>{_SCHEME})://)?(?P<domain>{_AUTHORITY}) wants you to sign in with your Ethereum account:\n"
@@ -35,8 +38,8 @@ _MESSAGE: Final = re.compile(
     rf"Issued At: (?P<issued_at>{_TIME})"
     rf"(?:\nExpiration Time: (?P<expiration_time>{_TIME}))?"
     rf"(?:\nNot Before: (?P<not_before>{_TIME}))?"
-    rf"(?:\nRequest ID: (?P<request_id>{_PCHAR}*))?"
-    rf"(?P<resources>\nResources:(?:\n- {_URI})*)?\Z"
+    rf"(?:\nRequest ID: (?P<request_id>{_PCHAR}*+))?"
+    rf"(?P<resources>\nResources:(?:\n- {_URI})*+)?\Z"
 )
 
 

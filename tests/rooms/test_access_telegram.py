@@ -59,6 +59,14 @@ def test_ten_minutes_later_it_is_gone() -> None:
         prove_mini_app(mini_app(), TOKEN, NOW + timedelta(minutes=10))
 
 
+def test_a_name_with_line_breaks_does_not_become_somebody_elses_account() -> None:
+    odd = login(first_name="Eve\nid=1\nj=")
+    forged = {"auth_date": AT, "first_name": "Eve", "id": "1", "j": "\nid=987654321", "username": "olena", "hash": odd["hash"]}
+    for fields in (odd, forged):
+        with pytest.raises(Invalid):
+            prove_login(fields, TOKEN, NOW)
+
+
 @pytest.mark.parametrize(
     "fields",
     [

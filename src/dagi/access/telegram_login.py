@@ -95,7 +95,7 @@ def _checked(values: Mapping[str, str], key: bytes, now: datetime) -> tuple[byte
     """The digest of what was signed, and when it is too old."""
     given = values.get("hash", "")
     # A line break in a value would let two different sets of fields be the same text.
-    if not _HASH.match(given) or any("\n" in name or "=" in name for name in values):
+    if not _HASH.match(given) or any("\n" in name + value or "=" in name for name, value in values.items()):
         raise _malformed()
     signed = "\n".join(f"{name}={value}" for name, value in sorted(values.items()) if name != "hash")
     try:

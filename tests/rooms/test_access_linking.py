@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 from dagi.access.decide import entitlements
-from dagi.access.entitlements import DEFAULT_ROLES
+from dagi.access.entitlements import ADMINISTRATIVE, DEFAULT_ROLES
 from dagi.access.link_codes import BITS, digest, grouped, read_code, spelled
 from dagi.access.linking import Account, HeldRole, Known, administered, check_unlink, held_back, united
 from dagi.access.names import check_identity
@@ -21,7 +21,7 @@ def known(identifier: str, *accounts: str, administers: str = "", fresh: str = "
     return Known(
         id=identifier,
         accounts=tuple(Account(one, SOON if one == fresh else None) for one in accounts),
-        administers=frozenset(administers.split()),
+        administers=frozenset((dao_id, "member.manage") for dao_id in administers.split()),
     )
 
 
@@ -113,8 +113,14 @@ def test_joining_gives_what_both_had_in_either_order_and_nothing_more(one: list[
 def test_who_administers_is_told_by_what_roles_grant_and_not_by_their_names() -> None:
     defined = {"a": DEFAULT_ROLES, "b": {"boss": frozenset({"member.manage"}), "admin": frozenset({"chat.use"})}}
     held = [row("a", "contributor"), row("b", "admin"), row("b", "unknown"), row("c", "admin")]
-    assert administered(held, defined) == frozenset()
-    assert administered([*held, row("b", "boss"), row("a", "admin")], defined) == {"a", "b"}
+    assert administered(held, defined, NOW) == frozenset()
+    assert administered([*held, row("b", "boss")], defined, NOW) == {("b", "member.manage")}
+    assert administered([row("a", "admin")], defined, NOW) == {("a", name) for name in ADMINISTRATIVE}
+
+
+@pytest.mark.parametrize("values", [{"suspended": True}, {"expires_at": NOW}, {"expires_at": NOW - timedelta(days=9)}])
+def test_nobody_administers_by_what_is_not_in_force(values: dict[str, object]) -> None:
+    assert administered([row("a", "admin", **values)], {"a": DEFAULT_ROLES}, NOW) == frozenset()
 
 
 def test_the_last_way_in_is_kept() -> None:

@@ -29,6 +29,7 @@ from dagi.stores.daos import Daos
 from dagi.stores.database import Database
 from dagi.stores.link_tables import pending_link
 from dagi.stores.members import MemberAdmin
+from dagi.stores.roles import RoleAdmin
 from dagi.stores.standings import read_standing
 from dagi.testing import local_chain
 from dagi.testing.clock import FakeClock
@@ -317,8 +318,6 @@ async def test_nobody_manages_accounts_of_somebody_who_may_more(house: House) ->
     await house.member("tg:9", "admin")
     await house.member("tg:1", "admin", "contributor")
     await house.linked_by_code(ANN, BEN)
-    from dagi.stores.roles import RoleAdmin
-
     await RoleAdmin(house.database, house.clock).put("green", "steward", ["member.manage", "member.read"])
     await house.member("tg:8", "steward")
     with pytest.raises(Denied, match="do not hold"):
@@ -576,3 +575,32 @@ async def test_identities_of_no_person_are_not_linked(house: House) -> None:
     for account in ("dev:local", "cli:root", "system:token-sync"):
         with pytest.raises(Invalid, match="Name the account"):
             await house.linking.begin_code(Speaker(account=account))
+
+
+async def test_whoever_administered_once_is_held_like_anybody_else(house: House) -> None:
+    await house.member("tg:1", "admin")
+    await house.member("dc:2", "admin", expires_at=house.clock.now() + timedelta(hours=1))
+    house.clock.advance(7200)
+    assert (await house.link(ANN, BEN)).held == ("dc:2",)
+    assert await house.linked_by_code(ANN, BEN) == {"tg:1", "dc:2"}
+    assert not await house.may("dc:2", "member.manage")
+    assert await house.may("tg:1", "member.manage")
+
+
+async def test_whoever_reads_the_figures_does_not_manage_members_by_linking(house: House) -> None:
+    await RoleAdmin(house.database, house.clock).put("green", "reader", ["metrics.read", "chat.use"])
+    await house.member("tg:1", "admin")
+    await house.member("dc:2", "reader")
+    await house.linked_by_code(BEN, ANN)
+    assert not await house.may("dc:2", "member.manage")
+    assert await house.may("tg:1", "member.manage")
+
+
+async def test_two_who_would_both_gain_something_administrative_are_joined_by_an_operator_alone(house: House) -> None:
+    await RoleAdmin(house.database, house.clock).put("green", "reader", ["metrics.read", "chat.use"])
+    await RoleAdmin(house.database, house.clock).put("green", "writer", ["facts.write", "chat.use"])
+    await house.member("tg:1", "reader")
+    await house.member("dc:2", "writer")
+    with pytest.raises(Conflict) as error:
+        await house.link(ANN, BEN)
+    assert error.value.facts["reason"] == "administers"

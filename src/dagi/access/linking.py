@@ -46,18 +46,25 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         id: empty for an account nobody knows yet, which is then the only one.
-        administers: the DAOs where it holds a role that grants something administrative.
+        administers: what is administrative and granted to it now, each with its DAO.
     """
 
     id: str = ""
     accounts: tuple[Account, ...]
     roles: tuple[HeldRole, ...] = ()
-    administers: frozenset[str] = frozenset()
+    administers: frozenset[tuple[str, str]] = frozenset()
 
 
-def administered(roles: Iterable[HeldRole], defined: Mapping[str, Mapping[str, frozenset[str]]]) -> frozenset[str]:
-    """The DAOs where one of the roles grants something administrative; `defined` is every DAO's roles."""
-    return frozenset(held.dao_id for held in roles if entitlements((held.role,), defined.get(held.dao_id, {})) & ADMINISTRATIVE)
+def administered(
+    roles: Iterable[HeldRole], defined: Mapping[str, Mapping[str, frozenset[str]]], now: datetime
+) -> frozenset[tuple[str, str]]:
+    """Each DAO with what the roles in force grant there that is administrative; `defined` is every DAO's roles."""
+    return frozenset(
+        (held.dao_id, entitlement)
+        for held in roles
+        if not held.suspended and (held.expires_at is None or held.expires_at > now)
+        for entitlement in entitlements((held.role,), defined.get(held.dao_id, {})) & ADMINISTRATIVE
+    )
 
 
 def held_back(one: Known, other: Known, now: datetime, *, by_operator: bool = False) -> tuple[str, ...]:
@@ -75,21 +82,28 @@ def held_back(one: Known, other: Known, now: datetime, *, by_operator: bool = Fa
     if not by_operator:
         if one.id and other.id and len(one.accounts) > 1 and len(other.accounts) > 1:
             raise elsewhere()
-        if one.administers and other.administers and one.administers != other.administers:
+        if one.administers and other.administers and _would_wait(one, other):
             raise _conflict(
-                "Each of the two administers a DAO the other does not, and would have to wait for a day. The operator can join them: "
+                "Each of the two administers what the other does not, and would have to wait for a day. The operator can join them: "
                 "`dagi identity link`.",
                 "administers",
             )
-    held = _without_rights(other, now)
+    held = _waiting(other, one, now, by_operator=by_operator)
     if other.administers - one.administers:
-        held += _without_rights(one, now)
+        held += _waiting(one, other, now, by_operator=by_operator)
     return tuple(sorted(held))
 
 
-def _without_rights(person: Known, now: datetime) -> list[str]:
-    """The accounts through which the person has administered nothing so far. The others keep what they had."""
-    return [account.id for account in person.accounts if not (person.administers and account.trusted(now))]
+def _would_wait(one: Known, other: Known) -> bool:
+    """Whether joining two who administer would hold somebody in a DAO back for what it gains in another, or both of them."""
+    places = ({dao_id for dao_id, _ in person.administers} for person in (one, other))
+    return next(places) != next(places) or bool(one.administers - other.administers and other.administers - one.administers)
+
+
+def _waiting(person: Known, joined: Known, now: datetime, *, by_operator: bool) -> list[str]:
+    """The accounts that would administer, by the other person, what they have not so far. The others keep what they had."""
+    keeps = bool(person.administers) and (by_operator or joined.administers <= person.administers)
+    return [account.id for account in person.accounts if not (keeps and account.trusted(now))]
 
 
 def elsewhere() -> Conflict:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -55,9 +55,10 @@ class PersonRepository:
 
     async def would_link(self, account: str, other: str) -> tuple[PersonInfo, tuple[str, ...]]:
         """See the port."""
+        now = self._clock.now()
         async with self._database.read() as connection:
-            one, second = _ordered(await _known(connection, account), await _known(connection, other))
-            held = held_back(one, second, self._clock.now())
+            one, second = _ordered(await _known(connection, account, now), await _known(connection, other, now))
+            held = held_back(one, second, now)
             infos = [info for which in (one, second) for info in (await _info(connection, which.id)).identities]
         roles: dict[str, tuple[str, ...]] = {}
         for row in united(one.roles, second.roles):
@@ -78,13 +79,13 @@ class PersonRepository:
     async def _link(
         self, change: Change, account: str, other: str, proved_by: ProvedBy, *, by_operator: bool = False, trusted: bool = False
     ) -> PersonInfo:
-        one, second = _ordered(await _known(change.connection, account), await _known(change.connection, other))
+        one, second = _ordered(await _known(change.connection, account, change.now), await _known(change.connection, other, change.now))
         held = held_back(one, second, change.now, by_operator=by_operator)
         held = () if trusted else held
         if not one.id:
             # Two accounts of somebody new: known from now on, with rights nowhere, so that a wallet can open a door before there is one.
             await know_person(change, one.accounts[0].id)
-            one = await _known(change.connection, one.accounts[0].id)
+            one = await _known(change.connection, one.accounts[0].id, change.now)
         added = tuple(each.id for each in second.accounts)
         if second.id:
             await _join(change, one, second)
@@ -104,7 +105,7 @@ class PersonRepository:
         """See the port."""
         async with self._changing(speaker.actor, (speaker.account,)) as change:
             await self._check_word(change.connection, speaker)
-            theirs = await _known(change.connection, speaker.account)
+            theirs = await _known(change.connection, speaker.account, change.now)
             if not theirs.id or account not in {one.id for one in theirs.accounts}:
                 raise Missing(f"{account} is not one of your accounts.", user_id=account)
             mine = next(one for one in theirs.accounts if one.id == speaker.account)
@@ -225,7 +226,7 @@ async def _daos_of(connection: AsyncConnection, accounts: Sequence[str]) -> list
     return list(await connection.scalars(query))
 
 
-async def _known(connection: AsyncConnection, account: str) -> Known:
+async def _known(connection: AsyncConnection, account: str, now: datetime) -> Known:
     person_id = await person_of(connection, account)
     if person_id is None:
         return Known(accounts=(Account(account),))
@@ -237,7 +238,7 @@ async def _known(connection: AsyncConnection, account: str) -> Known:
     defined: Mapping[str, Mapping[str, frozenset[str]]] = {
         dao_id: await read_roles(connection, dao_id) for dao_id in {held.dao_id for held in roles}
     }
-    return Known(id=person_id, accounts=accounts, roles=roles, administers=administered(roles, defined))
+    return Known(id=person_id, accounts=accounts, roles=roles, administers=administered(roles, defined, now))
 
 
 async def _info(connection: AsyncConnection, person_id: str | None) -> PersonInfo:
@@ -275,7 +276,7 @@ async def _unlink(change: Change, theirs: Known, account: str) -> PersonInfo:
 
 async def _managed(change: Change, account: str, dao_id: str) -> Known:
     """The person behind the account, if the actor manages it wherever it is a member."""
-    known = await _known(change.connection, account)
+    known = await _known(change.connection, account, change.now)
     daos = _daos(known)
     if not known.id or (dao_id and dao_id not in daos):
         raise Missing(f"{account} is not known there. `dagi identity list` shows a person's accounts.", user_id=account)

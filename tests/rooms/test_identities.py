@@ -604,3 +604,14 @@ async def test_two_who_would_both_gain_something_administrative_are_joined_by_an
     with pytest.raises(Conflict) as error:
         await house.link(ANN, BEN)
     assert error.value.facts["reason"] == "administers"
+
+
+async def test_outsiders_do_not_learn_who_is_a_member_by_asking_to_unlink(house: House) -> None:
+    await house.member("tg:1")
+    outsider = house.linked.admin(Actor(id="tg:666"))
+    for account in ("tg:1", "tg:404"):
+        with pytest.raises(Denied):
+            await outsider.unlink(account, "green")
+        with pytest.raises(Denied):
+            await outsider.transfer(account, "tg:1", "green")
+    assert len(await house.told("member.manage")) == 4

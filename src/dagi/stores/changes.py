@@ -162,7 +162,8 @@ class Changes:
                     raise no_dao(dao_id)
                 yield Change(connection, dao_id, actor, now, grant)
         except Denied as denied:
-            await self._record(dao_id, actor, denied, now)
+            # A change of persons belongs to no DAO, but whoever was denied something was denied it in one.
+            await self._record(dao_id or ("" if denied.whose is None else denied.whose.dao_id), actor, denied, now)
             raise
 
     async def _record(self, dao_id: str, actor: Actor, denied: Denied, now: datetime) -> None:

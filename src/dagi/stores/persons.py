@@ -114,7 +114,7 @@ class PersonRepository:
                     f"{speaker.account} was linked a moment ago and cannot take other accounts away before "
                     f"{mine.trusted_from:%Y-%m-%d %H:%M} UTC. Unlink from another account.",
                     reason="recently_linked",
-                )
+                ).by(Sender(dao_id=speaker.dao_id, user_id=speaker.account, key_id=speaker.key_id))
             return await _unlink(change, theirs, account)
 
     async def take(self, actor: Actor, account: str, dao_id: str = "") -> PersonInfo:
@@ -276,6 +276,9 @@ async def _unlink(change: Change, theirs: Known, account: str) -> PersonInfo:
 
 async def _managed(change: Change, account: str, dao_id: str) -> Known:
     """The person behind the account, if the actor manages it wherever it is a member."""
+    if dao_id and (grant := await grant_of(change.connection, dao_id, change.actor, change.now)) is not None:
+        # First of all: whoever may not ask does not learn who is a member.
+        grant.require("member.manage")
     known = await _known(change.connection, account, change.now)
     daos = _daos(known)
     if not known.id or (dao_id and dao_id not in daos):
@@ -286,9 +289,7 @@ async def _managed(change: Change, account: str, dao_id: str) -> Known:
         grant = await grant_of(change.connection, each, change.actor, change.now)
         if grant is None:
             continue
-        if each == dao_id:
-            grant.require("member.manage")
-        elif not grant.allows("member.manage"):
+        if not grant.allows("member.manage"):
             raise elsewhere()
         theirs = tuple(held.role for held in known.roles if held.dao_id == each)
         require_held(grant, entitlements(theirs, await read_roles(change.connection, each)))

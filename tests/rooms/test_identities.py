@@ -615,3 +615,14 @@ async def test_outsiders_do_not_learn_who_is_a_member_by_asking_to_unlink(house:
         with pytest.raises(Denied):
             await outsider.transfer(account, "tg:1", "green")
     assert len(await house.told("member.manage")) == 4
+
+
+async def test_whoever_is_suspended_does_not_set_an_account_free(house: House) -> None:
+    await house.member("tg:1")
+    await house.linked_by_code(ANN, BEN)
+    await MemberAdmin(house.database, house.clock).update("green", "tg:1", suspended=True)
+    with pytest.raises(Conflict) as error:
+        await house.linked.persons.unlink("dc:2", ANN)
+    assert error.value.facts["reason"] == "suspended"
+    await house.linked.admin(OPERATOR).unlink("dc:2")
+    assert await house.accounts("tg:1") == {"tg:1"}

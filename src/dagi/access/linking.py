@@ -136,6 +136,16 @@ def _rank(source: str) -> int:
     return _SOURCES.index(source) if source in _SOURCES else len(_SOURCES)
 
 
+def check_not_suspended(person: Known) -> None:
+    """Make sure that an account a person gives up does not become somebody new, whom nobody has suspended.
+
+    Raises:
+        Conflict: it would.
+    """
+    if any(held.suspended for held in person.roles):
+        raise _conflict("While a membership is suspended its accounts stay together. Ask one of the DAO's admins.", "suspended")
+
+
 def check_unlink(person: Known, account: str, now: datetime) -> None:
     """Make sure that the person can still come in, and still do what nobody else may be able to.
 

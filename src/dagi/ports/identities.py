@@ -220,7 +220,7 @@ class Persons(Protocol):
 
         Raises:
             Missing: the account is not one of that person's.
-            Conflict: it is the only one, or the last trusted one of somebody who administers a DAO.
+            Conflict: it is the only one, or the last trusted one of somebody who administers a DAO, or the person is suspended in one.
             Denied: the speaker's account was linked a moment ago, or its key speaks for somebody beyond its DAO.
         """
         ...

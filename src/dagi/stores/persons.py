@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from dagi.access.actor import Actor
 from dagi.access.administration import require_held
 from dagi.access.decide import entitlements
-from dagi.access.linking import Account, HeldRole, Known, administered, check_unlink, elsewhere, held_back, united
+from dagi.access.linking import Account, HeldRole, Known, administered, check_not_suspended, check_unlink, elsewhere, held_back, united
 from dagi.errors import Conflict, Denied, Missing
 from dagi.message import Sender
 from dagi.ports.clock import Clock
@@ -108,6 +108,7 @@ class PersonRepository:
             theirs = await _known(change.connection, speaker.account, change.now)
             if not theirs.id or account not in {one.id for one in theirs.accounts}:
                 raise Missing(f"{account} is not one of your accounts.", user_id=account)
+            check_not_suspended(theirs)
             mine = next(one for one in theirs.accounts if one.id == speaker.account)
             if account != speaker.account and not mine.trusted(change.now):
                 raise Denied(

@@ -626,3 +626,11 @@ async def test_whoever_is_suspended_does_not_set_an_account_free(house: House) -
     assert error.value.facts["reason"] == "suspended"
     await house.linked.admin(OPERATOR).unlink("dc:2")
     assert await house.accounts("tg:1") == {"tg:1"}
+
+
+async def test_an_operator_links_no_identity_that_is_nobodys(house: House) -> None:
+    await house.member("tg:1")
+    for account in ("dev:local", "cli:root", "system:stack"):
+        with pytest.raises(Invalid):
+            await house.linked.admin(OPERATOR).link("tg:1", account)
+    assert await house.accounts("tg:1") == {"tg:1"}

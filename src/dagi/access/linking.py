@@ -11,12 +11,14 @@ import msgspec
 
 from dagi.access.decide import entitlements
 from dagi.access.entitlements import ADMINISTRATIVE
-from dagi.errors import Conflict
+from dagi.errors import Conflict, Invalid
 
 # A role that somebody gave by hand is not taken away by a schedule, wherever else it comes from.
 _SOURCES = ("manual", "invitation", "import", "token")
 # A key has its own role, whoever's it is: it leads nobody into a person's rights.
 _NO_WAY_IN = "key:"
+# Nobody's account on any platform.
+_NO_PERSONS = ("dev:", "cli:", "system:")
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -65,6 +67,16 @@ def administered(
         if not held.suspended and (held.expires_at is None or held.expires_at > now)
         for entitlement in entitlements((held.role,), defined.get(held.dao_id, {})) & ADMINISTRATIVE
     )
+
+
+def check_linkable(account: str) -> None:
+    """Make sure that somebody can have the account.
+
+    Raises:
+        Invalid: nobody can.
+    """
+    if account.startswith(_NO_PERSONS):
+        raise Invalid("That is no person's account. Name the account to link: tg:…, dc:… and the like.", field="user_id")
 
 
 def held_back(one: Known, other: Known, now: datetime, *, by_operator: bool = False) -> tuple[str, ...]:

@@ -8,14 +8,14 @@ begun: so whoever was sent to Discord by somebody else sees whose account it wou
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Final
 
 import msgspec
 
 from dagi.access import telegram_login
 from dagi.access.link_codes import BITS, LIFETIME, grouped, read_code, spelled
+from dagi.access.linking import check_linkable
 from dagi.access.siwe import Challenge
-from dagi.errors import Gone, Invalid, OutsideFailure, SwitchedOff
+from dagi.errors import Gone, OutsideFailure, SwitchedOff
 from dagi.identities.discord import DiscordLogin
 from dagi.identities.wallets import Wallets
 from dagi.ports.clock import Clock
@@ -34,9 +34,6 @@ from dagi.ports.identities import (
     WalletChallenge,
 )
 from dagi.ports.observer import Observer
-
-# Nobody's account on any platform.
-_NO_PERSONS: Final = ("dev:", "cli:", "system:")
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,8 +153,7 @@ class Linker:
         return self._parts.clock.now()
 
     async def _check(self, speaker: Speaker) -> None:
-        if speaker.account.startswith(_NO_PERSONS):
-            raise Invalid("Name the account to link: user_id.", field="user_id")
+        check_linkable(speaker.account)
         await self._parts.persons.check_word(speaker)
 
     def _secret(self) -> str:

@@ -12,7 +12,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from dagi.access.actor import Actor
 from dagi.access.administration import require_held
 from dagi.access.decide import entitlements
-from dagi.access.linking import Account, HeldRole, Known, administered, check_not_suspended, check_unlink, elsewhere, held_back, united
+from dagi.access.linking import (
+    Account,
+    HeldRole,
+    Known,
+    administered,
+    check_linkable,
+    check_not_suspended,
+    check_unlink,
+    elsewhere,
+    held_back,
+    united,
+)
 from dagi.errors import Conflict, Denied, Missing
 from dagi.message import Sender
 from dagi.ports.clock import Clock
@@ -73,6 +84,8 @@ class PersonRepository:
 
     async def join(self, actor: Actor, account: str, other: str, *, trusted: bool) -> PersonInfo:
         """Make two accounts one person's on an operator's word; see `IdentityAdmin.link`."""
+        check_linkable(account)
+        check_linkable(other)
         async with self._changing(actor, (account, other)) as change:
             return await self._link(change, account, other, "operator", by_operator=True, trusted=trusted)
 

@@ -27,7 +27,8 @@ from dagi.ports.identities import Preview, Speaker
 from dagi.stores.audit import SqlAudit
 from dagi.stores.daos import Daos
 from dagi.stores.database import Database
-from dagi.stores.link_tables import pending_link
+from dagi.stores.erasure import Erasure
+from dagi.stores.link_tables import pending_link, wrong_code
 from dagi.stores.members import MemberAdmin
 from dagi.stores.roles import RoleAdmin
 from dagi.stores.standings import read_standing
@@ -634,3 +635,18 @@ async def test_an_operator_links_no_identity_that_is_nobodys(house: House) -> No
         with pytest.raises(Invalid):
             await house.linked.admin(OPERATOR).link("tg:1", account)
     assert await house.accounts("tg:1") == {"tg:1"}
+
+
+async def test_what_was_begun_to_link_is_erased_with_the_person(house: House) -> None:
+    await house.member("tg:1")
+    await house.linked_by_code(ANN, BEN)
+    await house.linking.begin_code(ANN)
+    for told_by in (BEN, Speaker(account="tg:3")):
+        with pytest.raises(Missing):
+            await house.linking.tell_code(told_by, "0" * 26)
+    await house.linking.begin_code(Speaker(account="tg:3"))
+    await Erasure(house.database, house.clock).erase("dc:2")
+    async with house.database.read() as connection:
+        begun = [str(row) for table in (pending_link, wrong_code) for row in await connection.execute(select(table))]
+    assert len(begun) == 2
+    assert all("tg:3" in row for row in begun)

@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import ColumnElement, Table, case, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Table, case, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dagi.access.actor import Actor
@@ -17,6 +17,7 @@ from dagi.stores.ballots import forget_voter
 from dagi.stores.changes import STACK
 from dagi.stores.database import Database
 from dagi.stores.governance_tables import vote
+from dagi.stores.link_tables import pending_link, wrong_code
 from dagi.stores.tables import erasure, exchange, identity, session_summary, spend
 
 BATCH = 500
@@ -94,6 +95,8 @@ class Erasure:
             # The DAO's and the keys' own sums stay, so nothing that was spent is lost to them.
             of_person = (spend.c.of == "user", spend.c.holder.in_(found.accounts))
             await connection.execute(delete(spend).where(*of_person, *_within(spend, dao_id)))
+            if dao_id is None:
+                await _forget_links(connection, found.accounts)
             removed = await connection.execute(
                 delete(session_summary).where(session_summary.c.user_id.in_(found.accounts), *_within(session_summary, dao_id)),
             )
@@ -143,6 +146,13 @@ class ErasureWatch:
         # The time, too: once old marks are gone their ids are given again.
         before, self._latest = self._latest, None if found is None else (found.id, found.at)
         return self._latest is not None and self._latest != before
+
+
+async def _forget_links(connection: AsyncConnection, accounts: Sequence[str]) -> None:
+    """What was begun to link the accounts with others, by anybody, and their wrong codes."""
+    named = or_(*(pending_link.c[name].in_(accounts) for name in ("account", "other", "shown_to")))
+    await connection.execute(delete(pending_link).where(named))
+    await connection.execute(delete(wrong_code).where(wrong_code.c.account.in_(accounts)))
 
 
 async def accounts_of(connection: AsyncConnection, user_id: str) -> tuple[str, ...]:

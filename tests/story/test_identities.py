@@ -282,3 +282,11 @@ async def test_a_newcomer_links_accounts_before_it_belongs_anywhere_and_has_righ
     made = await gateway.http.post(f"/daos/{DAO}/members", json={"user_id": "tg:newcomer", "roles": ["member"]})
     assert sorted(made.json()["member"]["identities"]) == ["dc:newcomer", "tg:newcomer"]
     await gateway.until_may("dc:newcomer", "chat.use")
+
+
+async def test_a_key_of_a_member_does_not_make_an_admin_by_linking(stack: Stack) -> None:
+    async with speaking(stack, "member") as gateway:
+        refused = await gateway.at(ADMIN).post("/identities/codes", private=True)
+        assert (refused.status_code, refused.json()["reason"]) == (403, "key_not_trusted")
+        assert (await gateway.at(ADMIN).delete(f"/identities/{ADMIN}")).status_code == 403
+        assert (await gateway.link(ANN, BEN)).status_code == 200

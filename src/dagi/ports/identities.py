@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from dagi.access.actor import Actor
+from dagi.message import Sender
 
 # How it was proved that an account is the person's: known from the start, or linked.
 ProvedBy = Literal["code", "siwe", "telegram_login", "telegram_mini_app", "discord", "operator", ""]
@@ -40,6 +41,11 @@ class Speaker(msgspec.Struct, frozen=True, kw_only=True):
     def actor(self) -> Actor:
         """How the audit names it."""
         return self.operator or Actor(id=self.account, key_id=self.key_id)
+
+    @property
+    def sender(self) -> Sender:
+        """The same where something is denied."""
+        return Sender(dao_id=self.dao_id, user_id=self.account, key_id=self.key_id)
 
 
 class IdentityInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -192,7 +198,8 @@ class Persons(Protocol):
         """Make sure that whoever says so may say who this is. What is linked counts in every DAO, and a DAO's key is that DAO's.
 
         Raises:
-            Denied: a DAO's key speaks for somebody, and there are other DAOs that do not have to believe it.
+            Denied: a DAO's key speaks for somebody, and there are other DAOs that do not have to believe it; or for somebody who
+                administers what the key may not.
         """
         ...
 

@@ -10,7 +10,7 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dagi.access.actor import Actor
-from dagi.access.administration import require_held
+from dagi.access.administration import lacking, require_held
 from dagi.access.decide import entitlements
 from dagi.access.linking import (
     Account,
@@ -25,7 +25,6 @@ from dagi.access.linking import (
     united,
 )
 from dagi.errors import Conflict, Denied, Missing
-from dagi.message import Sender
 from dagi.ports.clock import Clock
 from dagi.ports.identities import IdentityInfo, PersonInfo, ProvedBy, Speaker
 from dagi.stores.ballots import join_votes
@@ -128,7 +127,7 @@ class PersonRepository:
                     f"{speaker.account} was linked a moment ago and cannot take other accounts away before "
                     f"{mine.trusted_from:%Y-%m-%d %H:%M} UTC. Unlink from another account.",
                     reason="recently_linked",
-                ).by(Sender(dao_id=speaker.dao_id, user_id=speaker.account, key_id=speaker.key_id))
+                ).by(speaker.sender)
             return await _unlink(change, theirs, account)
 
     async def take(self, actor: Actor, account: str, dao_id: str = "") -> PersonInfo:
@@ -181,7 +180,16 @@ class PersonRepository:
                 f"The key {speaker.key_id} says who people are in {speaker.dao_id} alone, and linked accounts count in every DAO. "
                 "The operator can trust it: identities.trusted_keys.",
                 reason="key_not_trusted",
-            ).by(Sender(dao_id=speaker.dao_id, user_id=speaker.account, key_id=speaker.key_id))
+            ).by(speaker.sender)
+        now = self._clock.now()
+        theirs = await _known(connection, speaker.account, now)
+        key = await grant_of(connection, speaker.dao_id, Actor(id=f"key:{speaker.key_id}", key_id=speaker.key_id), now)
+        if key is not None and lacking(key.entitlements, {entitlement for _, entitlement in theirs.administers}):
+            raise Denied(
+                f"{speaker.account} administers what the key {speaker.key_id} may not, so the key's word does not link or unlink its "
+                "accounts. A key with the role of an admin can, and one the operator trusts: identities.trusted_keys.",
+                reason="key_not_trusted",
+            ).by(speaker.sender)
 
 
 class _Moved(Exception):

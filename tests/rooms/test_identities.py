@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from dagi.access.actor import Actor
 from dagi.access.decide import decide
@@ -28,8 +28,10 @@ from dagi.stores.audit import SqlAudit
 from dagi.stores.daos import Daos
 from dagi.stores.database import Database
 from dagi.stores.erasure import Erasure
+from dagi.stores.governance_tables import token_holder, token_rule
 from dagi.stores.link_tables import pending_link, wrong_code
 from dagi.stores.members import MemberAdmin
+from dagi.stores.people import person_of
 from dagi.stores.roles import RoleAdmin
 from dagi.stores.standings import read_standing
 from dagi.testing import local_chain
@@ -650,3 +652,23 @@ async def test_what_was_begun_to_link_is_erased_with_the_person(house: House) ->
         begun = [str(row) for table in (pending_link, wrong_code) for row in await connection.execute(select(table))]
     assert len(begun) == 2
     assert all("tg:3" in row for row in begun)
+
+
+async def test_what_somebody_has_by_a_token_is_kept_until_the_chain_is_asked_again(house: House) -> None:
+    await house.member("tg:1")
+    await house.member(WALLET)
+    now = house.clock.now()
+    rule = {"dao_id": "green", "chain_id": 1, "token": ACCOUNTS[2], "standard": "erc20", "min_balance": "1", "role": "contributor"}
+    async with house.database.write() as connection:
+        people = {account: await person_of(connection, account) for account in ("tg:1", WALLET)}
+        for rule_id, held_by in (("r1", (WALLET,)), ("r2", (WALLET, "tg:1"))):
+            row = {**rule, "id": rule_id, "grace_s": 60, "made_by": "", "created_at": now}
+            await connection.execute(insert(token_rule).values(**row))
+            for account in held_by:
+                lacking = None if account == "tg:1" else now
+                row = {"rule_id": rule_id, "dao_id": "green", "person_id": people[account], "balance": "5", "since": now}
+                await connection.execute(insert(token_holder).values(**row, lacking_since=lacking))
+    await house.linked.admin(OPERATOR).link("tg:1", WALLET)
+    async with house.database.read() as connection:
+        kept = (await connection.execute(select(token_holder).order_by(token_holder.c.rule_id))).all()
+    assert [(row.rule_id, row.person_id, row.lacking_since) for row in kept] == [("r1", people["tg:1"], now), ("r2", people["tg:1"], None)]

@@ -33,6 +33,7 @@ from dagi.stores.database import Database
 from dagi.stores.people import know_person, person_of
 from dagi.stores.standings import read_roles
 from dagi.stores.tables import dao, identity, membership, person
+from dagi.stores.token_holders import join_holders
 
 HOLD: Final = timedelta(hours=24)
 _TRIES: Final = 5
@@ -284,6 +285,7 @@ async def _join(change: Change, one: Known, other: Known) -> None:
         await change.connection.execute(insert(membership), rows)
     await change.connection.execute(update(identity).where(identity.c.person_id == other.id).values(person_id=one.id))
     await join_votes(change.connection, other.id, one.id, change.now)
+    await join_holders(change.connection, other.id, one.id)
     name = await change.connection.scalar(select(person.c.name).where(person.c.id == other.id))
     await change.connection.execute(update(person).where(person.c.id == one.id, person.c.name == "").values(name=name or ""))
     await change.connection.execute(delete(person).where(person.c.id == other.id))
@@ -297,9 +299,8 @@ async def _unlink(change: Change, theirs: Known, account: str) -> PersonInfo:
 
 
 async def _managed(change: Change, account: str, dao_id: str) -> Known:
-    """The person behind the account, if the actor manages it wherever it is a member."""
+    """The person behind the account, if the actor manages it wherever it is a member; whoever may not ask learns nothing."""
     if dao_id and (grant := await grant_of(change.connection, dao_id, change.actor, change.now)) is not None:
-        # First of all: whoever may not ask does not learn who is a member.
         grant.require("member.manage")
     known = await _known(change.connection, account, change.now)
     daos = _daos(known)
@@ -309,9 +310,7 @@ async def _managed(change: Change, account: str, dao_id: str) -> Known:
         return known
     for each in sorted(daos, key=lambda one: one != dao_id):
         grant = await grant_of(change.connection, each, change.actor, change.now)
-        if grant is None:
-            continue
-        if not grant.allows("member.manage"):
+        if grant is None or not grant.allows("member.manage"):
             raise elsewhere()
         theirs = tuple(held.role for held in known.roles if held.dao_id == each)
         require_held(grant, entitlements(theirs, await read_roles(change.connection, each)))

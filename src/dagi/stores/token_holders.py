@@ -80,6 +80,23 @@ async def write_holders(connection: AsyncConnection, rule: TokenRule, holders: S
         await connection.execute(insert(token_holder), rows[start : start + _BATCH])
 
 
+async def join_holders(connection: AsyncConnection, gone: str, kept: str) -> None:
+    """One person turned out to be another: what either has by a rule stays until the chain is asked again, the better of the two.
+
+    Args:
+        gone, kept: the persons; the first one is about to be no more.
+    """
+    of_both = token_holder.c.person_id.in_([gone, kept])
+    best: dict[str, Mapping[str, Any]] = {}
+    for row in (await connection.execute(select(token_holder).where(of_both).order_by(token_holder.c.since))).mappings():
+        before = best.setdefault(row["rule_id"], row)
+        if before["lacking_since"] is not None and row["lacking_since"] is None:
+            best[row["rule_id"]] = row
+    await connection.execute(delete(token_holder).where(of_both))
+    if best:
+        await connection.execute(insert(token_holder), [{**row, "person_id": kept} for row in best.values()])
+
+
 class Wrong(msgspec.Struct, frozen=True):
     """A person whose roles do not follow from the tokens: what is to be given, what to be taken, whether the membership rests."""
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Row, delete, insert, or_, select
+from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dagi.access.tokens import WALLET, Holder, TokenRule, Wallet
@@ -87,7 +88,7 @@ async def join_holders(connection: AsyncConnection, gone: str, kept: str) -> Non
         gone, kept: the persons; the first one is about to be no more.
     """
     of_both = token_holder.c.person_id.in_([gone, kept])
-    best: dict[str, Mapping[str, Any]] = {}
+    best: dict[str, RowMapping] = {}
     for row in (await connection.execute(select(token_holder).where(of_both).order_by(token_holder.c.since))).mappings():
         before = best.setdefault(row["rule_id"], row)
         if before["lacking_since"] is not None and row["lacking_since"] is None:

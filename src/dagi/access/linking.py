@@ -88,7 +88,10 @@ def held_back(one: Known, other: Known, now: datetime, *, by_operator: bool = Fa
 
     Raises:
         Conflict: they may not be joined.
+        Invalid: an account is nobody's.
     """
+    for account in (*one.accounts, *other.accounts):
+        check_linkable(account.id)
     if one.id == other.id and (one.id or one.accounts == other.accounts):
         raise _conflict("The two accounts are linked to one another already.", "linked")
     if not by_operator:

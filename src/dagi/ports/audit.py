@@ -6,13 +6,15 @@ so that a person's data can be removed from a record and the chain still holds.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 
 from dagi.errors import Denied, Whose
 
 Outcome = Literal["done", "denied"]
+# As long as the longest entitlement there can be; what is asked for may be longer.
+ACTION_MAX: Final = 200
 
 
 class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,7 +115,7 @@ class Denial(msgspec.Struct, frozen=True, kw_only=True):
             dao_id=whose.dao_id,
             user_id=whose.user_id,
             key_id=key_id or own,
-            entitlement=str(denied.facts.get("required_entitlement") or ""),
+            entitlement=str(denied.facts.get("required_entitlement") or "")[:ACTION_MAX],
             reason=str(denied.facts.get("reason") or ""),
             decision_id=str(denied.facts.get("decision_id") or ""),
             request_id=request_id,

@@ -1,0 +1,34 @@
+"""What the rbac service puts on record about denials: who asked, with which key, and for what."""
+
+import httpx
+import pytest
+from tests.conftest import DAO, Stack
+from tests.story.test_rbac import calling
+
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)]
+
+
+async def on_record(stack: Stack, wanted: set[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
+    """Denials as actor, key and action, once all that are wanted are among them, or nothing more is to be expected."""
+    found: set[tuple[str, str, str]] = set()
+    for _ in range(200):
+        async with calling(stack) as http:
+            records = (await http.get(f"/daos/{DAO}/audit", params={"outcome": "denied"})).json()["records"]
+        found = {(one["actor"], one["key_id"], one["action"]) for one in records}
+        if wanted <= found:
+            break
+    return found
+
+
+async def test_nobody_speaks_as_a_command_or_as_the_stack_itself(stack: Stack) -> None:
+    key = await stack.key("admin", act_as=True)
+    for account in ("cli:root", "system:token-sync", "dev:local"):
+        answers: list[httpx.Response] = [await stack.route(user=account)] if account != "dev:local" else []
+        async with calling(stack) as http:
+            answers += [await http.get("/daos", params={"as": account})] if account != "dev:local" else []
+        async with calling(stack, key) as http:
+            answers.append(await http.get(f"/daos/{DAO}/members", params={"as": account}))
+        assert {(one.status_code, one.json().get("reason")) for one in answers} == {(403, "may_not_act_as")}
+    own = key.split("_")[1]
+    found = await on_record(stack, {(f"key:{own}", own, "speak_for_others")})
+    assert not [actor for actor, _, _ in found if actor.startswith(("cli:", "system:"))]

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 from tests.conftest import DAO, Stack
-from tests.story.test_rbac import calling
+from tests.story.test_rbac import GUEST, MEMBER, calling
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)]
 
@@ -32,3 +32,13 @@ async def test_nobody_speaks_as_a_command_or_as_the_stack_itself(stack: Stack) -
     own = key.split("_")[1]
     found = await on_record(stack, {(f"key:{own}", own, "speak_for_others")})
     assert not [actor for actor, _, _ in found if actor.startswith(("cli:", "system:"))]
+
+
+async def test_a_denial_names_the_key_it_came_with(stack: Stack) -> None:
+    speaker, asking = await stack.key("member", act_as=True), await stack.key("member")
+    async with calling(stack, speaker) as http:
+        assert (await http.get(f"/daos/{DAO}/keys", params={"as": MEMBER})).status_code == 403
+    async with calling(stack, asking) as http:
+        assert not (await http.post("/rbac/check", json={"subject": GUEST, "action": "proposal.vote"})).json()["allow"]
+    wanted = {(MEMBER, speaker.split("_")[1], "key.manage"), (GUEST, asking.split("_")[1], "proposal.vote")}
+    assert wanted <= await on_record(stack, wanted)

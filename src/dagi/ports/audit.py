@@ -114,7 +114,7 @@ class Denial(msgspec.Struct, frozen=True, kw_only=True):
         return cls(
             dao_id=whose.dao_id,
             user_id=whose.user_id,
-            key_id=key_id or own,
+            key_id=key_id or denied.key_id or own,
             entitlement=str(denied.facts.get("required_entitlement") or "")[:ACTION_MAX],
             reason=str(denied.facts.get("reason") or ""),
             decision_id=str(denied.facts.get("decision_id") or ""),

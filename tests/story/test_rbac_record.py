@@ -1,9 +1,14 @@
 """What the rbac service puts on record about denials: who asked, with which key, and for what."""
 
+import asyncio
+
 import httpx
 import pytest
 from tests.conftest import DAO, Stack
 from tests.story.test_rbac import GUEST, MEMBER, calling
+
+from dagi.observe.clock import SystemClock
+from dagi.stores.daos import Daos
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)]
 
@@ -41,4 +46,31 @@ async def test_a_denial_names_the_key_it_came_with(stack: Stack) -> None:
     async with calling(stack, asking) as http:
         assert not (await http.post("/rbac/check", json={"subject": GUEST, "action": "proposal.vote"})).json()["allow"]
     wanted = {(MEMBER, speaker.split("_")[1], "key.manage"), (GUEST, asking.split("_")[1], "proposal.vote")}
+    assert wanted <= await on_record(stack, wanted)
+
+
+async def test_what_is_the_operators_is_denied_on_record(stack: Stack) -> None:
+    key = await stack.key("admin")
+    async with calling(stack, key) as http:
+        for answer in (
+            await http.post("/daos", json={"id": DAO, "name": "Mine"}),
+            await http.patch(f"/daos/{DAO}", json={"suspended": True}),
+            await http.delete(f"/daos/{DAO}"),
+        ):
+            assert (answer.status_code, answer.json()["reason"]) == (403, "operators_only")
+    own = key.split("_")[1]
+    wanted = {(f"key:{own}", own, "operators_only")}
+    assert wanted <= await on_record(stack, wanted)
+
+
+async def test_a_member_of_a_suspended_dao_is_denied_what_it_asked_for(stack: Stack) -> None:
+    database = stack.installation.database()
+    await Daos(database, SystemClock()).update(DAO, suspended=True)
+    await database.close()
+    wanted = {(MEMBER, "", "chat.use")}
+    async with calling(stack) as http:
+        async with asyncio.timeout(10):
+            while (answer := await http.post("/rbac/check", json={"dao": DAO, "subject": MEMBER, "action": "chat.use"})).json()["allow"]:
+                await asyncio.sleep(0.02)
+    assert answer.json()["reason"] == "dao_suspended"
     assert wanted <= await on_record(stack, wanted)

@@ -15,6 +15,7 @@ from dagi.errors import Denied, Whose
 Outcome = Literal["done", "denied"]
 # As long as the longest entitlement there can be; what is asked for may be longer.
 ACTION_MAX: Final = 200
+_AS_OTHERS: Final = ("may_not_act_as", "dao_mismatch", "")
 
 
 class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,6 +121,11 @@ class Denial(msgspec.Struct, frozen=True, kw_only=True):
             decision_id=str(denied.facts.get("decision_id") or ""),
             request_id=request_id,
         )
+
+
+def action_of(entitlement: str, reason: str) -> str:
+    """What a record of a denial names: the entitlement that was missing; where none was asked for, why it was denied."""
+    return entitlement or (reason if reason not in _AS_OTHERS else "speak_for_others")
 
 
 class Denials(Protocol):

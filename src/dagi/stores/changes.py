@@ -18,6 +18,7 @@ from dagi.access.administration import common, is_admin, rarest, require_held
 from dagi.access.decide import decide, entitlements
 from dagi.errors import Conflict, Denied
 from dagi.message import Grant, Sender
+from dagi.ports.audit import action_of
 from dagi.ports.clock import Clock
 from dagi.stores.audit import Entry, append
 from dagi.stores.database import Database
@@ -178,7 +179,7 @@ def denial(denied: Denied, actor: str, key_id: str) -> Entry:
     """The record of a denial."""
     facts = denied.facts
     return Entry(
-        action=str(facts.get("required_entitlement") or "speak_for_others"),
+        action=action_of(str(facts.get("required_entitlement") or ""), str(facts.get("reason") or "")),
         actor=actor,
         key_id=key_id,
         outcome="denied",

@@ -7,7 +7,7 @@ from typing import Final, Self
 from sqlalchemy import select
 
 from dagi.errors import Overloaded, StoreError
-from dagi.ports.audit import Denial
+from dagi.ports.audit import Denial, action_of
 from dagi.ports.clock import Clock
 from dagi.ports.observer import Observer
 from dagi.stores.audit import Entry, append
@@ -106,7 +106,7 @@ def _entry(denial: Denial, times: int) -> Entry:
     if times > 1:
         details["times"] = times
     return Entry(
-        action=denial.entitlement or "speak_for_others",
+        action=action_of(denial.entitlement, denial.reason),
         actor=denial.user_id,
         key_id=denial.key_id,
         subject=denial.dao_id,

@@ -74,3 +74,11 @@ async def test_a_member_of_a_suspended_dao_is_denied_what_it_asked_for(stack: St
                 await asyncio.sleep(0.02)
     assert answer.json()["reason"] == "dao_suspended"
     assert wanted <= await on_record(stack, wanted)
+
+
+async def test_on_whose_behalf_a_dao_is_founded_counts(stack: Stack) -> None:
+    async with calling(stack) as http:
+        refused = await http.post("/daos", params={"as": MEMBER}, json={"id": "mine", "name": "Mine"})
+        assert (refused.status_code, refused.json()["reason"]) == (403, "operators_only")
+        assert (await http.post("/daos", params={"at": "x"}, json={"id": "mine", "name": "Mine"})).status_code == 400
+        assert [one["id"] for one in (await http.get("/daos")).json()["daos"]] == [DAO]

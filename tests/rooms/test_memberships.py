@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import update
 
 from dagi.access.actor import Actor
+from dagi.errors import Conflict
 from dagi.stores.daos import Daos
 from dagi.stores.database import Database
 from dagi.stores.invitations import InvitationAdmin
@@ -52,6 +53,16 @@ async def test_a_role_that_is_given_lasts_as_long_as_the_membership_and_not_as_a
     await members.update("green", "tg:2", roles=["member"])
     await members.update("green", "tg:2", roles=["member", "contributor"])
     assert await lasting(green, clock, "tg:2") == ("contributor", "member")
+
+
+async def test_whoever_was_a_member_until_yesterday_may_be_invited_again(green: Database) -> None:
+    clock = FakeClock()
+    await MemberAdmin(green, clock, ADMIN).create("green", "tg:2", ["member"], expires_at=clock.now() + DAY)
+    with pytest.raises(Conflict, match="already"):
+        await invited(green, clock, "tg:2", "member")
+    await clock.sleep((2 * DAY).total_seconds())
+    await invited(green, clock, "tg:2", "member")
+    assert await lasting(green, clock, "tg:2") == ("member",)
 
 
 async def test_a_change_of_roles_ends_no_suspension(green: Database) -> None:

@@ -107,7 +107,9 @@ class SqlAudit:
 
     async def list(self, query: AuditQuery) -> Sequence[AuditRecord]:
         """See the port."""
-        wanted = _wanted(query).order_by(audit.c.at.desc(), audit.c.dao_id, audit.c.seq.desc())
+        # Within one chain by their numbers, which pages go by: the clocks of several machines may differ.
+        newest = (audit.c.seq.desc(),) if query.dao_id is not None else (audit.c.at.desc(), audit.c.dao_id, audit.c.seq.desc())
+        wanted = _wanted(query).order_by(*newest)
         if query.involving is None:
             wanted = wanted.limit(query.limit)
         found: list[AuditRecord] = []

@@ -216,6 +216,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
         if self.reason == "dao_suspended":
             raise Suspended(
                 f"The DAO {self.dao_id} is suspended; its admins can say why.",
+                required_entitlement=entitlement,
                 reason=self.reason,
                 decision_id=self.decision_id,
             ).by(self)

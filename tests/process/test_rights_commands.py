@@ -21,14 +21,14 @@ class Shell:
     def __init__(self, directory: Path) -> None:
         self.database = directory / "own" / "dagi.sqlite"
         path = directory / "own.yml"
-        settings = {"data_dir": str(directory / "own"), "dao": {"demo": False, "default": None}}
+        settings = {"data_dir": str(directory / "own"), "dao": {"demo": False, "default": None}, "knowledge": {"embedder": False}}
         path.write_text(yaml.safe_dump(settings), encoding="utf-8")
-        self._options = ("--config", str(path), "--profile", "dev")
+        self.options = ("--config", str(path), "--profile", "dev")
 
     async def run(self, *arguments: str) -> tuple[int, str, str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("DAGI")}
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "dagi", *arguments, *self._options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+            *(sys.executable, "-m", "dagi", *arguments, *self.options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
         )
         out, err = await process.communicate()
         return process.returncode or 0, out.decode(), err.decode()
@@ -89,3 +89,21 @@ async def test_the_audit_is_listed_exported_verified_and_found_out_when_somebody
     assert status == 5
     assert "blue, record 2: the chain ends at record 2, but the newest one written was 3" in out
     assert "is not in the chain" in out
+
+
+async def test_a_stack_without_a_router_says_so_to_whoever_asks_it_something(shell: Shell) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "dagi", "serve", "rbac", "--port", "0", *shell.options), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(60):
+            while not (await process.stdout.readline()).startswith(b"rbac"):
+                pass
+        status, _, err = await shell.run("ask", "Hello?", "--dao", "blue")
+    finally:
+        process.terminate()
+        await process.communicate()
+    assert status != 0
+    assert "The stack that runs here is the rbac alone" in err
+    assert "dagi serve" in err

@@ -1,5 +1,6 @@
 """The audit: a chain in which nothing is changed, left out or moved unnoticed; and what bounds those who change rights."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -228,3 +229,32 @@ async def test_whoever_rules_a_key_holds_all_that_it_can(green: Database) -> Non
             await work
     made = await keys.create("green", "keykeeper")
     await keys.revoke(made.id)
+
+
+async def test_a_change_is_of_the_moment_in_which_its_turn_comes(green: Database) -> None:
+    clock = FakeClock()
+
+    async def changed() -> None:
+        async with Changes(green, clock).of("green", ADMIN, "member.manage") as change:
+            await change.record("member.added", "tg:3")
+
+    async with green.write():
+        waiting = asyncio.create_task(changed())
+        await asyncio.sleep(0)
+        await clock.sleep(60)
+        let_in = clock.now()
+    await waiting
+    newest = (await SqlAudit(green).list(AuditQuery(dao_id="green", limit=1)))[0]
+    assert (newest.subject, newest.at) == ("tg:3", let_in)
+
+
+async def test_pages_of_the_audit_leave_no_record_out_where_clocks_differ(green: Database) -> None:
+    behind, ahead = FakeClock(), FakeClock()
+    await ahead.sleep(60)
+    for number, clock in enumerate((ahead, behind, ahead, behind)):
+        await MemberAdmin(green, clock, ADMIN).create("green", f"tg:5{number}", ["member"])
+    audit, seen, before = SqlAudit(green), list[int](), None
+    while page := await audit.list(AuditQuery(dao_id="green", limit=2, before=before)):
+        seen += [one.seq for one in page]
+        before = seen[-1]
+    assert seen == [7, 6, 5, 4, 3, 2, 1]

@@ -277,6 +277,11 @@ async def test_every_denial_of_every_service_is_on_record(stack: Stack, rbac: ht
         ("GET", f"/daos/{DAO}/audit?outcome=maybe", None, 400),
         ("GET", f"/daos/{DAO}/nothing", None, 404),
         ("PUT", f"/daos/{DAO}", {}, 405),
+        ("GET", f"/daos/{DAO}/members/{'x' * 10_000}", None, 400),
+        ("DELETE", f"/daos/{DAO}/members/tg:%00", None, 400),
+        ("PATCH", f"/daos/{DAO}/members/eth:0x{'A' * 40}", {"suspended": True}, 400),
+        ("PUT", f"/daos/{DAO}/roles/boss", {"entitlements": ["workflow.run:\x1b[2J"]}, 400),
+        ("PUT", f"/daos/{DAO}/roles/boss", {"entitlements": ["workflow.run:\x00"]}, 400),
     ],
 )
 async def test_odd_input_is_refused_with_a_clear_error(rbac: httpx.AsyncClient, method, path, body, status) -> None:

@@ -47,5 +47,5 @@ TOOL_ENTITLEMENTS: Final[Mapping[str, str]] = {
 
 
 def is_entitlement(name: str) -> bool:
-    """Whether the name can be granted at all: one of the list above, or `workflow.run:<workflow>`."""
-    return name in ADMIN or (name.startswith("workflow.run:") and len(name) > len("workflow.run:"))
+    """Whether the name can be granted at all: one of the list above, or `workflow.run:<workflow>`, which can be read."""
+    return name in ADMIN or (name.startswith("workflow.run:") and len(name) > len("workflow.run:") and name.isprintable())

@@ -178,7 +178,7 @@ class Running(msgspec.Struct):
     Attributes:
         choice: what it was started with.
         born: when its process began, as `born` tells it: the number of a process is given again to another one.
-        urls: where each of its services is reached; `url` is the router's.
+        urls: where each of its services is reached; `url` is the router's, or the first one's where it does not run.
     """
 
     pid: int

@@ -156,6 +156,6 @@ def _show(installation: Installation, prepared: Prepared, urls: Mapping[str, str
         say("note: development serves callers on this machine without a key; staging and production need one.")
     if prepared.demo is not None:
         say(f"\nDemo DAO: {prepared.demo.dao_id}. Demo key (kept in {settings.data_dir}/keys/demo.key):\n  {prepared.demo.key}")
-    if settings.dao.default is not None:
+    if settings.dao.default is not None and "router" in urls:
         say('\nAsk it something in another terminal:\n  .venv/bin/dagi ask "Привіт! Що це за DAO і які тут проєкти?"')
     sys.stdout.flush()

@@ -45,8 +45,16 @@ class Stack:
         """The stack that the installation runs, with the demo key where no other is given; or the one at `url`.
 
         The demo key opens this installation and is for nobody else: an address that is not its own gets only a key that was named.
+
+        Raises:
+            NotRunning: the installation runs, but nothing of it answers questions.
         """
         found = running(installation.running_file)
+        if url is None and found is not None and found.urls and "router" not in found.urls:
+            alone = " and ".join(found.urls)
+            raise NotRunning(
+                f"The stack that runs here is the {alone} alone; questions need its router. Stop it, and start all: dagi serve."
+            )
         there = None if found is None else found.url
         own = url is None or url.rstrip("/") == there
         named = key or installation.loaded.environment.get("DAGI_KEY")

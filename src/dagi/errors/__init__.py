@@ -136,16 +136,18 @@ class Denied(DagiError):
 
     Attributes:
         whose: whom it was denied, for the audit; None where nobody is known.
+        key_id: the key that spoke for them.
         audited: it is on record.
     """
 
     code = "RBAC_PERMISSION_DENIED"
     whose: Whose | None = None
+    key_id: str = ""
     audited: bool = False
 
-    def by(self, whose: Whose) -> Self:
-        """The same, with the one it was denied to."""
-        self.whose = whose
+    def by(self, whose: Whose, key_id: str = "") -> Self:
+        """The same, with the one it was denied to, and the key that spoke for them."""
+        self.whose, self.key_id = whose, key_id
         return self
 
 

@@ -6,13 +6,16 @@ so that a person's data can be removed from a record and the chain still holds.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 
 from dagi.errors import Denied, Whose
 
 Outcome = Literal["done", "denied"]
+# As long as the longest entitlement there can be; what is asked for may be longer.
+ACTION_MAX: Final = 200
+_AS_OTHERS: Final = ("may_not_act_as", "dao_mismatch", "")
 
 
 class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,12 +115,17 @@ class Denial(msgspec.Struct, frozen=True, kw_only=True):
         return cls(
             dao_id=whose.dao_id,
             user_id=whose.user_id,
-            key_id=key_id or own,
-            entitlement=str(denied.facts.get("required_entitlement") or ""),
+            key_id=key_id or denied.key_id or own,
+            entitlement=str(denied.facts.get("required_entitlement") or "")[:ACTION_MAX],
             reason=str(denied.facts.get("reason") or ""),
             decision_id=str(denied.facts.get("decision_id") or ""),
             request_id=request_id,
         )
+
+
+def action_of(entitlement: str, reason: str) -> str:
+    """What a record of a denial names: the entitlement that was missing; where none was asked for, why it was denied."""
+    return entitlement or (reason if reason not in _AS_OTHERS else "speak_for_others")
 
 
 class Denials(Protocol):

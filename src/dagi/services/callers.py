@@ -21,8 +21,8 @@ from dagi.ports.members import Members
 from dagi.services.face import Request
 
 LOCAL_USER: Final = "dev:local"
-# Identities that prove themselves; nobody else may speak for them.
-_OWN_KINDS: Final = ("key:", "dev:")
+# Identities that prove themselves, and those of commands and of the stack's own jobs in the audit; nobody may speak for them.
+_OWN_KINDS: Final = ("key:", "dev:", "cli:", "system:")
 # Whatever a proxy or a browser adds: a program on this machine sends none of them.
 _FORWARDED: Final = re.compile(rb"forwarded|via|(x-(forwarded|original|real|client|envoy|cluster)|cf-|true-client|fastly-).*")
 _HOST: Final = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9.-]+))(?::\d{1,5})?\Z")

@@ -11,7 +11,7 @@ from sqlalchemy import Select, bindparam, insert, select, text, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from dagi.ports.audit import AuditQuery, AuditRecord, Finding, Outcome, Verification
+from dagi.ports.audit import ACTION_MAX, AuditQuery, AuditRecord, Finding, Outcome, Verification
 from dagi.stores.database import Database
 from dagi.stores.tables import audit, audit_head
 
@@ -56,7 +56,7 @@ async def append(connection: AsyncConnection, dao_id: str, entries: Iterable[Ent
             "dao_id": dao_id,
             "seq": seq,
             "at": now,
-            "action": entry.action,
+            "action": _readable(entry.action),
             "outcome": entry.outcome,
             "decision_id": entry.decision_id,
             "content": written,
@@ -72,6 +72,11 @@ async def append(connection: AsyncConnection, dao_id: str, entries: Iterable[Ent
 
 _NEW_HEAD: Final = text("INSERT INTO audit_head (dao_id, seq, hash) VALUES (:dao_id, 0, :hash) ON CONFLICT DO NOTHING")
 _HEAD: Final = select(audit_head.c.seq, audit_head.c.hash).where(audit_head.c.dao_id == bindparam("dao")).with_for_update()
+
+
+def _readable(action: str) -> str:
+    """A name as every database can hold it and a terminal show it: of a denial it is what somebody asked for, whatever that was."""
+    return "".join([each if each.isprintable() else "\ufffd" for each in action[:ACTION_MAX]])
 
 
 def _digest(content: str) -> bytes:
@@ -102,7 +107,9 @@ class SqlAudit:
 
     async def list(self, query: AuditQuery) -> Sequence[AuditRecord]:
         """See the port."""
-        wanted = _wanted(query).order_by(audit.c.at.desc(), audit.c.dao_id, audit.c.seq.desc())
+        # Within one chain by their numbers, which pages go by: the clocks of several machines may differ.
+        newest = (audit.c.seq.desc(),) if query.dao_id is not None else (audit.c.at.desc(), audit.c.dao_id, audit.c.seq.desc())
+        wanted = _wanted(query).order_by(*newest)
         if query.involving is None:
             wanted = wanted.limit(query.limit)
         found: list[AuditRecord] = []

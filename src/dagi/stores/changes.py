@@ -18,6 +18,7 @@ from dagi.access.administration import common, is_admin, rarest, require_held
 from dagi.access.decide import decide, entitlements
 from dagi.errors import Conflict, Denied
 from dagi.message import Grant, Sender
+from dagi.ports.audit import action_of
 from dagi.ports.clock import Clock
 from dagi.stores.audit import Entry, append
 from dagi.stores.database import Database
@@ -151,10 +152,11 @@ class Changes:
             Missing: no such DAO, said to those who may know.
             Denied: the actor may not. It is on record, though nothing else of the change is.
         """
-        now = self._clock.now()
         try:
             async with self._database.write(dao_id or None) as connection:
                 exists = not dao_id or await touch(connection, dao_id, counter)
+                # The moment in which its turn has come, which may be seconds after it was asked for.
+                now = self._clock.now()
                 grant = await grant_of(connection, dao_id, actor, now)
                 if grant is not None and needs is not None:
                     grant.require(needs)
@@ -163,14 +165,14 @@ class Changes:
                 yield Change(connection, dao_id, actor, now, grant)
         except Denied as denied:
             # A change of persons belongs to no DAO, but whoever was denied something was denied it in one.
-            await self._record(dao_id or ("" if denied.whose is None else denied.whose.dao_id), actor, denied, now)
+            await self._record(dao_id or ("" if denied.whose is None else denied.whose.dao_id), actor, denied)
             raise
 
-    async def _record(self, dao_id: str, actor: Actor, denied: Denied, now: datetime) -> None:
+    async def _record(self, dao_id: str, actor: Actor, denied: Denied) -> None:
         entry = denial(denied, actor.id, actor.key_id)
         async with self._database.write() as connection:
             known = dao_id and await connection.scalar(select(dao.c.id).where(dao.c.id == dao_id))
-            await append(connection, dao_id if known else "", [entry], now)
+            await append(connection, dao_id if known else "", [entry], self._clock.now())
         # It is on record; nobody else needs to see to it.
         denied.audited = True
 
@@ -179,7 +181,7 @@ def denial(denied: Denied, actor: str, key_id: str) -> Entry:
     """The record of a denial."""
     facts = denied.facts
     return Entry(
-        action=str(facts.get("required_entitlement") or "speak_for_others"),
+        action=action_of(str(facts.get("required_entitlement") or ""), str(facts.get("reason") or "")),
         actor=actor,
         key_id=key_id,
         outcome="denied",

@@ -8,6 +8,7 @@ from dagi.access.administration import require_held
 from dagi.access.entitlements import DEFAULT_ROLES
 from dagi.access.names import check_dao, check_name
 from dagi.errors import Conflict, Denied, Invalid
+from dagi.message import Sender
 from dagi.ports.administration import DaoInfo
 from dagi.ports.clock import Clock
 from dagi.stores.changes import STACK, Change, Changes
@@ -33,7 +34,7 @@ class Daos:
             Conflict: the DAO exists.
         """
         check_dao(dao_id)
-        self._require_operator()
+        self._require_operator(dao_id)
         now = self._clock.now()
         # Versions begin at the time of founding: a DAO removed and founded again must not look unchanged.
         version = int(now.timestamp() * 1000)
@@ -82,7 +83,7 @@ class Daos:
             values["open"] = is_open
         if suspended is not None:
             # Nobody of a suspended DAO could undo it.
-            self._require_operator()
+            self._require_operator(dao_id)
             values["suspended"] = suspended
         if not values:
             raise Invalid("There is nothing to change: name what should.", field="name")
@@ -99,12 +100,12 @@ class Daos:
         Raises:
             Missing: no such DAO.
         """
-        self._require_operator()
+        self._require_operator(dao_id)
         async with self._changes.of(dao_id, self._by) as change:
             await change.record("dao.removed", dao_id)
             await change.connection.execute(delete(dao).where(dao.c.id == dao_id))
 
-    def _require_operator(self) -> None:
+    def _require_operator(self, dao_id: str) -> None:
         if not self._by.unbounded:
             raise Denied(
                 "Founding, suspending, resuming and removing a DAO is the operator's: `dagi dao` on the machine.",
@@ -112,7 +113,7 @@ class Daos:
                 required_entitlement=None,
                 reason="operators_only",
                 decision_id="",
-            )
+            ).by(Sender(dao_id=dao_id, user_id=self._by.id), self._by.key_id)
 
     async def _require_guests_rights(self, change: Change) -> None:
         """To open a DAO is to give every stranger a guest's rights."""

@@ -7,7 +7,7 @@ from typing import Final, Self
 from sqlalchemy import select
 
 from dagi.errors import Overloaded, StoreError
-from dagi.ports.audit import Denial
+from dagi.ports.audit import Denial, action_of
 from dagi.ports.clock import Clock
 from dagi.ports.observer import Observer
 from dagi.stores.audit import Entry, append
@@ -74,6 +74,8 @@ class DenialStore:
                     return
                 self._keep(waiting)
                 await asyncio.sleep(RETRY_S)
+            except Exception as error:  # noqa: BLE001 - the writer must outlive whatever one denial holds
+                self._observer.note("denials_unstorable", level="error", count=len(waiting), why=type(error).__name__)
             else:
                 self.trouble.over()
             if self._stopping and not self._waiting:
@@ -106,7 +108,7 @@ def _entry(denial: Denial, times: int) -> Entry:
     if times > 1:
         details["times"] = times
     return Entry(
-        action=denial.entitlement or "speak_for_others",
+        action=action_of(denial.entitlement, denial.reason),
         actor=denial.user_id,
         key_id=denial.key_id,
         subject=denial.dao_id,

@@ -18,7 +18,7 @@ from dagi.ports.administration import InvitationInfo, MemberInfo, NewInvitation
 from dagi.ports.clock import Clock
 from dagi.stores.changes import STACK, Change, Changes
 from dagi.stores.database import Database
-from dagi.stores.people import Terms, check_account, check_roles, give_roles, held_by, know_person, read_people
+from dagi.stores.people import Terms, check_account, check_roles, give_roles, held_by, know_person, read_people, take_roles
 from dagi.stores.standings import read_standing
 from dagi.stores.tables import invitation
 
@@ -121,8 +121,11 @@ async def _accept(change: Change, invitation_id: str, user_id: str) -> None:
     held = await held_by(change.connection, change.dao_id, person_id)
     if any(one.suspended for one in held):
         raise Conflict("Your membership is suspended; an invitation does not change that. Ask one of the DAO's admins.", user_id=user_id)
-    if any(one.role == row.role for one in held):
+    same = [one for one in held if one.role == row.role]
+    if any(one.expires_at is None or one.expires_at > change.now for one in same):
         raise Conflict(f"You have the role {row.role} in this DAO already.", user_id=user_id)
+    # A role that has ended is given anew.
+    await take_roles(change, person_id, [row.role])
     await give_roles(change, person_id, [row.role], Terms(source="invitation", expires_at=row.member_until))
     await change.connection.execute(update(invitation).where(invitation.c.id == invitation_id).values(uses_left=row.uses_left - 1))
     await change.record("member.invited", user_id, invitation=invitation_id, roles=[row.role], by=row.made_by)

@@ -70,6 +70,9 @@ class MemberAdmin:
             # Whoever changes a membership could take all of it.
             await change.require_held_roles(had)
             await take_roles(change, was[0].person_id)
+            ends = [held.expires_at for held in was]
+            # Until when the person is a member at all: what holds for a role that is new.
+            last = None if None in ends else max(ends)
             for role in wanted:
                 before = next((held for held in was if held.role == role), None)
                 await give_roles(
@@ -78,8 +81,8 @@ class MemberAdmin:
                     [role],
                     Terms(
                         source="manual" if before is None else before.source,
-                        suspended=was[0].suspended if suspended is None else suspended,
-                        expires_at=(before or was[0]).expires_at if expires_at is msgspec.UNSET else expires_at,
+                        suspended=any(held.suspended for held in was) if suspended is None else suspended,
+                        expires_at=expires_at if expires_at is not msgspec.UNSET else last if before is None else before.expires_at,
                         since=min(held.created_at for held in was),
                     ),
                 )

@@ -139,7 +139,7 @@ audit = Table(
     Column("dao_id", String(64), primary_key=True),
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
     Column("at", UtcTime, nullable=False),
-    Column("action", String(64), nullable=False),
+    Column("action", String(200), nullable=False),
     Column("outcome", String(16), nullable=False),
     Column("decision_id", String(64), nullable=False, server_default=""),
     Column("content", Text),  # JSON: who did it, to whom or what, the details, a salt; NULL once it was erased

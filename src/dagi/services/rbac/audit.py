@@ -8,7 +8,7 @@ import msgspec
 
 from dagi.access.names import check_identity
 from dagi.errors import Invalid
-from dagi.ports.audit import AuditLog, AuditQuery
+from dagi.ports.audit import ACTION_MAX, AuditLog, AuditQuery
 from dagi.services.errors import encode
 from dagi.services.face import Answer, Endpoint, Parameter, Request, path_values
 from dagi.services.rbac.door import Door, Visitor
@@ -101,7 +101,7 @@ class AuditFace:
             before=number(values, "before", usual=0, most=10**15) or None,
             limit=number(values, "limit", usual=_USUAL, most=MOST),
         )
-        if wanted.action is not None and len(wanted.action) > _USUAL:
+        if wanted.action is not None and len(wanted.action) > ACTION_MAX:
             raise Invalid("No action has so long a name.", field="action")
         records = [msgspec.convert(one, AuditBody, from_attributes=True) for one in await self._audit.list(wanted)]
         return Answer(body=encode(AuditReply(request.id, visitor.dao_id, records)))

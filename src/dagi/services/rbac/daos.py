@@ -126,8 +126,10 @@ class DaosFace:
 
     async def found(self, request: Request) -> Answer:
         """POST /daos."""
-        actor = self._door.own(self._door.caller(request))
+        values = query(request, (AS,))
         wanted = read(NewDao, request)
+        own = self._door.own(self._door.caller(request))
+        actor = self._door.enter(request, values, wanted.id).actor if AS in values else own
         made = await self._administration.daos(actor).create(wanted.id, wanted.name, is_open=wanted.open)
         return Answer(body=encode(DaoReply(request.id, _dao(made))))
 

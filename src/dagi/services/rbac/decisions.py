@@ -174,7 +174,7 @@ class DecisionsFace:
                 allow = True
             except Denied as denied:
                 reason = str(denied.facts["reason"])
-                self._denials.denied(Denial.of(denied, grant, request.id))
+                self._denials.denied(Denial.of(denied, grant, request.id, visitor.actor.key_id))
         reply = CheckReply(
             request_id=request.id,
             allow=allow,

@@ -9,6 +9,7 @@ from dagi.access.actor import Actor
 from dagi.access.administration import common
 from dagi.access.decide import decide
 from dagi.access.names import check_dao, check_identity
+from dagi.errors import Denied
 from dagi.message import Grant, Sender
 from dagi.ports.clock import Clock
 from dagi.ports.members import Members
@@ -38,8 +39,13 @@ class Visitor(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             Denied: its grant does not cover the entitlement.
         """
-        if self.grant is not None:
+        if self.grant is None:
+            return
+        try:
             self.grant.require(entitlement)
+        except Denied as denied:
+            denied.by(self.grant, self.actor.key_id)
+            raise
 
 
 class Door:

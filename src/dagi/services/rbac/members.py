@@ -5,6 +5,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from dagi.access.names import check_identity
 from dagi.ports.administration import Administration, InvitationInfo, MemberInfo
 from dagi.services.errors import encode
 from dagi.services.face import Answer, Endpoint, Request, path_values
@@ -228,7 +229,7 @@ class MembersFace:
         return self._door.enter(request, query(request, (AS,)), path_values(template, request.path)["dao_id"])
 
     def _enter_for(self, request: Request) -> tuple[Visitor, str]:
-        return self._enter(request, MEMBER), path_values(MEMBER, request.path)["user_id"]
+        return self._enter(request, MEMBER), check_identity(path_values(MEMBER, request.path)["user_id"])
 
     def _one(self, request: Request, found: MemberInfo) -> Answer:
         return Answer(body=encode(MemberReply(request.id, found.dao_id, _member(found))))

@@ -45,7 +45,7 @@ def upgrade() -> None:
         sa.Column("dao_id", sa.String(64), nullable=False),
         sa.Column("seq", sa.BigInteger(), nullable=False, autoincrement=False),
         sa.Column("at", time, nullable=False),
-        sa.Column("action", sa.String(64), nullable=False),
+        sa.Column("action", sa.String(200), nullable=False),
         sa.Column("outcome", sa.String(16), nullable=False),
         sa.Column("decision_id", sa.String(64), nullable=False, server_default=""),
         sa.Column("content", sa.Text()),

@@ -9,6 +9,7 @@ from sqlalchemy import Row, delete, insert, or_, select
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from dagi.access.token_wishes import MAX
 from dagi.access.tokens import WALLET, Holder, TokenRule, Wallet
 from dagi.stores.changes import Change, Record
 from dagi.stores.governance_tables import token_holder, token_rule
@@ -71,7 +72,8 @@ async def write_holders(connection: AsyncConnection, rule: TokenRule, holders: S
             "rule_id": rule.id,
             "dao_id": rule.dao_id,
             "person_id": holder.person_id,
-            "balance": str(holder.balance),
+            # No rule asks for more, but the wallets of a person together may hold more than one alone can.
+            "balance": str(min(holder.balance, MAX)),
             "since": holder.since,
             "lacking_since": holder.lacking_since,
         }

@@ -1,7 +1,7 @@
 """Memberships that tokens give: a real chain, real databases, nodes that fail."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -15,17 +15,20 @@ from dagi.access.actor import Actor
 from dagi.access.import_plan import ImportOptions
 from dagi.access.importing import read_members
 from dagi.access.token_wishes import MAX, TokenWish
+from dagi.access.tokens import TokenRule
 from dagi.chain.balances import ChainBalances
 from dagi.chain.rpc import Node, RpcChains
 from dagi.errors import Conflict, Denied, Invalid, Missing, RateLimited
 from dagi.outbound import Client
 from dagi.ports.abi import address
 from dagi.ports.audit import AuditQuery
+from dagi.ports.balances import Balances
 from dagi.stores.audit import SqlAudit
 from dagi.stores.daos import Daos
 from dagi.stores.database import Database
 from dagi.stores.imports import MemberImport
 from dagi.stores.members import MemberAdmin
+from dagi.stores.persons import PersonRepository
 from dagi.stores.tables import identity, person
 from dagi.stores.token_checks import LEASE_S, TokenChecks
 from dagi.stores.token_rules import SqlTokenRules
@@ -48,7 +51,7 @@ class World:
         self.chain = chain
         self.database = database
         self.observer = CollectingObserver()
-        self.balances = ChainBalances(RpcChains(http, [node]))
+        self.balances: Balances = ChainBalances(RpcChains(http, [node]))
         self.members = MemberAdmin(database, self.clock)
         self.checks = self.other_process()
 
@@ -73,6 +76,10 @@ class World:
     async def rule(self, token: Contract, standard: str = "erc20", **more: object) -> str:
         wish = TokenWish(chain="local", token=token.address, standard=standard, role="member", grace_s=GRACE_S, everyone=True)
         return (await self.rules().add("green", msgspec.structs.replace(wish, **more))).id
+
+    async def rule_of(self, role: str, *, token: int = 1, everyone: bool = False) -> str:
+        wish = TokenWish(chain="local", token=f"0x{token:040x}", standard="erc20", role=role, grace_s=GRACE_S, everyone=everyone)
+        return (await self.rules().add("green", wish)).id
 
     async def check(self, seconds: float = EVERY_S) -> list[tuple[int, int, int, int]]:
         """So much later, what is due is checked: holders, gained, lacking, lost of each rule."""
@@ -370,3 +377,69 @@ async def test_over_http_a_rule_is_made_checked_by_itself_and_ended(start: Stack
         assert (await http.delete(f"/daos/{DAO}/sources/{source['id']}", params={"as": "tg:admin001"})).status_code == 200
         assert (await http.get(f"/daos/{DAO}/members/eth:{ANN}")).json()["member"]["roles"] == ["guest"]
         assert (await http.delete(f"/daos/{DAO}/sources/{source['id']}")).status_code == 404
+
+
+class Meanwhile:
+    """Implements the port Balances: wallets hold what it is told, and something happens while the chain is asked."""
+
+    def __init__(self, balances: Mapping[str, int]) -> None:
+        self._balances = balances
+        self.happens: Callable[[], Awaitable[object]] | None = None
+
+    def chain_id(self, name: str) -> int | None:
+        return CHAIN_ID if name == "local" else None
+
+    def chains(self) -> Sequence[str]:
+        return ["local"]
+
+    async def of(self, rule: TokenRule, addresses: Sequence[str]) -> Mapping[str, int]:
+        del rule
+        if self.happens is not None:
+            happens, self.happens = self.happens, None
+            await happens()
+        return {one: self._balances.get(one, 0) for one in addresses}
+
+    def use(self, world: World) -> None:
+        world.balances = self
+        world.checks = world.other_process()
+
+
+async def test_people_who_become_one_while_the_chain_is_asked_stop_no_check(world: World) -> None:
+    held = Meanwhile({ANN: 1, BEN: 1})
+    held.use(world)
+    await world.rule_of("member", everyone=True)
+    await world.check()
+    persons = PersonRepository(world.database, world.clock)
+
+    async def joined() -> None:
+        await persons.join(OPERATOR, "tg:ann", "tg:ben", trusted=True)
+
+    for _ in range(2):
+        assert await world.check() == [(2, 0, 0, 0)]
+    held.happens = joined
+    assert await world.check() == [(1, 0, 0, 0)]
+    assert await world.held() == {"tg:ben": {"member": "token"}}
+
+
+async def test_who_links_accounts_keeps_what_tokens_gave_and_its_grace(world: World) -> None:
+    held = Meanwhile({ANN: 1})
+    held.use(world)
+    first = await world.rule_of("guest")
+    await world.rule_of("member", token=2)
+    await world.rules(Actor(id="tg:ann")).claim("green", "tg:ann")
+    assert await world.held() == {"tg:ann": {"guest": "token", "member": "token"}}
+    await PersonRepository(world.database, world.clock).join(OPERATOR, "tg:eva", "tg:ann", trusted=True)
+    # Whatever changes next puts right what is wrong, before the chain is asked about the other rule.
+    await world.rules().remove("green", first)
+    assert await world.held() == {"tg:eva": {"member": "token"}}
+    assert await world.check() == [(1, 0, 0, 0)]
+
+
+async def test_a_person_of_many_wallets_full_of_a_boundless_token_is_no_trouble(world: World) -> None:
+    wallets = [f"0x{number:040x}" for number in range(1, 12)]
+    async with world.database.write() as connection:
+        for wallet in wallets:
+            await connection.execute(insert(identity).values(id=f"eth:{wallet}", person_id="ann", created_at=world.clock.now()))
+    Meanwhile(dict.fromkeys(wallets, MAX)).use(world)
+    await world.rule_of("member", everyone=True)
+    assert await world.check() == [(1, 1, 0, 0)]

@@ -7,6 +7,7 @@ from math import ceil
 from typing import Final
 
 from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dagi.access.actor import Actor
 from dagi.access.decide import entitlements
@@ -108,42 +109,44 @@ class TokenChecks:
         """
         trouble = self._trouble(f"chain {rule.chain_id}")
         try:
-            wallets = await self._wallets(rule, person_id)
-            addresses = sorted({wallet.address for wallet in wallets})
+            async with self._database.read(rule.dao_id) as connection:
+                addresses = sorted({wallet.address for wallet in await self._wallets(connection, rule, person_id)})
             balances = await self._balances.of(rule, addresses) if addresses else {}
         except OutsideFailure as failure:
             trouble.again(failure.detail, chain=rule.chain_id, dao=rule.dao_id)
             await self._mark(rule, trouble=failure.message)
             return Checked(rule_id=rule.id, at=self._clock.now(), trouble=failure.message)
         trouble.over()
-        held = totals(wallets, balances)
-        async with self._database.read(rule.dao_id) as connection:
-            settled = settle(rule, held, await read_holders(connection, rule.id, person_id), self._clock.now())
-            wrong = await read_wrong(connection, rule.dao_id, await read_roles(connection, rule.dao_id))
-        if settled.moved or wrong:
-            return await self._change(rule, held, person_id)
         async with self._database.write(rule.dao_id) as connection:
-            await write_holders(connection, rule, settled.holders, person_id)
+            settled = await self._settled(connection, rule, balances, person_id)
+            wrong = await read_wrong(connection, rule.dao_id, await read_roles(connection, rule.dao_id))
+            if is_quiet := not settled.moved and not wrong:
+                await write_holders(connection, rule, settled.holders, person_id)
+        if not is_quiet:
+            return await self._change(rule, balances, person_id)
         if person_id is None:
             await self._mark(rule)
         return _checked(rule, settled, self._clock.now())
 
-    async def _wallets(self, rule: TokenRule, person_id: str | None) -> list[Wallet]:
-        now = self._clock.now()
-        async with self._database.read() as connection:
-            wallets = await read_wallets(connection, rule, self._hold, person_id)
-            roles = await read_roles(connection, rule.dao_id)
-        if not entitlements((rule.role,), roles) & ADMINISTRATIVE:
+    async def _settled(self, connection: AsyncConnection, rule: TokenRule, balances: Mapping[str, int], person_id: str | None) -> Settled:
+        """What the chain's word comes to now. Whose a wallet is may have changed while it was asked, so that is read anew."""
+        held = totals(await self._wallets(connection, rule, person_id), balances)
+        return settle(rule, held, await read_holders(connection, rule.id, person_id), self._clock.now())
+
+    async def _wallets(self, connection: AsyncConnection, rule: TokenRule, person_id: str | None) -> list[Wallet]:
+        wallets = await read_wallets(connection, rule, self._hold, person_id)
+        if not entitlements((rule.role,), await read_roles(connection, rule.dao_id)) & ADMINISTRATIVE:
             return wallets
+        now = self._clock.now()
         return [wallet for wallet in wallets if wallet.settled_at <= now]
 
-    async def _change(self, rule: TokenRule, held: Mapping[str, int | None], person_id: str | None) -> Checked:
+    async def _change(self, rule: TokenRule, balances: Mapping[str, int], person_id: str | None) -> Checked:
         """What the check comes to, with the DAO's row held: nobody else gives or takes meanwhile."""
         async with self._changes.of(rule.dao_id, Actor.system(JOB)) as change:
             there = await change.connection.scalar(select(token_rule.c.id).where(token_rule.c.id == rule.id))
             if there is None:
                 return Checked(rule_id=rule.id, at=change.now, trouble="The rule was removed meanwhile.")
-            settled = settle(rule, held, await read_holders(change.connection, rule.id, person_id), change.now)
+            settled = await self._settled(change.connection, rule, balances, person_id)
             await write_holders(change.connection, rule, settled.holders, person_id)
             accounts = await name_people(change, [moved.holder.person_id for moved in settled.moved])
             await change.record_all([_told(rule, moved, accounts.get(moved.holder.person_id, "")) for moved in settled.moved])

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import httpx
 import pytest
+from sqlalchemy import update
 from tests.conftest import DAO, Stack
 
 from dagi.access.actor import Actor
@@ -24,6 +25,7 @@ from dagi.stores.erasure import Erasure
 from dagi.stores.imports import MemberImport
 from dagi.stores.members import MemberAdmin
 from dagi.stores.proposals import SqlProposals
+from dagi.stores.tables import membership
 from dagi.testing.clock import FakeClock
 
 pytestmark = [pytest.mark.anyio, pytest.mark.inside]
@@ -206,3 +208,16 @@ async def test_over_http_a_file_is_tried_and_taken_in(stack: Stack) -> None:
             assert (await http.post(path, json=body, params=admin)).status_code == 400
         for who in ("tg:12345", "tg:stranger"):
             assert (await http.post(path, json=file, params={"as": who})).status_code == 403
+
+
+async def test_a_file_lifts_no_suspension_it_does_not_speak_of_and_all_of_one_it_does(green: Green) -> None:
+    await green.members.create("green", "tg:1", ["member"])
+    await green.members.create("green", "tg:2", ["member"])
+    async with green.database.write() as connection:
+        await connection.execute(update(membership).where(membership.c.role == "member").values(source="token", suspended=True))
+    await green.run("account,role\ntg:1,member\ntg:2,guest\n")
+    assert [(await green.members.show("green", account)).suspended for account in ("tg:1", "tg:2")] == [True, True]
+    lifting = "account,role,suspended\ntg:2,guest,no\n"
+    assert [step.action for step in await green.run(lifting, ImportOptions(update=True)) if step.line] == ["changed"]
+    assert not (await green.members.show("green", "tg:2")).suspended
+    assert [step.action for step in await green.run(lifting, ImportOptions(update=True)) if step.line] == ["unchanged"]

@@ -143,8 +143,11 @@ def _step(line: ImportLine, person_id: str | None, member: HeldMember | None, kn
         expires_at=None if line.expires_at is msgspec.UNSET else line.expires_at,
         links=tuple(account for account in line.accounts if account not in known.owners),
     )
-    if member is None or set(member.roles.values()) <= {TOKEN}:
+    if member is None:
         return step
+    if set(member.roles.values()) <= {TOKEN}:
+        # Whoever is suspended stays so unless the file says otherwise.
+        return msgspec.structs.replace(step, suspended=member.suspended if line.suspended is None else line.suspended)
     return _again(msgspec.structs.replace(step, action="changed"), line, member, options)
 
 

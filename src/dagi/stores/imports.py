@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Executable, Row, bindparam, delete, insert, select
+from sqlalchemy import Executable, Row, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from dagi.access.actor import Actor
@@ -117,6 +117,11 @@ async def _carry_out(change: Change, steps: Sequence[Step], rows: Mapping[str, l
     new = [{"id": whose(step), "name": step.name, "created_at": change.now} for step in done if step.person_id is None]
     links = [{"id": account, "person_id": whose(step), "created_at": change.now} for step in done for account in step.links]
     taken = [{"person": whose(step), "taken": role} for step in done for role in _taken(step, rows.get(whose(step), []))]
+    resting = [
+        {"person": whose(step), "rests": step.suspended}
+        for step in done
+        if any(row.suspended is not step.suspended for row in rows.get(whose(step), []))
+    ]
     given = [row for step in done if step.action != "removed" for row in _given(change, step, whose(step), rows.get(whose(step), []))]
     try:
         await _write(change, insert(person), new)
@@ -125,6 +130,8 @@ async def _carry_out(change: Change, steps: Sequence[Step], rows: Mapping[str, l
         raise Conflict("One of the accounts became known in this very moment. Import again.") from error
     own = (membership.c.dao_id == change.dao_id) & (membership.c.person_id == bindparam("person"))
     await _write(change, delete(membership).where(own, membership.c.role == bindparam("taken")), taken)
+    # A suspension is of the person, with the roles that tokens give.
+    await _write(change, update(membership).where(own).values(suspended=bindparam("rests")), resting)
     await _write(change, insert(membership), given)
     told = [
         Record(_TOLD[step.action], step.accounts[0], {"source": IMPORT, "roles_before": step.was, "roles": step.roles}) for step in done

@@ -318,3 +318,17 @@ async def test_the_audit_comes_along_and_can_still_be_verified(filled: Database,
     with pytest.raises(Exception, match="append-only"):
         async with other.write() as connection:
             await connection.execute(delete(metadata.tables["audit"]))
+
+
+async def test_a_server_s_database_of_another_version_is_not_backed_up_in_part_nor_replaced(postgres_url: str, tmp_path: Path) -> None:
+    database = Database(Address(url=postgres_url))
+    await back_up(database, tmp_path / "ours.sqlite", silent)
+    async with database.write() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StoreError, match="at schema 9999"):
+        await back_up(database, tmp_path / "theirs.sqlite", silent)
+    assert names(tmp_path) == ["ours.sqlite"]
+    for changing in (restore(database, tmp_path / "ours.sqlite", tmp_path, silent, replace=True), downgrade(database, "0003")):
+        with pytest.raises(StoreError, match="newer version"):
+            await changing
+    await database.close()

@@ -50,14 +50,23 @@ async def back_up(database: Database, file: Path, progress: Progress, *, overwri
     """
     if await asyncio.to_thread(file.exists) and not overwrite:
         raise Conflict(f"{file} is there already. Name another file, or add --overwrite.")
-    if not database.is_there or await revision(database) is None:
+    schema = await revision(database) if database.is_there else None
+    if schema is None:
         raise StoreError("There is nothing to back up: the database has no tables yet.")
+    if database.path is None and schema != HEAD:
+        # Rows are copied by what this version knows of them; of another one's some would be missing.
+        raise StoreError(
+            f"The database {database.shown} is at schema {schema}, and this version can back up {HEAD} alone. "
+            "Use the version of DAGI Stack that runs on it, before an upgrade, or the server's own tools."
+        )
     async with _drafting(file.parent) as draft:
         if database.path is None:
             made = Database(draft)
-            await upgrade(made)
-            await copy(database, made, progress)
-            await made.close()
+            try:
+                await upgrade(made)
+                await copy(database, made, progress)
+            finally:
+                await made.close()
         else:
             await asyncio.to_thread(_pages_copied, database.path, draft, progress)
         await asyncio.to_thread(_put_alone, draft)

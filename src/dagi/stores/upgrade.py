@@ -130,7 +130,8 @@ def _run(connection: Connection, to: str, *, down: bool = False) -> None:
         (command.downgrade if down else command.upgrade)(_config(connection), to)
     except CommandError as error:
         newer = "The database was written by a newer version of DAGI Stack. Start that one, or restore a backup made before the upgrade."
-        raise StoreError(f"There is no schema {to!r}." if down else newer) from error
+        is_ours = (_revision(connection) or HEAD) <= HEAD
+        raise StoreError(f"There is no schema {to!r}." if down and is_ours else newer) from error
 
 
 def _config(connection: Connection) -> "Config":

@@ -437,3 +437,15 @@ async def test_an_explanation_of_a_refusal_says_what_refuses(stack) -> None:
     assert told["allowed"] is False
     assert told["refusal"]["code"] == "RBAC_PERMISSION_DENIED"
     assert told["refusal"]["reason"] == "not_a_member"
+
+
+@pytest.mark.parametrize("model", ["scripted\x00", "half \ud83d"])
+async def test_a_model_whose_name_no_database_takes_is_recorded_and_paid_for(stack, model: str) -> None:
+    stack.upstream.script(Answer(text="Here.", model=model))
+    answer = await stack.route("Hello?", metadata={"session_id": "odd"})
+    assert answer.status_code == 200
+    async with asyncio.timeout(10):
+        while not stack.rows("SELECT model FROM exchange"):
+            assert "exchange_unstorable" not in [line.get("event") for line in stack.log()]
+            await asyncio.sleep(0.02)
+    assert stack.rows("SELECT count(*) FROM spend") != [(0,)]

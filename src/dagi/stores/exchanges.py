@@ -292,7 +292,7 @@ def _row(exchange: Exchange) -> _Row:
         "mode": message.mode,
         "rule": exchange.rule,
         "provider": exchange.provider,
-        "model": exchange.model[:200],
+        "model": storable(exchange.model)[:200],
         "outcome": exchange.outcome,
         "prompt": storable(message.prompt),
         "answer": storable(exchange.record),
@@ -310,5 +310,5 @@ def _row(exchange: Exchange) -> _Row:
 
 
 def storable(text: str) -> str:
-    """A model may say anything, also halves of characters, which no database takes, and NUL, which PostgreSQL does not."""
+    """A model may say anything, also in its name: halves of characters, which no database takes, and NUL, which PostgreSQL does not."""
     return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")

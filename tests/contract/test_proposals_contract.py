@@ -304,6 +304,8 @@ async def test_proposals_are_listed_newest_first_by_state_and_in_pages(subject: 
         [third, first],
     ]
     assert [await numbers(limit=1), await numbers(before=third, limit=1)] == [[third], [second]]
+    # No column holds such numbers.
+    assert [await numbers(before=2**70, limit=1), await numbers(before=1 - 2**31)] == [[third], []]
     assert await see.all("park") == ()
     with pytest.raises(Missing):
         await see.all("none")

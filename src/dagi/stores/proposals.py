@@ -80,7 +80,7 @@ class SqlProposals:
         now = self._clock.now()
         query = select(proposal).where(proposal.c.dao_id == dao_id, in_state(states, now)).order_by(proposal.c.number.desc())
         if before is not None:
-            query = query.where(proposal.c.number < before)
+            query = query.where(proposal.c.number < min(before, LARGEST))
         async with self._database.read(dao_id) as connection:
             await check_dao_exists(connection, dao_id)
             return await read_counted(connection, query.limit(min(limit, MOST)), now)

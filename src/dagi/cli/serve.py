@@ -52,9 +52,6 @@ def serve(
         options["server.host"] = host
     if port is not None:
         options["server.port"] = port
-    if port == 0:
-        # Whoever asks for a free port asks for free ports.
-        options["server.ports.rbac"] = 0
     wanted = [name for name in SERVICES if not services or name in services]
     asyncio.run(_serve(Choice(profile=profile, config=config, options=options), wanted))
 
@@ -97,7 +94,8 @@ async def _supervise(installation: Installation, choice: Choice, listeners: Mapp
 def _listen(installation: Installation, service: str) -> socket.socket:
     """The listening socket. The supervisor holds it, so that callers wait instead of failing while a process starts again."""
     server = installation.loaded.settings.server
-    port = server.port if service == "router" else server.ports.model_dump()[service]
+    # Whoever asks for a free port asks for free ports.
+    port = server.port if service == "router" or not server.port else server.ports.model_dump()[service]
     try:
         family = socket.getaddrinfo(server.host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         return socket.create_server((server.host, port), family=family, backlog=BACKLOG)

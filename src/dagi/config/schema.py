@@ -107,7 +107,7 @@ class Server(_Section):
 
     Attributes:
         port: the router's.
-        ports: those of the other services.
+        ports: those of the other services; where the router takes a free one they do so, too.
         reload_on_change: put the configuration in force anew whenever one of its files has changed, as SIGHUP does.
     """
 

@@ -219,10 +219,10 @@ def test_ordinary_names_pass_and_keep_their_text() -> None:
             {"reason": "expired", "roles": ("admin",), "policy_version": 7},
         ),
         (
-            Standing(DaoStanding(version=7), Membership(roles=("guest", "zebra", "admin"))),
+            Standing(DaoStanding(version=7), Membership(roles=("guest", "zebra", "member", "admin"))),
             {
                 "reason": "role_grants",
-                "roles": ("admin", "guest", "zebra"),
+                "roles": ("admin", "member", "guest", "zebra"),
                 "entitlements": DEFAULT_ROLES["admin"],
                 "policy_version": 7,
             },

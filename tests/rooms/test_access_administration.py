@@ -79,6 +79,12 @@ def test_a_role_for_all_workflows_counts_where_another_grants_one_of_them() -> N
     assert rarest(defined) == {"admin"}
 
 
+def test_the_rarest_roles_are_those_that_the_fewest_share_a_right_with() -> None:
+    assert rarest({"a": frozenset({"chat.use"}), "b": frozenset({"chat.use"}), "c": frozenset({"member.read"})}) == {"c"}
+    nested = {"keeper": frozenset({"workflow.run:a:b"}), "admin": frozenset({"workflow.run:*"})}
+    assert rarest(nested) == {"admin"}
+
+
 def test_somebody_without_a_role_is_refused_without_one() -> None:
     with pytest.raises(Denied) as caught:
         require_held(Grant(dao_id="green", user_id="tg:1"), ["chat.use"])

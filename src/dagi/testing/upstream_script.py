@@ -120,4 +120,8 @@ def _usage(prompt: int, completion: int) -> dict[str, int]:
 
 
 def _json(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        # Half of a character can be sent as an escape alone.
+        return json.dumps(value, separators=(",", ":")).encode()

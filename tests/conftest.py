@@ -143,6 +143,11 @@ class Stack:
                     await asyncio.sleep(0.02)
         return made.key
 
+    def rbac(self, key: str | None = None) -> httpx.AsyncClient:
+        """A client of the rbac service, with a key or as a program on the same machine; to be used as a context."""
+        headers = {} if key is None else {"authorization": f"Bearer {key}"}
+        return httpx.AsyncClient(base_url=self.rbac_url, headers=headers, timeout=30)
+
     def log(self, service: str = "router") -> list[dict[str, object]]:
         """Every line a process has logged."""
         path = self.installation.data_dir / "logs" / f"{service}.log"
@@ -447,6 +452,13 @@ async def stack(start: StackFactory) -> AsyncGenerator[Stack]:
     """The stack with its ordinary configuration."""
     async with start() as running:
         yield running
+
+
+@pytest.fixture
+async def rbac(stack: Stack) -> AsyncGenerator[httpx.AsyncClient]:
+    """A client of the stack's rbac service, without a key."""
+    async with stack.rbac() as http:
+        yield http
 
 
 @pytest.fixture(scope="session")

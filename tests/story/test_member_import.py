@@ -1,11 +1,8 @@
 """Members from a file, into real databases and over real HTTP."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 
-import httpx
 import pytest
 from sqlalchemy import update
 from tests.conftest import DAO, Stack
@@ -182,16 +179,10 @@ async def test_whoever_is_erased_stays_counted_without_a_name(green: Green) -> N
         await proposals.vote("green", number, Ballot(user_id="tg:a", choice="for"))
 
 
-@asynccontextmanager
-async def calling(stack: Stack) -> AsyncGenerator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=stack.rbac_url, timeout=30) as http:
-        yield http
-
-
 async def test_over_http_a_file_is_tried_and_taken_in(stack: Stack) -> None:
     path, admin = f"/daos/{DAO}/members/import", {"as": "tg:admin001"}
     file = {"csv": "\ufeffaccount;role;name\ntg:new;member;Оля\ntg:12345;guest;\n"}
-    async with calling(stack) as http:
+    async with stack.rbac() as http:
         tried = (await http.post(path, json={**file, "dry_run": True}, params=admin)).json()
         assert tried["counts"] == {"added": 1, "changed": 0, "removed": 0, "kept": 1, "unchanged": 0}
         assert (await http.get(f"/daos/{DAO}/members/tg:new", params=admin)).status_code == 404

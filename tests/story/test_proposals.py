@@ -1,8 +1,6 @@
 """Proposals over real HTTP, in the context of models and in the answers of the DAO's own facts."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -14,19 +12,6 @@ ADMIN, MEMBER, CONTRIBUTOR, GUEST, STRANGER = "tg:admin001", "tg:12345", "tg:con
 PATH = f"/daos/{DAO}/proposals"
 OPEN = f"{PATH}/2"
 SOON = (datetime.now(UTC) + timedelta(days=3)).isoformat()
-
-
-@asynccontextmanager
-async def calling(stack: Stack, key: str | None = None) -> AsyncGenerator[httpx.AsyncClient]:
-    headers = {} if key is None else {"authorization": f"Bearer {key}"}
-    async with httpx.AsyncClient(base_url=stack.rbac_url, headers=headers, timeout=30) as http:
-        yield http
-
-
-@pytest.fixture
-async def rbac(stack: Stack) -> AsyncGenerator[httpx.AsyncClient]:
-    async with calling(stack) as http:
-        yield http
 
 
 async def test_the_demo_dao_votes_on_something_and_has_decided_something(rbac: httpx.AsyncClient) -> None:
@@ -75,13 +60,13 @@ async def test_guests_strangers_keys_and_programs_do_not_vote(stack: Stack, rbac
         answer = await rbac.post(f"{OPEN}/votes", json=vote, params={"as": user_id})
         assert (answer.status_code, answer.json()["reason"]) == (403, reason)
     assert (await rbac.post(f"{OPEN}/votes", json=vote)).json()["code"] == "RBAC_PERMISSION_DENIED"
-    async with calling(stack, await stack.key("admin")) as http:
+    async with stack.rbac(await stack.key("admin")) as http:
         assert (await http.post(f"{OPEN}/votes", json=vote)).json()["reason"] == "not_a_person"
         assert (await http.post(f"{OPEN}/votes", json=vote, params={"as": MEMBER})).status_code == 403
 
 
 async def test_a_key_lends_nobody_the_right_to_vote_that_it_has_not_itself(stack: Stack) -> None:
-    async with calling(stack, await stack.key("guest", act_as=True)) as http:
+    async with stack.rbac(await stack.key("guest", act_as=True)) as http:
         answer = await http.post(f"{OPEN}/votes", json={"choice": "for"}, params={"as": MEMBER})
     assert (answer.status_code, answer.json()["required_entitlement"]) == (403, "proposal.vote")
 
@@ -165,7 +150,7 @@ async def test_the_facts_alone_tell_what_is_open(start: StackFactory, context: b
         assert "#1 Meet" not in answer["response"]
         plain = (await stack.route("Хто веде проєкт?", user=GUEST)).json()
         assert "вулик для міської пасіки" not in plain["response"].split("Джерело")[0]
-        async with calling(stack) as http:
+        async with stack.rbac() as http:
             assert (await http.post(f"{OPEN}/close", json={"cancel": True}, params={"as": ADMIN})).status_code == 200
 
         async with asyncio.timeout(10):

@@ -1,7 +1,5 @@
 """The rbac service over real HTTP: decisions, administration, and what is on record afterwards."""
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import httpx
@@ -13,19 +11,6 @@ from dagi.access.signed import Verifier
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)]
 ADMIN, MEMBER, GUEST, STRANGER = "tg:admin001", "tg:12345", "tg:guest123", "tg:nobody"
-
-
-@asynccontextmanager
-async def calling(stack: Stack, key: str | None = None) -> AsyncGenerator[httpx.AsyncClient]:
-    headers = {} if key is None else {"authorization": f"Bearer {key}"}
-    async with httpx.AsyncClient(base_url=stack.rbac_url, headers=headers, timeout=30) as http:
-        yield http
-
-
-@pytest.fixture
-async def rbac(stack: Stack) -> AsyncGenerator[httpx.AsyncClient]:
-    async with calling(stack) as http:
-        yield http
 
 
 async def test_a_member_is_resolved_with_roles_entitlements_reason_and_the_policys_version(rbac: httpx.AsyncClient) -> None:
@@ -84,14 +69,14 @@ async def test_a_check_says_yes_or_no_why_and_which_roles_would_do(rbac, action,
 
 async def test_a_key_asks_for_itself_and_for_others_only_where_it_may(stack: Stack) -> None:
     guest, member, speaker = await stack.key("guest"), await stack.key("member"), await stack.key("guest", act_as=True)
-    async with calling(stack, guest) as http:
+    async with stack.rbac(guest) as http:
         own = (await http.get("/rbac/resolve")).json()
         assert (own["roles"], own["dao_id"]) == (["guest"], DAO)
         assert (await http.get("/rbac/resolve", params={"user_id": MEMBER})).status_code == 403
         assert (await http.get("/rbac/resolve", params={"dao_id": "other-dao"})).json()["reason"] == "dao_mismatch"
         assert (await http.get("/rbac/resolve", params={"as": MEMBER})).status_code == 400
     for key in (member, speaker):
-        async with calling(stack, key) as http:
+        async with stack.rbac(key) as http:
             assert (await http.get("/rbac/resolve", params={"user_id": MEMBER})).json()["roles"] == ["member"]
     async with httpx.AsyncClient(base_url=stack.rbac_url) as http:
         assert (await http.get("/rbac/resolve", headers={"authorization": "Bearer dagi_x_y"})).status_code == 401
@@ -99,7 +84,7 @@ async def test_a_key_asks_for_itself_and_for_others_only_where_it_may(stack: Sta
 
 async def test_an_admin_takes_in_changes_and_removes_a_member_who_is_heard_at_once(stack: Stack) -> None:
     key = await stack.key("admin", act_as=True)
-    async with calling(stack, key) as http:
+    async with stack.rbac(key) as http:
         made = await http.post(
             f"/daos/{DAO}/members", params={"as": ADMIN}, json={"user_id": "tg:77", "roles": ["member"], "name": "Ірина"}
         )
@@ -128,14 +113,14 @@ async def test_an_admin_takes_in_changes_and_removes_a_member_who_is_heard_at_on
 
 
 async def test_a_key_lends_nobody_more_than_it_has_itself(stack: Stack) -> None:
-    async with calling(stack, await stack.key("member", act_as=True)) as http:
+    async with stack.rbac(await stack.key("member", act_as=True)) as http:
         refused = await http.post(f"/daos/{DAO}/members", params={"as": ADMIN}, json={"user_id": "tg:9", "roles": ["guest"]})
     assert (refused.status_code, refused.json()["required_entitlement"]) == (403, "member.manage")
 
 
 async def test_the_last_admin_stays_and_nobody_grants_what_they_do_not_hold(stack: Stack) -> None:
     admin = await stack.key("admin")
-    async with calling(stack, admin) as http:
+    async with stack.rbac(admin) as http:
         for answer in (
             await http.delete(f"/daos/{DAO}/members/{ADMIN}"),
             await http.patch(f"/daos/{DAO}/members/{ADMIN}", json={"roles": ["member"]}),
@@ -145,7 +130,7 @@ async def test_the_last_admin_stays_and_nobody_grants_what_they_do_not_hold(stac
             assert (answer.status_code, answer.json()["reason"]) == (409, "last_admin")
         keeper = {"entitlements": sorted(DEFAULT_ROLES["member"] | {"member.manage", "key.manage", "config.update"})}
         assert (await http.put(f"/daos/{DAO}/roles/keeper", json=keeper)).status_code == 200
-    async with calling(stack, await stack.key("keeper")) as http:
+    async with stack.rbac(await stack.key("keeper")) as http:
         tries = (
             await http.post(f"/daos/{DAO}/members", json={"user_id": "tg:9", "roles": ["contributor"]}),
             await http.delete(f"/daos/{DAO}/members/tg:contributor001"),
@@ -161,7 +146,7 @@ async def test_the_last_admin_stays_and_nobody_grants_what_they_do_not_hold(stac
 
 async def test_an_invitation_makes_so_many_members_and_then_is_gone(stack: Stack) -> None:
     key = await stack.key("admin", act_as=True)
-    async with calling(stack, key) as http:
+    async with stack.rbac(key) as http:
         wanted = {"role": "member", "uses": 1, "expires_at": "2999-01-01T00:00:00Z", "label": "for the meeting"}
         made = (await http.post(f"/daos/{DAO}/invitations", json=wanted)).json()
         listed = (await http.get(f"/daos/{DAO}/invitations")).json()["invitations"]
@@ -184,7 +169,7 @@ async def test_an_invitation_makes_so_many_members_and_then_is_gone(stack: Stack
 
 
 async def test_keys_are_made_limited_rotated_and_revoked_within_their_own_dao(stack: Stack) -> None:
-    async with calling(stack, await stack.key("admin")) as http, calling(stack) as local:
+    async with stack.rbac(await stack.key("admin")) as http, stack.rbac() as local:
         made = (await http.post(f"/daos/{DAO}/keys", json={"role": "member", "label": "site", "rpm": 5, "money_per_month": 2.5})).json()
         shown = (await http.get(f"/daos/{DAO}/keys/{made['id']}")).json()["key"]
         assert (shown["rpm"], shown["money_per_month"], shown["label"]) == (5, 2.5, "site")
@@ -193,7 +178,7 @@ async def test_keys_are_made_limited_rotated_and_revoked_within_their_own_dao(st
         assert (limited["rpm"], limited["money_per_month"]) == (-1, 2.5)
         rotated = (await http.post(f"/daos/{DAO}/keys/{made['id']}/rotate", json={"overlap_s": 0})).json()
         await stack.front.directory.refresh()
-        async with calling(stack, made["key"]) as old, calling(stack, rotated["key"]) as new:
+        async with stack.rbac(made["key"]) as old, stack.rbac(rotated["key"]) as new:
             assert [(await one.get("/rbac/resolve")).status_code for one in (old, new)] == [401, 200]
         assert (await local.post("/daos", json={"id": "other-dao", "name": "Other"})).status_code == 200
         foreign = (await local.post("/daos/other-dao/keys", json={"role": "admin"})).json()
@@ -205,7 +190,7 @@ async def test_keys_are_made_limited_rotated_and_revoked_within_their_own_dao(st
 
 
 async def test_founding_suspending_and_removing_a_dao_is_the_operators(stack: Stack, rbac: httpx.AsyncClient) -> None:
-    async with calling(stack, await stack.key("admin")) as http:
+    async with stack.rbac(await stack.key("admin")) as http:
         for answer in (
             await http.post("/daos", json={"id": "mine", "name": "Mine"}),
             await http.patch(f"/daos/{DAO}", json={"suspended": True}),
@@ -226,7 +211,7 @@ async def test_every_denial_of_every_service_is_on_record(stack: Stack, rbac: ht
     assert (await stack.http.get("/rules", headers={"authorization": f"Bearer {member}"})).status_code == 403
     for _ in range(3):
         await rbac.post("/rbac/check", json={"subject": GUEST, "dao": DAO, "action": "proposal.vote"})
-    async with calling(stack, member) as http:
+    async with stack.rbac(member) as http:
         assert (await http.post(f"/daos/{DAO}/members", json={"user_id": "tg:9", "roles": ["guest"]})).status_code == 403
     wanted = {
         (STRANGER, "chat.use"),
@@ -294,13 +279,13 @@ async def test_odd_input_is_refused_with_a_clear_error(rbac: httpx.AsyncClient, 
 async def test_a_service_gets_a_signed_grant_for_whom_it_speaks_and_checks_it_by_the_public_key(stack: Stack) -> None:
     speaker, member = await stack.key("contributor", act_as=True), await stack.key("member")
     asked = {"subject": "tg:contributor001", "action": "fs_write", "audience": "devtools"}
-    async with calling(stack, speaker) as http:
+    async with stack.rbac(speaker) as http:
         signed = (await http.post("/rbac/check", json=asked)).json()["signed"]
         denied = (await http.post("/rbac/check", json={**asked, "subject": MEMBER})).json()
         public = bytes.fromhex((await http.get("/rbac/public-key")).json()["public_key"])
     assert (denied["allow"], denied["signed"]) == (False, None)
     grant = Verifier(public, "devtools").read(signed, datetime.now(UTC))
     assert (grant.user_id, grant.dao_id, grant.allows("devtools.write")) == ("tg:contributor001", DAO, True)
-    async with calling(stack, member) as http:
+    async with stack.rbac(member) as http:
         refused = await http.post("/rbac/check", json=asked)
     assert (refused.status_code, refused.json()["field"]) == (400, "audience")

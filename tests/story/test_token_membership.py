@@ -2,14 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
 from datetime import timedelta
 
-import httpx
 import msgspec
 import pytest
 from sqlalchemy import insert, update
-from tests.conftest import DAO, Stack, StackFactory, local_node
+from tests.conftest import DAO, StackFactory, local_node
 
 from dagi.access.actor import Actor
 from dagi.access.import_plan import ImportOptions
@@ -351,16 +349,10 @@ async def test_rules_are_made_by_those_who_hold_what_they_give_and_once(world: W
             await world.rules(Actor(id=actor)).add("green", TokenWish(chain="local", token=coin.address, standard="erc20", role="guest"))
 
 
-@asynccontextmanager
-async def calling(stack: Stack) -> AsyncGenerator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=stack.rbac_url, timeout=30) as http:
-        yield http
-
-
 async def test_over_http_a_rule_is_made_checked_by_itself_and_ended(start: StackFactory, chain: LocalChain) -> None:
     coin = await chain.deploy("Coin")
     await chain.coins(coin, ANN, 5)
-    async with start(chains=[{"name": "local", "chain_id": CHAIN_ID, "rpc_url": chain.url}]) as stack, calling(stack) as http:
+    async with start(chains=[{"name": "local", "chain_id": CHAIN_ID, "rpc_url": chain.url}]) as stack, stack.rbac() as http:
         made = await http.post(f"/daos/{DAO}/members", json={"user_id": f"eth:{ANN}", "roles": ["guest"]})
         assert made.status_code == 200, made.text
         body = {"chain": "local", "token": coin.address, "standard": "erc20", "role": "contributor", "min_balance": "5"}

@@ -24,6 +24,7 @@ from sqlalchemy import text
 from dagi.assemble.demo import seed_demo
 from dagi.assemble.front import Front, opened_front, serving
 from dagi.assemble.installation import Choice, Installation
+from dagi.assemble.services import usual_services
 from dagi.chain.rpc import Node, RpcChain
 from dagi.outbound import Client
 from dagi.stores.database import FILE_NAME, Database
@@ -36,7 +37,6 @@ from dagi.testing.postgres import PostgresServer
 from dagi.testing.upstream import Upstream
 
 DAO = "greenfood-dao"
-SERVICES = ("router", "rbac")
 # No test measures time, hypothesis's own limit for an example included.
 hypothesis.settings.register_profile("dagi", deadline=None)
 hypothesis.settings.load_profile("dagi")
@@ -85,6 +85,7 @@ class Stack:
     def __init__(self, urls: Mapping[str, str], http: httpx.AsyncClient, upstream: Upstream, installation: Installation) -> None:
         self.url = urls["router"]
         self.rbac_url = urls["rbac"]
+        self.gateway_url = urls.get("gateway", "")
         self.http = http
         self.upstream = upstream
         self.installation = installation
@@ -381,7 +382,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @asynccontextmanager
 async def in_this_process(installation: Installation) -> AsyncGenerator[tuple[Mapping[str, str], Front | None]]:
     """The stack on the test's own event loop: the addresses of its services, and what it is made of."""
-    listeners = {name: socket.create_server(("127.0.0.1", 0)) for name in SERVICES}
+    services = usual_services(installation.loaded.settings)
+    listeners = {name: socket.create_server(("127.0.0.1", 0)) for name in services}
     urls = {name: f"http://127.0.0.1:{listener.getsockname()[1]}" for name, listener in listeners.items()}
     async with opened_front(installation, urls) as front, serving(front, installation, listeners):
         yield urls, front
@@ -395,11 +397,12 @@ async def in_processes(installation: Installation) -> AsyncGenerator[tuple[Mappi
     assert process.stdout is not None
     try:
         urls: dict[str, str] = {}
+        services = usual_services(installation.loaded.settings)
         async with asyncio.timeout(60):
-            while len(urls) < len(SERVICES):
+            while len(urls) < len(services):
                 line = (await process.stdout.readline()).decode()
                 assert line, "the stack did not start"
-                if line.startswith(SERVICES):
+                if line.startswith(services):
                     urls[line.split()[0]] = line.split()[1]
         yield urls, None
     finally:

@@ -73,7 +73,7 @@ class Router:
         """
         with _Account(exchange, self.ports, self._under_way):
             asked = await self._admitted(exchange, wanted)
-            await asked.chain.tell(asked.message, asked.grant, Overheard(ear, exchange.hear))
+            await asked.chain.tell(asked.message, asked.grant, Overheard(ear, exchange.hear, exchange.forget))
 
     async def answer(self, exchange: Exchange, wanted: Wanted = EVERYTHING) -> None:
         """The same for a caller who sees nothing before the end: the answer is in the exchange afterwards.

@@ -25,7 +25,7 @@ def test_an_unknown_key_is_told_with_line_path_nearest_and_allowed(tmp_path: Pat
 def test_an_unknown_key_at_the_top_is_told(tmp_path: Path) -> None:
     [line] = refusal(tmp_path, "loging: {}\n")
 
-    assert line.startswith('my.yml:1 loging: unknown key; did you mean "logging"? Allowed: cache, chains, dao, data_dir,')
+    assert line.startswith('my.yml:1 loging: unknown key; did you mean "logging"? Allowed: cache, chains, channels, dao, data_dir,')
 
 
 def test_a_key_that_resembles_nothing_gets_no_guess(tmp_path: Path) -> None:

@@ -11,9 +11,11 @@ from typing import Final
 
 import msgspec
 
+from dagi.assemble.bots import read_bots
 from dagi.assemble.dialogs import dialog_work
 from dagi.assemble.embedding import local_embeddings
 from dagi.assemble.files import ENOUGH_FILES, few_files, most_callers, raise_open_files
+from dagi.assemble.gateway import Gateway, gateway_service
 from dagi.assemble.installation import Installation
 from dagi.assemble.limits import read_terms
 from dagi.assemble.providers import Configured
@@ -72,11 +74,14 @@ async def opened_front(installation: Installation, urls: Mapping[str, str], *, l
             return live.renewed
 
         reloader = Reloader(installation, apply, world.clock.now, world.observer)
-        for name, work in _background(installation, world, router, reloader).items() if lasting else ():
+        gateway = Gateway(installation, world, router, read_bots(installation.loaded)) if "gateway" in urls else None
+        if gateway is not None:
+            stack.push_async_callback(gateway.aclose)
+        for name, work in _background(installation, world, router, reloader, gateway).items() if lasting else ():
             stack.push_async_callback(_cancelled, asyncio.create_task(work, name=name))
         yield Front(
             router=router,
-            services=_services(installation, world, router, live, urls),
+            services=_services(installation, world, router, live, urls, gateway),
             directory=world.directory,
             observer=world.observer,
             reloader=reloader,
@@ -84,12 +89,16 @@ async def opened_front(installation: Installation, urls: Mapping[str, str], *, l
         )
 
 
-def _services(installation: Installation, world: World, router: Router, live: Live, urls: Mapping[str, str]) -> dict[str, Service]:
+def _services(
+    installation: Installation, world: World, router: Router, live: Live, urls: Mapping[str, str], gateway: Gateway | None
+) -> dict[str, Service]:
     services: dict[str, Service] = {}
     if "router" in urls:
         services["router"] = router_service(installation, world, router, live, urls)
     if "rbac" in urls:
         services["rbac"] = rbac_service(installation, world, urls["rbac"])
+    if gateway is not None:
+        services["gateway"] = gateway_service(installation, world, gateway, urls["gateway"])
     return services
 
 
@@ -104,11 +113,15 @@ def _tools(world: World, configured: Configured) -> ProviderTools:
     )
 
 
-def _background(installation: Installation, world: World, router: Router, reloader: Reloader) -> dict[str, Coroutine[None, None, None]]:
+def _background(
+    installation: Installation, world: World, router: Router, reloader: Reloader, gateway: Gateway | None
+) -> dict[str, Coroutine[None, None, None]]:
     """What goes on beside the requests, for as long as the process lives."""
     work: dict[str, Coroutine[None, None, None]] = {"directory": world.directory.follow(), "reload": reloader.follow()}
     work["proposals"] = world.proposals.follow()
     work["tokens"] = world.tokens.checks.follow()
+    if gateway is not None:
+        work |= gateway.work()
     work |= dialog_work(installation.loaded.settings, world.database, world.dialogs, router)
     work["erasures"] = ErasureWatch(world.database, world.clock).follow(world.answers.clear)
     if installation.loaded.settings.server.reload_on_change:

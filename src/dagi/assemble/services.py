@@ -1,10 +1,21 @@
 """What the services of the answering process have in common."""
 
+from typing import Final
+
 from dagi.assemble.installation import Installation
 from dagi.assemble.world import World
+from dagi.config import Settings
 from dagi.services.callers import Callers
 from dagi.services.face import Table
 from dagi.services.http1.service import Bounds, Service
+
+# All there are, in the order in which they are shown.
+SERVICES: Final = ("router", "rbac", "gateway")
+
+
+def usual_services(settings: Settings) -> tuple[str, ...]:
+    """What runs where nobody says what: the gateway only where it has a bot."""
+    return SERVICES if settings.channels.telegram.bots else SERVICES[:2]
 
 
 def built_callers(installation: Installation, world: World) -> Callers:

@@ -14,6 +14,7 @@ import typer
 
 from dagi.assemble.installation import Choice, Installation, Running, born, write_private
 from dagi.assemble.processes import EMBEDDER, FRONT, Orders, Place, plan
+from dagi.assemble.services import SERVICES, usual_services
 from dagi.assemble.start import Prepared, prepare
 from dagi.cli.options import Config, Profile
 from dagi.cli.output import say, table
@@ -26,8 +27,8 @@ from dagi.supervisor import Supervisor
 ANSWERS = {
     "router": "/route, /route/explain, /ready, /metrics, /openapi.json",
     "rbac": "/rbac/resolve, /rbac/check, /roles, /daos, /openapi.json",
+    "gateway": "/telegram/webhook, /openapi.json",
 }
-SERVICES = tuple(ANSWERS)
 BACKLOG = 2048
 # What a process may take beyond the requests under way: writing down what is unwritten.
 WRITE_S = 10
@@ -52,12 +53,12 @@ def serve(
         options["server.host"] = host
     if port is not None:
         options["server.port"] = port
-    wanted = [name for name in SERVICES if not services or name in services]
-    asyncio.run(_serve(Choice(profile=profile, config=config, options=options), wanted))
+    asyncio.run(_serve(Choice(profile=profile, config=config, options=options), services or ()))
 
 
-async def _serve(choice: Choice, services: Sequence[str]) -> None:
+async def _serve(choice: Choice, named: Sequence[str]) -> None:
     installation = Installation.of(choice)
+    services = [name for name in SERVICES if name in (named or usual_services(installation.loaded.settings))]
     with installation.lock(), ExitStack() as stack:
         listeners = {name: stack.enter_context(_listen(installation, name)) for name in services}
         await _supervise(installation, choice, listeners)

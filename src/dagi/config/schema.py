@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
+from dagi.config.channel_schema import Channels
 from dagi.config.identity_schema import Chain, Identities
 from dagi.config.section import Name, Text
 from dagi.config.section import Section as _Section
@@ -100,6 +101,7 @@ class ServicePorts(_Section):
     """The ports of the services beside the router."""
 
     rbac: int = Field(default=9200, ge=0, le=65_535)
+    gateway: int = Field(default=9300, ge=0, le=65_535)
 
 
 class Server(_Section):
@@ -260,3 +262,4 @@ class Settings(_Section):
     membership: Membership = Membership()
     chains: Annotated[tuple[Chain, ...], Field(strict=False)] = ()
     identities: Identities = Identities()
+    channels: Channels = Channels()

@@ -81,6 +81,14 @@ class Exchange:
             case _:
                 self._hear_beside(event)
 
+    def forget(self) -> None:
+        """What was heard of the answer was none of it: an attempt failed before anybody saw a piece."""
+        self._text.clear()
+        self.thoughts.clear()
+        self.calls.clear()
+        self.data.clear()
+        self.others = 0
+
     def _hear_beside(self, event: Event) -> None:
         """What belongs to the answer and is none of it."""
         match event:

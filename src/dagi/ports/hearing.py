@@ -46,14 +46,20 @@ class Gathered:
 
 
 class Overheard:
-    """An ear that passes on to another one what it hears, after `listen` has heard it."""
+    """An ear that passes on to another one what it hears, after `listen` has heard it, and on `forget` forgets."""
 
-    def __init__(self, ear: Ear, listen: Callable[[Event], None]) -> None:
+    def __init__(self, ear: Ear, listen: Callable[[Event], None], forget: Callable[[], None] | None = None) -> None:
         self.progress = ear.progress
-        self.forget = ear.forget
         self.room = ear.room
         self._ear = ear
         self._listen = listen
+        self._forget = forget
+
+    def forget(self) -> None:
+        """See `Ear`."""
+        if self._forget is not None:
+            self._forget()
+        self._ear.forget()
 
     def hear(self, event: Event) -> None:
         """See `Ear`."""

@@ -11,7 +11,7 @@ from dagi.errors import DagiError
 from dagi.services.bodies import ShareBody
 from dagi.services.callers import Callers
 from dagi.services.errors import encode
-from dagi.services.face import JSON, Answer, Request
+from dagi.services.face import JSON, Answer, Endpoint, Request
 
 Check = Callable[[], Awaitable[str | None]]
 _CHECK_S = 2.0
@@ -116,6 +116,25 @@ class Operations:
         self._callers = callers
         self._dependencies = dependencies
         self._open_details = open_details
+
+    def endpoints(self, metrics: Callable[[], bytes]) -> Sequence[Endpoint]:
+        """What every service has; `metrics` gives the exposition."""
+        text = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
+        return (
+            Endpoint(method="GET", path="/health", handler=self.health, summary="Alive", audience="public", gives=Health),
+            Endpoint(
+                method="GET", path="/ready", handler=self.ready, summary="Ready to work", audience="public", gives=Readiness, errors=(503,)
+            ),
+            Endpoint(
+                method="GET",
+                path="/metrics",
+                handler=self.for_operators("metrics.read", lambda: Answer(headers=text, body=metrics())),
+                summary="Prometheus metrics",
+                description="Needs the entitlement `metrics.read`.",
+                gives_text="text/plain",
+                errors=(401, 403),
+            ),
+        )
 
     async def health(self, _request: Request) -> Answer:
         """GET /health: the process answers; no dependency is asked."""

@@ -13,7 +13,7 @@ from dagi.services.errors import encode
 from dagi.services.face import Answer, Endpoint, Table
 from dagi.services.openai.face import OpenAIFace
 from dagi.services.openapi import describe
-from dagi.services.operations import Health, Info, Operations, Providers, ProviderState, Readiness, RuleBody, Rules
+from dagi.services.operations import Info, Operations, Providers, ProviderState, RuleBody, Rules
 from dagi.services.route import RouteFace, share_bodies
 from dagi.services.sessions import SessionsFace
 
@@ -67,17 +67,7 @@ class RouterFace(msgspec.Struct, frozen=True, kw_only=True):
             *self.openai.endpoints(),
             *self.sessions.endpoints(),
             self.dify.endpoint(),
-            Endpoint(method="GET", path="/health", handler=operations.health, summary="Alive", audience="public", gives=Health),
-            Endpoint(
-                method="GET",
-                path="/ready",
-                handler=operations.ready,
-                summary="Ready to work",
-                audience="public",
-                gives=Readiness,
-                errors=(503,),
-            ),
-            self._operators("/metrics", "metrics.read", self._metrics, "Prometheus metrics", gives_text="text/plain"),
+            *operations.endpoints(self.metrics),
             self._operators("/info", None, lambda: _json(self.info()), "What runs here", gives=Info),
             self._operators("/providers", "explain.read", lambda: _json(Providers(list(self.providers()))), "Providers", gives=Providers),
             self._operators(
@@ -115,9 +105,6 @@ class RouterFace(msgspec.Struct, frozen=True, kw_only=True):
             gives_text=gives_text,
             errors=(401, 403),
         )
-
-    def _metrics(self) -> Answer:
-        return Answer(headers=[(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")], body=self.metrics())
 
     def _rules(self) -> Rules:
         return Rules([_rule(rule) for rule in self.router.policy.rules.rules])

@@ -23,11 +23,11 @@ from sqlalchemy import (
     text,
 )
 
-from dagi.stores import governance_tables, link_tables
+from dagi.stores import channel_tables, governance_tables, link_tables
 from dagi.stores.columns import UtcTime, metadata
 
 # They stand in files of their own and are part of the same schema.
-ELSEWHERE = (*link_tables.TABLES, *governance_tables.TABLES)
+ELSEWHERE = (*link_tables.TABLES, *governance_tables.TABLES, *channel_tables.TABLES)
 
 # As many as anybody counts, and ids that the database gives: 64 bits, which SQLite calls INTEGER.
 Count = BigInteger().with_variant(Integer, "sqlite")

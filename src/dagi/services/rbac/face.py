@@ -7,7 +7,7 @@ import msgspec
 from dagi.services.errors import encode
 from dagi.services.face import Answer, Endpoint, Request, Table
 from dagi.services.openapi import describe
-from dagi.services.operations import Health, Operations, Readiness
+from dagi.services.operations import Operations
 from dagi.services.rbac.audit import AuditFace
 from dagi.services.rbac.daos import DaosFace
 from dagi.services.rbac.decisions import DecisionsFace
@@ -44,25 +44,7 @@ class RbacFace(msgspec.Struct, frozen=True, kw_only=True):
         ]
         endpoints = [
             *(self._proven(endpoint) for endpoint in own),
-            Endpoint(method="GET", path="/health", handler=operations.health, summary="Alive", audience="public", gives=Health),
-            Endpoint(
-                method="GET",
-                path="/ready",
-                handler=operations.ready,
-                summary="Ready to work",
-                audience="public",
-                gives=Readiness,
-                errors=(503,),
-            ),
-            Endpoint(
-                method="GET",
-                path="/metrics",
-                handler=operations.for_operators("metrics.read", self._metrics),
-                summary="Prometheus metrics",
-                description="Needs the entitlement `metrics.read`.",
-                gives_text="text/plain",
-                errors=(401, 403),
-            ),
+            *operations.endpoints(self.metrics),
         ]
         description: list[bytes] = []
         described = operations.for_operators(None, lambda: Answer(body=description[0]))
@@ -81,6 +63,3 @@ class RbacFace(msgspec.Struct, frozen=True, kw_only=True):
             return await handler(request)
 
         return msgspec.structs.replace(endpoint, handler=proven)
-
-    def _metrics(self) -> Answer:
-        return Answer(headers=[(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")], body=self.metrics())

@@ -1,0 +1,137 @@
+"""The gateway (port 9300), put together: what platforms deliver, handled; what is owed to them, delivered."""
+
+from collections.abc import Coroutine
+from functools import partial
+
+import msgspec
+
+from dagi.assemble.bots import BotPlan, Bots
+from dagi.assemble.installation import Installation, stack_version
+from dagi.assemble.readiness import access_dependencies
+from dagi.assemble.services import built_callers, built_service
+from dagi.assemble.world import World
+from dagi.channels.conversation import Conversation
+from dagi.channels.hands import Hands
+from dagi.channels.telegram.api import Api, Refusal
+from dagi.channels.telegram.attending import Attendant, Bot, Bound
+from dagi.channels.telegram.polling import Poller
+from dagi.channels.telegram.reading import Self
+from dagi.channels.telegram.sending import Sender
+from dagi.channels.telegram.updates import chat_of, number_of
+from dagi.ports.inbox import Lane, Owed, Taken, Update
+from dagi.router import Router
+from dagi.services.gateway.face import GatewayFace
+from dagi.services.gateway.telegram import Hook, Read, TelegramHooks
+from dagi.services.http1.service import Service
+from dagi.services.operations import Operations
+from dagi.stores.inbox import SqlInbox
+from dagi.stores.leases import Lease
+from dagi.stores.outbox import SqlOutbox
+from dagi.stores.together import Together
+
+# How long it is waited before Telegram is asked again who a bot is.
+_ASK_AGAIN_S = 30.0
+
+
+class Gateway:
+    """The bots at work.
+
+    Attributes:
+        inbox, outbox: what waits.
+    """
+
+    def __init__(self, installation: Installation, world: World, router: Router, bots: Bots) -> None:
+        self._world = world
+        self._base_url = installation.loaded.settings.channels.telegram.api_base_url
+        self._plans = {plan.settings.name: plan for plan in bots.plans}
+        self._apis = {name: Api(world.http, self._base_url, plan.token) for name, plan in self._plans.items()}
+        self._selves = {name: Self(plan.id, plan.settings.username or "") for name, plan in self._plans.items()}
+        # Groups that have a new id since the configuration was written.
+        self._moves: dict[tuple[str, str], str] = {}
+        together = Together(world.database)
+        self._together = together
+        self.inbox, self.outbox = SqlInbox(together, world.clock), SqlOutbox(together, world.clock)
+        sender = Sender(self._apis, self.outbox, world.observer, world.clock, self._moved)
+        self.delivering: Hands[Owed] = Hands("outbox", self.outbox, sender.deliver, world.observer, world.clock)
+        attendant = Attendant(
+            {name: self._bot(plan) for name, plan in self._plans.items()},
+            Conversation(router, world.directory.name, world.observer),
+            self.inbox,
+            world.observer,
+            world.clock,
+            self.delivering.wake,
+        )
+        self.attending: Hands[Taken] = Hands("inbox", self.inbox, attendant.attend, world.observer, world.clock)
+
+    def _bot(self, plan: BotPlan) -> Bot:
+        name = plan.settings.name
+        return Bot(name=name, api=self._apis[name], me=lambda: self._selves[name], bound=partial(self._bound, plan), moved=self._moved)
+
+    def _bound(self, plan: BotPlan, chat: str) -> Bound:
+        return plan.bound(self._moves.get((plan.settings.name, chat), chat))
+
+    async def _moved(self, lane: Lane, chat: str) -> None:
+        """What was said about the old id counts for the new one, until the operator writes it."""
+        self._moves[lane.bot, chat] = self._moves.get((lane.bot, lane.chat), lane.chat)
+        self._world.observer.note("chat_moved", level="warning", bot=lane.bot, chat=lane.chat, to=chat)
+
+    async def _arrived(self, update: Update) -> None:
+        if await self.inbox.put(update):
+            self.attending.wake()
+
+    def hooks(self) -> TelegramHooks:
+        """What takes updates in."""
+        hooks = [Hook(bot=name, secret=plan.secret.encode()) for name, plan in self._plans.items() if plan.secret is not None]
+        return TelegramHooks(hooks, Read(number_of, chat_of), self._world.clock, self._arrived)
+
+    def work(self) -> dict[str, Coroutine[None, None, None]]:
+        """What goes on beside the requests."""
+        if not self._plans:
+            return {}
+        found: dict[str, Coroutine[None, None, None]] = {
+            "inbox": self.attending.follow(),
+            "outbox": self.delivering.follow(),
+            "bots": self._introduce(),
+        }
+        for name, plan in self._plans.items():
+            if plan.secret is None:
+                found[f"poll-{name}"] = self._poller(name).follow()
+        return found
+
+    def _poller(self, name: str) -> Poller:
+        world = self._world
+        lease = Lease(world.database, world.clock, f"telegram:{name}")
+        return Poller(name, self._apis[name], world.observer, world.clock, lease.take, self._arrived)
+
+    async def _introduce(self) -> None:
+        """Ask Telegram for the names of the bots, each until it says so."""
+        unknown = set(self._plans)
+        while unknown:
+            for name in sorted(unknown):
+                try:
+                    me = msgspec.json.decode(await self._apis[name].call("getMe"), type=Self)
+                except (Refusal, msgspec.DecodeError) as error:
+                    self._world.observer.note("telegram_unreachable", level="warning", bot=name, why=str(error), again_s=_ASK_AGAIN_S)
+                else:
+                    self._selves[name] = me
+                    unknown.discard(name)
+            if unknown:
+                await self._world.clock.sleep(_ASK_AGAIN_S)
+
+    async def aclose(self) -> None:
+        """Wait for what is being written."""
+        await self._together.aclose()
+
+
+def gateway_service(installation: Installation, world: World, gateway: Gateway, url: str) -> Service:
+    """The service's endpoints."""
+    open_details = installation.loaded.settings.environment == "development"
+    dependencies = access_dependencies(world.database, world.directory, world.denials)
+    face = GatewayFace(
+        platforms=gateway.hooks().endpoints(),
+        operations=Operations(built_callers(installation, world), dependencies, open_details=open_details),
+        metrics=world.metrics.exposition,
+        url=url,
+        version=stack_version(),
+    )
+    return built_service(installation, world, face.table())

@@ -1,0 +1,1 @@
+"""Telegram: the Bot API's updates and methods, its markup, its limits."""

@@ -1,0 +1,165 @@
+"""Handles one update of Telegram: reads it, has it answered, and owes the answer to the chat."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from dagi.channels.conversation import Case, Conversation, Told
+from dagi.channels.incoming import Ignored, Incoming, Moved, Place, Pressed
+from dagi.channels.telegram.api import Api
+from dagi.channels.telegram.markup import Text, texts
+from dagi.channels.telegram.reading import Self, read
+from dagi.channels.telegram.showing import Showing, beside
+from dagi.channels.telegram.updates import update_of
+from dagi.errors import DagiError, Internal
+from dagi.ports.clock import Clock
+from dagi.ports.inbox import Inbox, Lane, Parcel, Taken
+from dagi.ports.observer import Observer
+
+# Whoever dies three times of the same update does not try a fourth time: the member is told, and the chat goes on.
+ATTEMPTS: Final = 3
+_MOST_DRAFT: Final = 2**31 - 1
+
+
+class Bound(msgspec.Struct, frozen=True):
+    """What a chat belongs to.
+
+    Attributes:
+        mention_only: in a group, hear those alone who address the bot.
+    """
+
+    dao_id: str
+    mention_only: bool = True
+
+
+class Bot(msgspec.Struct, frozen=True, kw_only=True):
+    """One bot at work.
+
+    Attributes:
+        me: who it is; without a username until the server has told it.
+        bound: what a chat belongs to, by its id.
+        moved: told of a group that has a new id.
+    """
+
+    name: str
+    api: Api
+    me: Callable[[], Self]
+    bound: Callable[[str], Bound]
+    moved: Callable[[Lane, str], Awaitable[None]]
+
+
+class Attendant:
+    """Handles updates, one at a time of each chat.
+
+    Args:
+        bots: by their names.
+        owing: called when something is owed.
+    """
+
+    def __init__(
+        self,
+        bots: Mapping[str, Bot],
+        conversation: Conversation,
+        inbox: Inbox,
+        observer: Observer,
+        clock: Clock,
+        owing: Callable[[], None],
+    ) -> None:
+        self._bots = bots
+        self._conversation = conversation
+        self._inbox = inbox
+        self._observer = observer
+        self._clock = clock
+        self._owing = owing
+
+    async def attend(self, taken: Taken) -> None:
+        """Handle it.
+
+        Raises:
+            StoreError: what came of it could not be written down.
+        """
+        parcels = await self._parcels(taken)
+        if await self._inbox.handled(taken, parcels) and parcels:
+            self._owing()
+
+    async def _parcels(self, taken: Taken) -> Sequence[Parcel]:
+        lane = taken.update.lane
+        bot = self._bots.get(lane.bot)
+        if bot is None:
+            self._note(taken, "the bot is not configured any more")
+            return ()
+        bound = bot.bound(lane.chat)
+        heard = read(update_of(taken.update.body), bot.me(), mention_only=bound.mention_only)
+        match heard:
+            case Ignored(why):
+                self._note(taken, why)
+                return ()
+            case Moved(to=to):
+                if to:
+                    await bot.moved(lane, to)
+                else:
+                    self._note(taken, "the bot was put out of the chat")
+                return ()
+            case Pressed(query=query):
+                # Its button would go on turning otherwise.
+                answer = msgspec.json.encode({"callback_query_id": query})
+                return [Parcel(lane=lane, method="answerCallbackQuery", body=answer, optional=True)]
+            case Incoming():
+                return await self._answered(bot, bound, heard, taken)
+
+    async def _answered(self, bot: Bot, bound: Bound, said: Incoming, taken: Taken) -> Sequence[Parcel]:
+        lane, number = taken.update.lane, taken.update.number
+        topic = f":{said.place.topic}" if said.place.topic else ""
+        case = Case(
+            said=said,
+            dao_id=bound.dao_id,
+            source="telegram",
+            request_id=f"tg-{bot.name}-{number}",
+            session_id=f"tg:{said.place.chat}{topic}:{bound.dao_id}",
+        )
+        if taken.attempt > ATTEMPTS:
+            self._observer.note("update_given_up", level="error", request_id=case.request_id, attempts=taken.attempt)
+            told = self._conversation.refusal(case, Internal("It could not be answered."))
+        else:
+            told = await self._told(bot, case, number)
+        return parcels(lane, said.place, told)
+
+    async def _told(self, bot: Bot, case: Case, number: int) -> Told:
+        showing = Showing(bot.api, case.said.place, number % _MOST_DRAFT + 1, self._clock)
+        answering = asyncio.create_task(self._conversation.answer(case, showing), name=case.request_id)
+        try:
+            await beside(answering, showing)
+        except asyncio.CancelledError:
+            answering.cancel()
+            await asyncio.gather(answering, return_exceptions=True)
+            raise
+        error = answering.exception()
+        if error is None:
+            return answering.result()
+        if isinstance(error, DagiError):
+            return self._conversation.refusal(case, error)
+        return self._conversation.defect(case, error)
+
+    def _note(self, taken: Taken, why: str) -> None:
+        lane = taken.update.lane
+        self._observer.note("update_ignored", level="debug", bot=lane.bot, number=taken.update.number, why=why)
+
+
+def parcels(lane: Lane, place: Place, told: Told) -> list[Parcel]:
+    """What is said, as messages: the first one answers the question, the others follow it."""
+    return [_parcel(lane, place, text, told.request_id, first=index == 0) for index, text in enumerate(texts(told.markdown))]
+
+
+def _parcel(lane: Lane, place: Place, text: Text, request_id: str, *, first: bool) -> Parcel:
+    # The chat's id is the sender's business: a group may get another one meanwhile.
+    body: dict[str, object] = {"text": text.text, "link_preview_options": {"is_disabled": True}}
+    if place.topic:
+        body["message_thread_id"] = place.topic
+    if first and place.reply_to and not place.private:
+        body["reply_parameters"] = {"message_id": place.reply_to, "allow_sending_without_reply": True}
+    plain = msgspec.json.encode(body) if text.entities else b""
+    if text.entities:
+        body["entities"] = text.entities
+    return Parcel(lane=lane, method="sendMessage", body=msgspec.json.encode(body), plain=plain, request_id=request_id)

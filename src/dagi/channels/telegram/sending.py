@@ -1,0 +1,169 @@
+"""Delivers what is owed to Telegram: paced, patient, and never for ever."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from typing import Final
+
+import msgspec
+
+from dagi.channels.pacing import Pace
+from dagi.channels.telegram.api import Api, Refusal
+from dagi.ports.clock import Clock
+from dagi.ports.inbox import Lane, Outbox, Owed, Parcel
+from dagi.ports.observer import Observer
+
+# https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this; edits count as messages do.
+PER_CHAT: Final = 1.0
+CHAT_BURST: Final = 3
+PER_BOT: Final = 30.0
+PER_GROUP: Final = 20 / 60
+GROUP_BURST: Final = 5
+# After that an answer helps nobody any more.
+GIVE_UP: Final = timedelta(hours=1)
+_FIRST_RETRY_S: Final = 1.0
+_LONGEST_RETRY_S: Final = 60.0
+_TOKEN_RETRY_S: Final = 60.0
+# What counts against the limits: everything that shows something to people.
+_SHOWING: Final = ("send", "edit", "copy", "forward")
+_NOTHING_TO_DO: Final = ("message is not modified", "query is too old", "message to edit not found")
+_MARKUP: Final = ("can't parse entities", "entities_too_long", "entity")
+_TOPIC_GONE: Final = ("message thread not found", "topic_closed", "topic_deleted")
+
+
+class _Sent(msgspec.Struct):
+    message_id: int = 0
+
+
+class Sender:
+    """Delivers one parcel at a time of each chat.
+
+    Args:
+        apis: by the bots' names.
+        moved: told of a group that has a new id.
+    """
+
+    def __init__(
+        self,
+        apis: Mapping[str, Api],
+        outbox: Outbox,
+        observer: Observer,
+        clock: Clock,
+        moved: Callable[[Lane, str], Awaitable[None]],
+    ) -> None:
+        self._apis = apis
+        self._outbox = outbox
+        self._observer = observer
+        self._clock = clock
+        self._moved = moved
+        self._chats = Pace(PER_CHAT, CHAT_BURST)
+        self._groups = Pace(PER_GROUP, GROUP_BURST)
+        self._bots = Pace(PER_BOT, int(PER_BOT))
+
+    async def deliver(self, owed: Owed) -> None:
+        """Deliver it, put it off, or give it up.
+
+        Raises:
+            StoreError: what became of it could not be written down.
+        """
+        parcel = owed.parcel
+        api = self._apis.get(parcel.lane.bot)
+        if api is None:
+            await self._give_up(owed, "the bot is not configured any more")
+            return
+        await self._turn(parcel.lane, parcel.method)
+        try:
+            result = await self._sent(api, owed)
+        except Refusal as refusal:
+            await self._refused(owed, refusal)
+            return
+        await self._outbox.delivered(owed, _message_id(result))
+
+    async def _turn(self, lane: Lane, method: str) -> None:
+        if not method.startswith(_SHOWING):
+            return
+        # Groups and channels have negative ids.
+        paces = [(self._bots, lane.bot), (self._chats, _key(lane))]
+        if lane.chat.startswith("-"):
+            paces.append((self._groups, _key(lane)))
+        while (wait := max(pace.wait(whose, self._clock.monotonic()) for pace, whose in paces)) > 0:
+            await self._clock.sleep(wait)
+        for pace, whose in paces:
+            pace.take(whose, self._clock.monotonic())
+
+    async def _sent(self, api: Api, owed: Owed) -> msgspec.Raw:
+        parcel, body = owed.parcel, _addressed(owed.parcel, owed.parcel.body)
+        try:
+            return await api.call(parcel.method, body)
+        except Refusal as refusal:
+            if refusal.code != 400:
+                raise
+            said = refusal.description.lower()
+            if any(words in said for words in _TOPIC_GONE):
+                return await api.call(parcel.method, _outside_topic(body))
+            if parcel.plain and any(words in said for words in _MARKUP):
+                self._observer.note("telegram_markup_refused", level="warning", bot=parcel.lane.bot, request_id=parcel.request_id)
+                return await api.call(parcel.method, _addressed(parcel, parcel.plain))
+            raise
+
+    async def _refused(self, owed: Owed, refusal: Refusal) -> None:
+        said = refusal.description.lower()
+        if refusal.code == 400 and any(words in said for words in _NOTHING_TO_DO):
+            await self._outbox.delivered(owed)
+        elif refusal.migrate_to:
+            await self._moved(owed.parcel.lane, str(refusal.migrate_to))
+            await self._outbox.moved(owed.parcel.lane, str(refusal.migrate_to))
+            await self._outbox.later(owed, self._clock.now())
+        elif owed.parcel.optional or refusal.code in {400, 403, 404}:
+            await self._give_up(owed, str(refusal))
+        elif self._clock.now() - owed.since > GIVE_UP:
+            await self._give_up(owed, f"not delivered within {GIVE_UP}: {refusal}")
+        else:
+            await self._put_off(owed, refusal)
+
+    async def _put_off(self, owed: Owed, refusal: Refusal) -> None:
+        lane = owed.parcel.lane
+        wait = refusal.retry_after_s or min(_FIRST_RETRY_S * 2 ** min(owed.attempt - 1, 10), _LONGEST_RETRY_S)
+        if refusal.code == 401:
+            wait = _TOKEN_RETRY_S
+            self._observer.note("telegram_token_refused", level="error", bot=lane.bot, todo="give the bot a token that counts")
+        if refusal.code == 429:
+            # The chat is what is slowed down; where the whole bot is, its other chats hear so themselves.
+            self._chats.hold(_key(lane), self._clock.monotonic() + wait)
+        self._observer.note(
+            "telegram_put_off", level="warning", bot=lane.bot, code=refusal.code, wait_s=wait, request_id=owed.parcel.request_id
+        )
+        await self._outbox.later(owed, self._clock.now() + timedelta(seconds=wait))
+
+    async def _give_up(self, owed: Owed, why: str) -> None:
+        parcel = owed.parcel
+        level = "info" if parcel.optional else "warning"
+        self._observer.note(
+            "telegram_undelivered", level=level, bot=parcel.lane.bot, method=parcel.method, request_id=parcel.request_id, why=why
+        )
+        await self._outbox.given_up(owed, why)
+
+
+def _key(lane: Lane) -> str:
+    return f"{lane.bot}/{lane.chat}"
+
+
+def _addressed(parcel: Parcel, body: bytes) -> bytes:
+    """The parameters with the chat that the lane leads to by now."""
+    if not parcel.method.startswith(_SHOWING):
+        return body
+    return b'{"chat_id":%s,' % parcel.lane.chat.encode() + body[1:]
+
+
+def _message_id(result: msgspec.Raw) -> str:
+    try:
+        found = msgspec.json.decode(result, type=_Sent).message_id
+    except msgspec.DecodeError:
+        # Some methods give true.
+        return ""
+    return str(found) if found else ""
+
+
+def _outside_topic(body: bytes) -> bytes:
+    found = msgspec.json.decode(body, type=dict[str, object])
+    found.pop("message_thread_id", None)
+    return msgspec.json.encode(found)

@@ -1,0 +1,79 @@
+"""The section about channels: bots of platforms, each bound to a DAO."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from dagi.config.identity_schema import WebAddress
+from dagi.config.section import Name, Section, Text
+
+_CHAT = re.compile(r"-?[0-9]{1,19}\Z")
+_USERNAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{2,31}\Z")
+
+
+def _chat(text: str) -> str:
+    if not _CHAT.match(text):
+        raise ValueError('must be the id of a chat in quotes, such as "-1001234567890"')
+    return text
+
+
+def _username(text: str) -> str:
+    if not _USERNAME.match(text.removeprefix("@")):
+        raise ValueError("must be the name BotFather gave the bot, such as greenfood_bot")
+    return text.removeprefix("@")
+
+
+class Chat(Section):
+    """A chat with a binding of its own.
+
+    Attributes:
+        dao_id: the bot's where null.
+        mention_only: hear those alone who address the bot; the bot's where null.
+    """
+
+    dao_id: Name | None = None
+    mention_only: bool | None = None
+
+
+class TelegramBot(Section):
+    """A bot of Telegram.
+
+    Attributes:
+        dao_id: the DAO of every chat that has no binding of its own.
+        username: asked of Telegram where null.
+        token_env, token_file: BotFather's token.
+        secret_env, secret_file: what Telegram sends with every update (setWebhook's secret_token); for webhooks.
+        mode: updates come to `/telegram/webhook`, or are fetched, which needs no public address.
+        mention_only: in groups hear those alone who address the bot.
+        chats: by their ids.
+    """
+
+    name: Name
+    dao_id: Name
+    username: Annotated[str, AfterValidator(_username)] | None = None
+    token_env: Text | None = None
+    token_file: Text | None = None
+    secret_env: Text | None = None
+    secret_file: Text | None = None
+    mode: Literal["webhook", "polling"] = "webhook"
+    mention_only: bool = True
+    chats: Mapping[Annotated[str, AfterValidator(_chat)], Chat] = Field(default_factory=dict)
+
+
+class Telegram(Section):
+    """Telegram's bots.
+
+    Attributes:
+        api_base_url: Telegram's own, or that of a Bot API server of one's own.
+    """
+
+    api_base_url: WebAddress = "https://api.telegram.org"
+    bots: Annotated[tuple[TelegramBot, ...], Field(strict=False)] = ()
+
+
+class Channels(Section):
+    """Where people speak with the stack."""
+
+    telegram: Telegram = Telegram()

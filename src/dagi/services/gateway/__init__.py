@@ -1,0 +1,1 @@
+"""The gateway's face: where platforms deliver what people say."""

@@ -1,0 +1,78 @@
+"""Implements the port Inbox."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Row, insert
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from dagi.ports.clock import Clock
+from dagi.ports.inbox import Parcel, Taken, Update
+from dagi.stores.channel_tables import inbox, outbox
+from dagi.stores.lanes import Lanes, lane_of
+from dagi.stores.outbox import row_of
+from dagi.stores.together import Together
+
+
+class SqlInbox:
+    """See the port."""
+
+    def __init__(self, together: Together, clock: Clock) -> None:
+        self._together = together
+        self._clock = clock
+        self._lanes = Lanes(inbox, inbox.c.number, inbox.c.handled_at, together, clock)
+
+    async def put(self, update: Update) -> bool:
+        """See the port."""
+        lane = update.lane
+        values = {
+            "channel": lane.channel,
+            "bot": lane.bot,
+            "chat": lane.chat,
+            "number": update.number,
+            "body": update.body,
+            "received_at": update.received_at,
+        }
+
+        async def work(connection: AsyncConnection) -> bool:
+            new = postgresql.insert(inbox) if connection.dialect.name == "postgresql" else sqlite.insert(inbox)
+            added = await connection.execute(new.values(**values).on_conflict_do_nothing())
+            return bool(added.rowcount)
+
+        return await self._together.run(work)
+
+    async def take(self, most: int) -> Sequence[Taken]:
+        """See the port."""
+        return [_taken(row) for row in await self._lanes.take(most)]
+
+    async def keep(self, taken: Sequence[int]) -> None:
+        """See the port."""
+        await self._lanes.keep(taken)
+
+    async def note(self, taken: int, progress: str) -> None:
+        """See the port."""
+        await self._lanes.change(taken, progress=progress)
+
+    async def handled(self, taken: Taken, parcels: Sequence[Parcel]) -> bool:
+        """See the port."""
+
+        async def work(connection: AsyncConnection) -> bool:
+            now = self._clock.now()
+            # What was said is kept with its exchange, for as long as those are kept, and nowhere else.
+            if not await self._lanes.changed(connection, taken.id, handled_at=now, body=b"", progress=""):
+                return False
+            if parcels:
+                await connection.execute(insert(outbox), [row_of(parcel, now) for parcel in parcels])
+            return True
+
+        return await self._together.run(work)
+
+    async def give_back(self, taken: Taken) -> None:
+        """See the port."""
+        await self._lanes.change(taken.id, held_until=self._clock.now(), holder="")
+
+
+def _taken(row: Row[Any]) -> Taken:
+    update = Update(lane=lane_of(row), number=row.number, body=row.body, received_at=row.received_at)
+    return Taken(id=row.id, update=update, attempt=row.attempts, progress=row.progress)

@@ -1,0 +1,87 @@
+"""What inbox and outbox have in common: rows that stand in lanes, each lane taken from its front by one holder at a time."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from secrets import token_hex
+from typing import Any, Final
+
+from sqlalchemy import Column, ColumnElement, Row, Select, Table, and_, exists, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from dagi.ports.clock import Clock
+from dagi.ports.inbox import HELD_S, Lane
+from dagi.stores.together import Together
+
+HELD: Final = timedelta(seconds=HELD_S)
+
+
+class Lanes:
+    """Takes rows of a table with the columns `channel`, `bot`, `chat`, `holder`, `held_until` and `attempts`.
+
+    Args:
+        place: the column that tells a row's place in its lane.
+        settled: the column that is null as long as the row has to be done.
+    """
+
+    def __init__(self, table: Table, place: Column[int], settled: Column[Any], together: Together, clock: Clock) -> None:
+        self._table = table
+        self._settled = settled
+        self._together = together
+        self._clock = clock
+        self.holder = token_hex(16)
+        earlier = table.alias("earlier")
+        self._front = ~exists().where(
+            earlier.c.channel == table.c.channel,
+            earlier.c.bot == table.c.bot,
+            earlier.c.chat == table.c.chat,
+            earlier.c[place.name] < place,
+            earlier.c[settled.name].is_(None),
+        )
+
+    async def take(self, most: int, *conditions: ColumnElement[bool]) -> Sequence[Row[Any]]:
+        """Hold the first row of as many lanes, of those that nobody holds."""
+
+        async def work(connection: AsyncConnection) -> Sequence[Row[Any]]:
+            now = self._clock.now()
+            table = self._table
+            free = or_(table.c.held_until.is_(None), table.c.held_until <= now)
+            due: Select[tuple[int]] = select(table.c.id).where(self._settled.is_(None), free, self._front, *conditions)
+            taken = (
+                update(table)
+                .where(table.c.id.in_(due.order_by(table.c.id).limit(most)))
+                .values(holder=self.holder, held_until=now + HELD, attempts=table.c.attempts + 1)
+                .returning(*table.c)
+            )
+            return sorted((await connection.execute(taken)).all(), key=lambda row: row.id)
+
+        return await self._together.run(work)
+
+    async def keep(self, ids: Sequence[int]) -> None:
+        """Hold these for longer."""
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.execute(update(self._table).where(self._mine(ids)).values(held_until=self._clock.now() + HELD))
+
+        if ids:
+            await self._together.run(work)
+
+    async def change(self, one: int, **values: object) -> None:
+        """Change a row that is still ours."""
+
+        async def work(connection: AsyncConnection) -> None:
+            await self.changed(connection, one, **values)
+
+        await self._together.run(work)
+
+    async def changed(self, connection: AsyncConnection, one: int, **values: object) -> bool:
+        """The same within somebody's transaction; whether it was still ours."""
+        return bool((await connection.execute(update(self._table).where(self._mine([one])).values(**values))).rowcount)
+
+    def _mine(self, ids: Sequence[int]) -> ColumnElement[bool]:
+        # The holder alone: one whose time is over may go on as long as nobody else has begun.
+        return and_(self._table.c.id.in_(ids), self._table.c.holder == self.holder, self._settled.is_(None))
+
+
+def lane_of(row: Row[Any]) -> Lane:
+    """The lane a row stands in."""
+    return Lane(row.channel, row.bot, row.chat)

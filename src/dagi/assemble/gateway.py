@@ -10,13 +10,14 @@ from dagi.assemble.installation import Installation, stack_version
 from dagi.assemble.readiness import access_dependencies
 from dagi.assemble.services import built_callers, built_service
 from dagi.assemble.world import World
-from dagi.channels.conversation import Conversation
+from dagi.channels.conversation import COMMANDS, Conversation
 from dagi.channels.hands import Hands
 from dagi.channels.telegram.api import Api, Refusal
 from dagi.channels.telegram.attending import Attendant, Bot, Bound
 from dagi.channels.telegram.polling import Poller
 from dagi.channels.telegram.reading import Self
 from dagi.channels.telegram.sending import Sender
+from dagi.channels.telegram.setup import offer_commands
 from dagi.channels.telegram.updates import chat_of, number_of
 from dagi.ports.inbox import Lane, Owed, Taken, Update
 from dagi.router import Router
@@ -104,12 +105,13 @@ class Gateway:
         return Poller(name, self._apis[name], world.observer, world.clock, lease.take, self._arrived)
 
     async def _introduce(self) -> None:
-        """Ask Telegram for the names of the bots, each until it says so."""
+        """Ask Telegram for the names of the bots, and tell it what they do, each until that is done."""
         unknown = set(self._plans)
         while unknown:
             for name in sorted(unknown):
                 try:
                     me = msgspec.json.decode(await self._apis[name].call("getMe"), type=Self)
+                    await offer_commands(self._apis[name], COMMANDS)
                 except (Refusal, msgspec.DecodeError) as error:
                     self._world.observer.note("telegram_unreachable", level="warning", bot=name, why=str(error), again_s=_ASK_AGAIN_S)
                 else:

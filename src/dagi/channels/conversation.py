@@ -15,6 +15,8 @@ from dagi.ports.observer import Observer
 from dagi.ports.target import Ear
 from dagi.router import Router
 
+# In the order in which they are shown.
+COMMANDS: Final = ("start", "help", "whoami")
 # As long as a request's id may be.
 _ID: Final = 64
 
@@ -63,11 +65,6 @@ class Conversation:
             "help": self._help,
             "whoami": self._whoami,
         }
-
-    @property
-    def commands(self) -> tuple[str, ...]:
-        """Their names, in the order in which they are shown."""
-        return tuple(self._commands)
 
     async def answer(self, case: Case, ear: Ear) -> Told:
         """What to say back.
@@ -138,10 +135,10 @@ class Conversation:
         return Message(id=case.request_id[:_ID], sender=sender, prompt=case.said.text, attachments=case.said.attachments, streamed=streamed)
 
     def _known(self) -> str:
-        return ", ".join(f"/{name}" for name in self._commands)
+        return ", ".join(f"/{name}" for name in COMMANDS)
 
     def _described(self, tongue: str) -> str:
-        return "\n".join(f"- /{name}: {say(tongue, f'channel.command.{name}')}" for name in self._commands)
+        return "\n".join(f"- /{name}: {say(tongue, f'channel.command.{name}')}" for name in COMMANDS)
 
 
 def _shown(exchange: Exchange) -> str:

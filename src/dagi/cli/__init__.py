@@ -32,6 +32,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "db": "db",
     "cache": "cache",
     "governance": "governance",
+    "telegram": "telegram",
 }
 
 

@@ -1,0 +1,117 @@
+"""`dagi telegram`: what a bot's owner sets up at Telegram."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Annotated, Final, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+import typer
+
+from dagi.assemble.bots import BotPlan, read_bots
+from dagi.channels.conversation import COMMANDS
+from dagi.channels.telegram.api import Api, Refusal
+from dagi.channels.telegram.setup import WebhookInfo, delete_webhook, offer_commands, set_webhook, webhook_info
+from dagi.cli.options import AsJson, Config, Profile, looked_at
+from dagi.cli.output import as_json, say, table
+from dagi.errors import ConfigError, Invalid, Missing, OutsideFailure
+from dagi.outbound import Client
+
+T = TypeVar("T")
+app = typer.Typer(help="Bots at Telegram: set-webhook, info, delete.", no_args_is_help=True)
+WhichBot = Annotated[str | None, typer.Option("--bot", help="Its name in the configuration; the only one where left out.")]
+# https://core.telegram.org/bots/api#setwebhook
+_PORTS: Final = frozenset({443, 80, 88, 8443})
+
+
+@app.command("set-webhook", epilog="Example: dagi telegram set-webhook https://dao.example/telegram/webhook/main")
+def set_(
+    url: Annotated[str, typer.Argument(help="Where Telegram reaches this stack's /telegram/webhook, with HTTPS.")],
+    bot: WhichBot = None,
+    profile: Profile = None,
+    config: Config = None,
+) -> None:
+    """Have Telegram deliver updates here, and offer the bot's commands."""
+    _check(url)
+    plan, base_url = _plan(bot, profile, config)
+    secret = plan.secret
+    if secret is None:
+        raise ConfigError(f"The bot {plan.settings.name} fetches its updates (mode: polling). Write mode: webhook, and a secret.")
+
+    async def work(api: Api) -> None:
+        await set_webhook(api, url, secret)
+        await offer_commands(api, COMMANDS)
+
+    _at_telegram(plan, base_url, work)
+    say(f"Telegram delivers what people write to {plan.settings.name} to {url}")
+
+
+@app.command(epilog="Example: dagi telegram info")
+def info(bot: WhichBot = None, profile: Profile = None, config: Config = None, json: AsJson = False) -> None:
+    """Tell where updates go, how many wait, and what went wrong of late."""
+    plan, base_url = _plan(bot, profile, config)
+    found = _at_telegram(plan, base_url, webhook_info)
+    if json:
+        as_json(found)
+        return
+    rows = [
+        ("bot", plan.settings.name),
+        ("updates", found.url or "wait until they are fetched"),
+        ("waiting", found.pending_update_count),
+        ("last trouble", _trouble(found)),
+    ]
+    table(("what", "value"), rows, empty="")
+
+
+@app.command(epilog="Example: dagi telegram delete")
+def delete(bot: WhichBot = None, profile: Profile = None, config: Config = None) -> None:
+    """Have Telegram deliver nothing any more; what people write waits at Telegram for a day."""
+    plan, base_url = _plan(bot, profile, config)
+    _at_telegram(plan, base_url, delete_webhook)
+    say(f"What people write to {plan.settings.name} waits until somebody fetches it.")
+
+
+def _plan(name: str | None, profile: str | None, config: str | None) -> tuple[BotPlan, str]:
+    loaded = looked_at(profile, config).loaded
+    bots = read_bots(loaded)
+    names = [plan.settings.name for plan in bots.plans]
+    if name is None and len(names) != 1:
+        why = "; ".join(bots.notes) or "none is under channels.telegram.bots"
+        raise Missing(f"Say which bot: --bot {' or '.join(names)}." if names else f"There is no bot to work with: {why}.")
+    found = next((plan for plan in bots.plans if name is None or plan.settings.name == name), None)
+    if found is None:
+        raise Missing(f"There is no bot {name} that could work.", known=names)
+    return found, loaded.settings.channels.telegram.api_base_url
+
+
+def _at_telegram(plan: BotPlan, base_url: str, work: Callable[[Api], Awaitable[T]]) -> T:
+    async def run() -> T:
+        async with Client() as http:
+            return await work(Api(http, base_url, plan.token))
+
+    try:
+        return asyncio.run(run())
+    except (Refusal, msgspec.DecodeError) as refusal:
+        raise OutsideFailure(f"Telegram did not do it for the bot {plan.settings.name}: {refusal}.") from refusal
+
+
+def _check(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or 443
+    except ValueError:
+        raise Invalid("That is no address.", field="url") from None
+    if parts.scheme != "https" or not parts.hostname:
+        raise Invalid(
+            "Telegram delivers over HTTPS alone: https://…/telegram/webhook. Without such an address write mode: polling.", field="url"
+        )
+    if port not in _PORTS:
+        raise Invalid("Telegram delivers to the ports 443, 80, 88 and 8443 alone.", field="url", allowed=sorted(_PORTS))
+
+
+def _trouble(found: WebhookInfo) -> str:
+    if not found.last_error_message:
+        return "none"
+    when = datetime.fromtimestamp(found.last_error_date, UTC)
+    return f"{found.last_error_message} ({when:%Y-%m-%d %H:%M} UTC)"

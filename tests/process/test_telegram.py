@@ -1,0 +1,113 @@
+"""Telegram's updates survive the death of the process that answers them."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+import yaml
+from tests.conftest import DAO, configuration, merged
+
+from dagi.testing.telegram import SECRET, TOKEN, BotApi
+from dagi.testing.upstream import Answer, Upstream
+
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
+START_S = 60
+
+
+class Served:
+    """A stack in processes of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process, urls: Mapping[str, str]) -> None:
+        self.process = process
+        self.urls = urls
+
+    async def deliver(self, update: Mapping[str, object]) -> int:
+        """What Telegram does with an update: again and again until it is taken."""
+        headers = {"X-Telegram-Bot-Api-Secret-Token": SECRET}
+        async with asyncio.timeout(START_S), httpx.AsyncClient(timeout=START_S) as http:
+            while True:
+                try:
+                    return (await http.post(self.urls["gateway"] + "/telegram/webhook", json=update, headers=headers)).status_code
+                except httpx.TransportError:
+                    await asyncio.sleep(0.05)
+
+    def kill_front(self) -> None:
+        """End the process that answers as the kernel does when memory is short."""
+        (front,) = [one for one in psutil.Process(self.process.pid).children() if '"front"' in " ".join(one.cmdline())]
+        front.send_signal(signal.SIGKILL)
+
+
+@asynccontextmanager
+async def served(
+    tmp_path: Path, telegram: BotApi, upstream: Upstream, database_url: str | None, name: str = "one"
+) -> AsyncGenerator[Served]:
+    bot = {"name": "main", "dao_id": DAO, "token_env": "TELEGRAM_BOT_TOKEN", "secret_env": "TELEGRAM_WEBHOOK_SECRET"}
+    settings = merged(
+        configuration(upstream, tmp_path / name),
+        {"database": {"url": database_url}, "channels": {"telegram": {"api_base_url": telegram.url, "bots": [bot]}}},
+    )
+    file = tmp_path / f"{name}.yml"
+    file.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    environment = {**os.environ, "TELEGRAM_BOT_TOKEN": TOKEN, "TELEGRAM_WEBHOOK_SECRET": SECRET, "PYTHONUNBUFFERED": "1"}
+    command = (sys.executable, "-m", "dagi", "serve", "--port", "0", "--config", str(file))
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, env=environment)
+    assert process.stdout is not None
+    urls: dict[str, str] = {}
+    async with asyncio.timeout(START_S):
+        while "gateway" not in urls:
+            line = (await process.stdout.readline()).decode()
+            assert line, "the stack did not start"
+            if line.startswith(("router", "rbac", "gateway")):
+                urls[line.split()[0]] = line.split()[1]
+    try:
+        yield Served(process, urls)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.communicate()
+
+
+@pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)
+async def test_updates_that_were_taken_are_answered_after_kill_9_of_the_process_that_had_them(
+    tmp_path: Path, database_url: str | None
+) -> None:
+    async with BotApi() as telegram, Upstream() as upstream, served(tmp_path, telegram, upstream, database_url) as stack:
+        # One is being answered and never will be, its chat's next one waits behind it, another chat's is answered.
+        upstream.script(Answer(hang_after=0))
+        hanging = telegram.message("One?")
+        assert await stack.deliver(hanging) == 200
+        await upstream.until(lambda: len(upstream.heard) == 1, START_S)
+        assert await stack.deliver(telegram.message("Two?")) == 200
+        assert await stack.deliver(telegram.message("/help", user=54321)) == 200
+        await telegram.until(lambda: len(telegram.sent) == 1, START_S)
+        upstream.script(Answer(text="first"), Answer(text="second"))
+        stack.kill_front()
+        await telegram.until(lambda: len(telegram.sent) == 3, START_S)
+        # Telegram has not heard that it was taken, for all we know.
+        assert await stack.deliver(hanging) == 200
+        assert await stack.deliver(telegram.message("/whoami")) == 200
+        await telegram.until(lambda: len(telegram.sent) == 4, START_S)
+    assert [call.text for call in telegram.sent[1:3]] == ["first", "second"]
+
+
+async def test_two_processes_on_one_database_share_the_work_and_either_may_die(tmp_path: Path, postgres_url: str) -> None:
+    async with BotApi() as telegram, Upstream() as upstream:
+        async with (
+            served(tmp_path, telegram, upstream, postgres_url) as one,
+            served(tmp_path, telegram, upstream, postgres_url, "two") as two,
+        ):
+            for number in range(20):
+                assert await (one, two)[number % 2].deliver(telegram.message("/help", user=1000 + number)) == 200
+            await telegram.until(lambda: len(telegram.sent) == 20, START_S)
+            one.process.send_signal(signal.SIGKILL)
+            for number in range(10):
+                assert await two.deliver(telegram.message("/help", user=2000 + number)) == 200
+            await telegram.until(lambda: len(telegram.sent) == 30, START_S)
+    assert sorted(call.parameters["chat_id"] for call in telegram.sent) == [*range(1000, 1020), *range(2000, 2010)]

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -19,6 +20,18 @@ from dagi.testing.upstream import Answer, Upstream
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
 START_S = 60
+
+
+@pytest.fixture
+async def telegram() -> AsyncGenerator[BotApi]:
+    async with BotApi() as api:
+        yield api
+
+
+@pytest.fixture
+async def upstream() -> AsyncGenerator[Upstream]:
+    async with Upstream() as server:
+        yield server
 
 
 class Served:
@@ -76,9 +89,9 @@ async def served(
 
 @pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)
 async def test_updates_that_were_taken_are_answered_after_kill_9_of_the_process_that_had_them(
-    tmp_path: Path, database_url: str | None
+    tmp_path: Path, database_url: str | None, telegram: BotApi, upstream: Upstream
 ) -> None:
-    async with BotApi() as telegram, Upstream() as upstream, served(tmp_path, telegram, upstream, database_url) as stack:
+    async with served(tmp_path, telegram, upstream, database_url) as stack:
         # One is being answered and never will be, its chat's next one waits behind it, another chat's is answered.
         upstream.script(Answer(hang_after=0))
         hanging = telegram.message("One?")
@@ -97,17 +110,16 @@ async def test_updates_that_were_taken_are_answered_after_kill_9_of_the_process_
     assert [call.text for call in telegram.sent[1:3]] == ["first", "second"]
 
 
-async def test_two_processes_on_one_database_share_the_work_and_either_may_die(tmp_path: Path, postgres_url: str) -> None:
-    async with BotApi() as telegram, Upstream() as upstream:
-        async with (
-            served(tmp_path, telegram, upstream, postgres_url) as one,
-            served(tmp_path, telegram, upstream, postgres_url, "two") as two,
-        ):
-            for number in range(20):
-                assert await (one, two)[number % 2].deliver(telegram.message("/help", user=1000 + number)) == 200
-            await telegram.until(lambda: len(telegram.sent) == 20, START_S)
-            one.process.send_signal(signal.SIGKILL)
-            for number in range(10):
-                assert await two.deliver(telegram.message("/help", user=2000 + number)) == 200
-            await telegram.until(lambda: len(telegram.sent) == 30, START_S)
+async def test_two_processes_on_one_database_share_the_work_and_either_may_die(
+    tmp_path: Path, postgres_url: str, telegram: BotApi, upstream: Upstream
+) -> None:
+    sharing = partial(served, tmp_path, telegram, upstream, postgres_url)
+    async with sharing("one") as one, sharing("two") as two:
+        for number in range(20):
+            assert await (one, two)[number % 2].deliver(telegram.message("/help", user=1000 + number)) == 200
+        await telegram.until(lambda: len(telegram.sent) == 20, START_S)
+        one.process.send_signal(signal.SIGKILL)
+        for number in range(10):
+            assert await two.deliver(telegram.message("/help", user=2000 + number)) == 200
+        await telegram.until(lambda: len(telegram.sent) == 30, START_S)
     assert sorted(call.parameters["chat_id"] for call in telegram.sent) == [*range(1000, 1020), *range(2000, 2010)]

@@ -93,7 +93,7 @@ def _at_telegram(plan: BotPlan, base_url: str, work: Callable[[Api], Awaitable[T
     try:
         return asyncio.run(run())
     except (Refusal, msgspec.DecodeError) as refusal:
-        raise OutsideFailure(f"Telegram did not do it for the bot {plan.settings.name}: {refusal}.") from refusal
+        raise OutsideFailure(f"Telegram did not do it for the bot {plan.settings.name}: {refusal}.", service="telegram") from refusal
 
 
 def _check(url: str) -> None:

@@ -33,7 +33,9 @@ class Text(msgspec.Struct, frozen=True):
 
 def texts(markdown: str) -> list[Text]:
     """A model's Markdown as messages, in their order; none where it holds nothing to be read."""
-    return [_text(part) for part in parts(rich(markdown.replace("\0", "")), TEXT_UNITS)]
+    # Halves of characters, which a model can say, are no text that could be sent.
+    clean = markdown.encode("utf-8", "replace").decode().replace("\0", "")
+    return [_text(part) for part in parts(rich(clean), TEXT_UNITS)]
 
 
 def _text(part: Rich) -> Text:

@@ -8,23 +8,31 @@ from dagi.channels.cutting import parts, utf16
 from dagi.channels.rich import rich
 from dagi.channels.telegram.markup import MessageEntity, texts
 
-PIECES = st.lists(
-    st.sampled_from(
-        ["word ", "**bold** ", "*it* ", "`code` ", "\n\n", "\n", "- item\n", "1. one\n", "> quote\n", "```py\nx = 1\n```\n", "# Head\n"]
-        + [
-            "[a](https://b.c) ",
-            "😀",
-            "е\u0301",
-            "👩\u200d👩\u200d👧",
-            "<b>tag</b>",
-            "| a | b |\n|---|---|\n| 1 | 2 |\n",
-            "***\n",
-            "2*3*4 ",
-            "~~no~~ ",
-        ]
-    ),
-    max_size=60,
-).map("".join)
+STYLED = (
+    "word ",
+    "**bold** ",
+    "*it* ",
+    "`code` ",
+    "[a](https://b.c) ",
+    "2*3*4 ",
+    "~~no~~ ",
+    "<b>tag</b>",
+    "😀",
+    "е\u0301",
+    "👩\u200d👩\u200d👧",
+)
+BLOCKS = (
+    "\n\n",
+    "\n",
+    "- item\n",
+    "1. one\n",
+    "> quote\n",
+    "```py\nx = 1\n```\n",
+    "# Head\n",
+    "| a | b |\n|---|---|\n| 1 | 2 |\n",
+    "***\n",
+)
+PIECES = st.lists(st.sampled_from(STYLED + BLOCKS), max_size=60).map("".join)
 
 
 @given(PIECES | st.text(max_size=300), st.integers(min_value=16, max_value=200))

@@ -1,6 +1,9 @@
 """Linking accounts over real HTTP: who may begin, what is shown, what is refused, and that it counts in the running stack."""
 
 import asyncio
+import hashlib
+import hmac
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -14,7 +17,7 @@ from dagi.testing.clock import FakeClock
 from dagi.testing.discord import CLIENT_ID, CLIENT_SECRET, Discord
 from dagi.testing.local_chain import ACCOUNTS, PRIVATE_KEYS, signed
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)]
 ANN, BEN, ADMIN = "tg:contributor001", "dc:987", "tg:admin001"
 
 
@@ -216,6 +219,20 @@ async def test_a_wallet_is_linked_by_its_signature(start: StackFactory) -> None:
         await gateway.until_may(wallet, "git.commit")
         replayed = await gateway.at(ANN).post("/identities/siwe", message=asked["text"], signature=signature)
         assert replayed.status_code == 410
+
+
+async def test_an_account_of_telegram_is_linked_by_its_login_button_once(start: StackFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = "123456:AAH-test-token"
+    monkeypatch.setenv("BOT_TOKEN", token)
+    fields = {"id": "777000", "first_name": "Олена", "auth_date": str(int(time.time()))}
+    said = "\n".join(f"{name}={fields[name]}" for name in sorted(fields))
+    login = {**fields, "hash": hmac.new(hashlib.sha256(token.encode()).digest(), said.encode(), hashlib.sha256).hexdigest()}
+    async with start(identities={"telegram": {"bot_token_env": "BOT_TOKEN"}}) as stack, speaking(stack) as gateway:
+        preview = (await gateway.at(ANN).post("/identities/telegram", login=login)).json()["preview"]
+        assert preview["accounts"] == [ANN, "tg:777000"]
+        assert (await gateway.at(ANN).post("/identities/link", confirm=preview["confirm"])).status_code == 200
+        await gateway.until_may("tg:777000", "git.commit")
+        assert (await gateway.at(ANN).post("/identities/telegram", login=login)).status_code == 410
 
 
 async def test_discord_sends_the_browser_back_to_a_plain_page_whose_code_counts_where_it_was_begun(

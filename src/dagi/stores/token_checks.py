@@ -42,10 +42,19 @@ class TokenChecks:
     Args:
         hold: how long a wallet has to have been linked before it counts for what administers a DAO.
         every_s: how often each rule is checked by `follow`.
+        lease_s: how long other processes wait for one that has died in the middle.
     """
 
     def __init__(
-        self, database: Database, clock: Clock, balances: Balances, observer: Observer, *, hold: timedelta, every_s: int = 300
+        self,
+        database: Database,
+        clock: Clock,
+        balances: Balances,
+        observer: Observer,
+        *,
+        hold: timedelta,
+        every_s: int = 300,
+        lease_s: float = LEASE_S,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -53,6 +62,7 @@ class TokenChecks:
         self._observer = observer
         self._hold = hold
         self._every_s = every_s
+        self._lease_s = lease_s
         self._changes = Changes(database, clock)
         self._lease = Lease(database, clock, JOB)
         self._troubles: dict[str, Trouble] = {}
@@ -73,14 +83,14 @@ class TokenChecks:
         """
         async with self._database.read() as connection:
             due = [rule for rule in await read_rules(connection) if self._is_due(rule)]
-        if not due or not await self._lease.take(LEASE_S):
+        if not due or not await self._lease.take(self._lease_s):
             return []
         found: list[Checked] = []
         for rule in due:
             # Somebody else may have been about it when it was read.
             async with self._database.read(rule.dao_id) as connection:
                 still = [one for one in await read_rules(connection, rule.dao_id) if one.id == rule.id and self._is_due(one)]
-            found += [await self.check(one) for one in still if await self._lease.take(LEASE_S)]
+            found += [await self.check(one) for one in still if await self._lease.take(self._lease_s)]
         await self._lease.give_back()
         return found
 

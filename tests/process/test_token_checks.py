@@ -26,7 +26,7 @@ from dagi.stores.database import Database
 from dagi.stores.governance_tables import lease
 from dagi.stores.members import MemberAdmin
 from dagi.stores.tables import identity, person
-from dagi.stores.token_checks import TokenChecks
+from dagi.stores.token_checks import Times, TokenChecks
 from dagi.stores.token_rules import SqlTokenRules
 from dagi.testing.local_chain import ACCOUNTS, Contract, LocalChain
 from dagi.testing.observer import CollectingObserver
@@ -45,15 +45,15 @@ from dagi.chain.balances import ChainBalances
 from dagi.chain.rpc import Node, RpcChains
 from dagi.observe.clock import SystemClock
 from dagi.outbound import Client
-from dagi.stores.token_checks import TokenChecks
+from dagi.stores.token_checks import Times, TokenChecks
 from dagi.testing.observer import CollectingObserver
 
 async def main():
     async with Client() as http:
         node = Node(name="local", chain_id=31337, url=sys.argv[2], timeout_s=60)
         balances, observer = ChainBalances(RpcChains(http, [node])), CollectingObserver()
-        options = {"hold": timedelta(0), "every_s": 1, "lease_s": float(sys.argv[3])}
-        checks = TokenChecks(opened(sys.argv[1]), SystemClock(), balances, observer, **options)
+        times = Times(hold=timedelta(0), every_s=1, lease_s=float(sys.argv[3]))
+        checks = TokenChecks(opened(sys.argv[1]), SystemClock(), balances, observer, times)
         while True:
             for one in await checks.turn():
                 print(json.dumps([one.holders, one.gained, one.lacking, one.lost, one.trouble]), flush=True)
@@ -131,7 +131,7 @@ async def world(database: Database, chain: LocalChain) -> AsyncGenerator[World]:
             await chain.coins(coin, wallet, 5)
     async with Client() as http:
         balances = ChainBalances(RpcChains(http, [local_node(chain.url)]))
-        checks = TokenChecks(database, CLOCK, balances, CollectingObserver(), hold=timedelta(0))
+        checks = TokenChecks(database, CLOCK, balances, CollectingObserver(), Times(hold=timedelta(0)))
         wish = TokenWish(chain="local", token=coin.address, standard="erc20", role="member", min_balance="5", grace_s=0, everyone=True)
         await SqlTokenRules(database, CLOCK, balances, checks, STACK).add("green", wish)
     relay = Relay(chain.url)
@@ -158,7 +158,7 @@ async def test_two_processes_never_check_at_the_same_time(world: World) -> None:
     names = world.relay.names()
     pairs = [names[place : place + 2] for place in range(0, len(names) - 1, 2)]
     assert all(first == second for first, second in pairs)
-    assert sorted(told, key=str)[-1] == [3, 3, 0, 0, ""]
+    assert max(told, key=str) == [3, 3, 0, 0, ""]
     assert told.count([3, 0, 0, 0, ""]) == len(told) - 1
     assert await world.held() == {f"eth:{wallet}": {"member": "token"} for wallet in WALLETS}
 

@@ -28,7 +28,7 @@ from dagi.stores.imports import MemberImport
 from dagi.stores.members import MemberAdmin
 from dagi.stores.persons import PersonRepository
 from dagi.stores.tables import identity, person
-from dagi.stores.token_checks import LEASE_S, TokenChecks
+from dagi.stores.token_checks import LEASE_S, Times, TokenChecks
 from dagi.stores.token_rules import SqlTokenRules
 from dagi.testing.clock import FakeClock
 from dagi.testing.local_chain import ACCOUNTS, CHAIN_ID, Contract, LocalChain
@@ -54,8 +54,8 @@ class World:
         self.checks = self.other_process()
 
     def other_process(self) -> TokenChecks:
-        hold = timedelta(hours=24)
-        return TokenChecks(self.database, self.clock, self.balances, self.observer, hold=hold, every_s=EVERY_S)
+        times = Times(hold=timedelta(hours=24), every_s=EVERY_S)
+        return TokenChecks(self.database, self.clock, self.balances, self.observer, times)
 
     def rules(self, by: Actor = OPERATOR) -> SqlTokenRules:
         return SqlTokenRules(self.database, self.clock, self.balances, self.checks, by)
@@ -435,3 +435,23 @@ async def test_a_person_of_many_wallets_full_of_a_boundless_token_is_no_trouble(
     Meanwhile(dict.fromkeys(wallets, MAX)).use(world)
     await world.rule_of("member", everyone=True)
     assert await world.check() == [(1, 1, 0, 0)]
+
+
+async def test_a_check_that_took_so_long_that_another_process_has_checked_meanwhile_changes_nothing(world: World) -> None:
+    await world.rule_of("member", everyone=True)
+    slow, quick = Meanwhile({ANN: 1}), Meanwhile({BEN: 1})
+    slow.use(world)
+    await world.check()
+    slow_one = world.checks
+    quick.use(world)
+
+    async def later() -> None:
+        # The slow one's lease is over.
+        assert [(one.gained, one.lacking) for one in await _turned(world)] == [(1, 1)]
+
+    slow.happens = later
+    world.clock.advance(EVERY_S)
+    (checked,) = await slow_one.turn()
+    assert "meanwhile" in checked.trouble
+    assert [action for action, _ in await world.told()] == ["token.gained", "member.added", "token.lacking", "token.gained", "member.added"]
+    assert [(one.rule.trouble, one.holders) for one in await world.rules().all("green")] == [("", 2)]

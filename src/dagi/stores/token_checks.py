@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from math import ceil
 from typing import Final
 
+import msgspec
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -36,33 +37,29 @@ CLAIM_S: Final = 10.0
 _TROUBLE: Final = 300
 
 
-class TokenChecks:
-    """Checks rules, one after another.
+class Times(msgspec.Struct, frozen=True, kw_only=True):
+    """How long what takes.
 
-    Args:
+    Attributes:
         hold: how long a wallet has to have been linked before it counts for what administers a DAO.
         every_s: how often each rule is checked by `follow`.
         lease_s: how long other processes wait for one that has died in the middle.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        clock: Clock,
-        balances: Balances,
-        observer: Observer,
-        *,
-        hold: timedelta,
-        every_s: int = 300,
-        lease_s: float = LEASE_S,
-    ) -> None:
+    hold: timedelta
+    every_s: int = 300
+    lease_s: float = LEASE_S
+
+
+class TokenChecks:
+    """Checks rules, one after another."""
+
+    def __init__(self, database: Database, clock: Clock, balances: Balances, observer: Observer, times: Times) -> None:
         self._database = database
         self._clock = clock
         self._balances = balances
         self._observer = observer
-        self._hold = hold
-        self._every_s = every_s
-        self._lease_s = lease_s
+        self._times = times
         self._changes = Changes(database, clock)
         self._lease = Lease(database, clock, JOB)
         self._troubles: dict[str, Trouble] = {}
@@ -83,19 +80,19 @@ class TokenChecks:
         """
         async with self._database.read() as connection:
             due = [rule for rule in await read_rules(connection) if self._is_due(rule)]
-        if not due or not await self._lease.take(self._lease_s):
+        if not due or not await self._lease.take(self._times.lease_s):
             return []
         found: list[Checked] = []
         for rule in due:
             # Somebody else may have been about it when it was read.
             async with self._database.read(rule.dao_id) as connection:
                 still = [one for one in await read_rules(connection, rule.dao_id) if one.id == rule.id and self._is_due(one)]
-            found += [await self.check(one) for one in still if await self._lease.take(self._lease_s)]
+            found += [await self.check(one) for one in still if await self._lease.take(self._times.lease_s)]
         await self._lease.give_back()
         return found
 
     def _is_due(self, rule: TokenRule) -> bool:
-        after = min(self._every_s, RETRY_S) if rule.trouble else self._every_s
+        after = min(self._times.every_s, RETRY_S) if rule.trouble else self._times.every_s
         return rule.tried_at is None or rule.tried_at + timedelta(seconds=after) <= self._clock.now()
 
     def admit(self, person_id: str) -> None:
@@ -128,6 +125,8 @@ class TokenChecks:
             return Checked(rule_id=rule.id, at=self._clock.now(), trouble=failure.message)
         trouble.over()
         async with self._database.write(rule.dao_id) as connection:
+            if outdated := await self._outdated(connection, rule, person_id):
+                return outdated
             settled = await self._settled(connection, rule, balances, person_id)
             wrong = await read_wrong(connection, rule.dao_id, await read_roles(connection, rule.dao_id))
             if is_quiet := not settled.moved and not wrong:
@@ -144,7 +143,7 @@ class TokenChecks:
         return settle(rule, held, await read_holders(connection, rule.id, person_id), self._clock.now())
 
     async def _wallets(self, connection: AsyncConnection, rule: TokenRule, person_id: str | None) -> list[Wallet]:
-        wallets = await read_wallets(connection, rule, self._hold, person_id)
+        wallets = await read_wallets(connection, rule, self._times.hold, person_id)
         if not entitlements((rule.role,), await read_roles(connection, rule.dao_id)) & ADMINISTRATIVE:
             return wallets
         now = self._clock.now()
@@ -153,9 +152,8 @@ class TokenChecks:
     async def _change(self, rule: TokenRule, balances: Mapping[str, int], person_id: str | None) -> Checked:
         """What the check comes to, with the DAO's row held: nobody else gives or takes meanwhile."""
         async with self._changes.of(rule.dao_id, Actor.system(JOB)) as change:
-            there = await change.connection.scalar(select(token_rule.c.id).where(token_rule.c.id == rule.id))
-            if there is None:
-                return Checked(rule_id=rule.id, at=change.now, trouble="The rule was removed meanwhile.")
+            if outdated := await self._outdated(change.connection, rule, person_id):
+                return outdated
             settled = await self._settled(change.connection, rule, balances, person_id)
             await write_holders(change.connection, rule, settled.holders, person_id)
             accounts = await name_people(change, [moved.holder.person_id for moved in settled.moved])
@@ -164,6 +162,18 @@ class TokenChecks:
         if person_id is None:
             await self._mark(rule)
         return _checked(rule, settled, self._clock.now())
+
+    async def _outdated(self, connection: AsyncConnection, rule: TokenRule, person_id: str | None) -> Checked | None:
+        """What a check comes to whose answer is older than what is written; None where it is not.
+
+        Whoever was slower than the lease must not undo what another process has since read from a later block.
+        """
+        found = (await connection.execute(select(token_rule.c.tried_at).where(token_rule.c.id == rule.id))).first()
+        if found is None:
+            return Checked(rule_id=rule.id, at=self._clock.now(), trouble="The rule was removed meanwhile.")
+        if person_id is None and found.tried_at != rule.tried_at:
+            return Checked(rule_id=rule.id, at=self._clock.now(), trouble="It was checked by somebody else meanwhile.")
+        return None
 
     async def _put_right(self, change: Change) -> None:
         wrong = await read_wrong(change.connection, change.dao_id, await change.roles())
@@ -183,8 +193,9 @@ class TokenChecks:
         values: dict[str, object] = {"tried_at": now, "trouble": trouble[:_TROUBLE]}
         if not trouble:
             values["checked_at"] = now
+        same = (token_rule.c.id == rule.id) & token_rule.c.tried_at.is_not_distinct_from(rule.tried_at)
         async with self._database.write(rule.dao_id) as connection:
-            await connection.execute(update(token_rule).where(token_rule.c.id == rule.id).values(**values))
+            await connection.execute(update(token_rule).where(same).values(**values))
 
     def _trouble(self, what: str) -> Trouble:
         return self._troubles.setdefault(what, Trouble(self._observer, "token_check_failed", "token_check_works_again"))

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -25,16 +26,16 @@ class Shell:
         path.write_text(yaml.safe_dump(settings), encoding="utf-8")
         self.options = ("--config", str(path), "--profile", "dev")
 
-    async def run(self, *arguments: str) -> tuple[int, str, str]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("DAGI")}
+    async def run(self, *arguments: str, environment: Mapping[str, str] | None = None) -> tuple[int, str, str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("DAGI")} | dict(environment or {})
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "dagi", *arguments, *self.options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
         )
         out, err = await process.communicate()
         return process.returncode or 0, out.decode(), err.decode()
 
-    async def says(self, *arguments: str) -> str:
-        status, out, err = await self.run(*arguments)
+    async def says(self, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
+        status, out, err = await self.run(*arguments, environment=environment)
         assert status == 0, err
         return out
 
@@ -57,6 +58,28 @@ async def test_an_explanation_says_why_not_and_what_to_do(shell: Shell) -> None:
     assert "the role admin grants it" in await shell.says("access", "why", "tg:1", "audit.read", "--dao", "blue")
     told = json.loads((await shell.run("access", "why", "tg:9", "devtools.write", "--dao", "blue", "--json"))[1])
     assert (told["allow"], told["reason"], told["needs_one_of"]) == (False, "not_a_member", ["contributor", "admin"])
+
+
+async def test_what_an_explanation_tells_an_operator_to_type_takes_no_right_from_anybody(shell: Shell) -> None:
+    async def why(user: str, entitlement: str, status: int = 3) -> str:
+        found, out, err = await shell.run("access", "why", user, entitlement, "--dao", "blue")
+        assert found == status, err
+        return out + err
+
+    await shell.says("role", "define", "moderator", "--dao", "blue", "--may", "chat.use", "--may", "member.manage")
+    await shell.says("member", "update", "tg:7", "--dao", "blue", "--role", "member", "--role", "moderator")
+    # A contributor may all that a member may, but not what a moderator may.
+    assert "dagi member update tg:7 --dao blue --role moderator --role contributor\n" in await why("tg:7", "fs_write")
+    await shell.says("identity", "link", "tg:1", "dc:1", "--yes")
+    held = await why("dc:1", "member.manage")
+    assert "reason: recently_linked" in held
+    # A role changes nothing about that, and a weaker one than it has would be a loss.
+    assert "--role" not in held
+    await shell.says("member", "update", "tg:7", "--dao", "blue", "--suspend")
+    assert "dagi member update tg:7 --dao blue --resume\n" in await why("tg:7", "chat.use")
+    await shell.says("dao", "update", "blue", "--suspend")
+    assert "dagi dao update blue --resume\n" in await why("tg:7", "chat.use")
+    assert "neither an entitlement nor a tool. Did you mean devtools.write?" in await why("tg:7", "devtools.wirte", 2)
 
 
 async def test_roles_and_invitations_are_made_listed_and_ended(shell: Shell) -> None:

@@ -1,12 +1,13 @@
 """`dagi governance`: what a DAO decides together."""
 
+import sys
 from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 
 from dagi.cli.options import AsJson, Config, Profile, installation
-from dagi.cli.output import as_json, say, table
+from dagi.cli.output import as_json, say, table, write
 from dagi.cli.times import moment
 from dagi.cli.work import operator, with_database
 from dagi.errors import Invalid
@@ -101,7 +102,7 @@ def show(number: Number, dao: InDao, profile: Profile = None, config: Config = N
         return
     _print(found, json=False)
     if found.proposal.body:
-        table(("text",), [(found.proposal.body,)], empty="")
+        write(f"\n{found.proposal.body}\n\n", sys.stdout)
     rows = [(one.user_id, one.choice, one.weight, one.at, "" if one.by == one.user_id else one.by) for one in votes]
     table(("voter", "choice", "weight", "at (UTC)", "entered by"), rows, empty="Nobody has voted.")
 

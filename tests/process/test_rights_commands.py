@@ -82,6 +82,21 @@ async def test_what_an_explanation_tells_an_operator_to_type_takes_no_right_from
     assert "neither an entitlement nor a tool. Did you mean devtools.write?" in await why("tg:7", "devtools.wirte", 2)
 
 
+async def test_whoever_reads_has_had_enough_or_shows_no_cyrillic_and_nothing_breaks(shell: Shell) -> None:
+    await shell.says("member", "create", "tg:8", "--dao", "blue", "--role", "member", "--name", "Олег")
+    for arguments in (("audit", "export", "--dao", "blue"), ("member", "list", "--dao", "blue")):
+        reading, writing = os.pipe()
+        os.close(reading)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "dagi", *arguments, *shell.options), stdout=writing, stderr=subprocess.PIPE
+        )
+        os.close(writing)
+        assert (await process.communicate())[1] == b"", arguments
+    ascii_alone = {"PYTHONIOENCODING": "ascii"}
+    assert r"\u041e\u043b\u0435\u0433" in await shell.says("member", "list", "--dao", "blue", environment=ascii_alone)
+    assert "Олег" in await shell.says("member", "list", "--dao", "blue", "--json", environment=ascii_alone)
+
+
 async def test_roles_and_invitations_are_made_listed_and_ended(shell: Shell) -> None:
     await shell.says("role", "define", "moderator", "--dao", "blue", "--may", "chat.use", "--may", "member.read", "--may", "dialog.read")
     roles = {one["name"]: one for one in json.loads(await shell.says("role", "list", "--dao", "blue", "--json"))}
@@ -105,7 +120,8 @@ async def test_the_audit_is_listed_exported_verified_and_found_out_when_somebody
     await shell.says("audit", "export", "--dao", "blue", "--out", str(exported))
     assert [json.loads(line)["seq"] for line in exported.read_text(encoding="utf-8").splitlines()] == [1, 2, 3]
     head = json.loads(await shell.says("audit", "verify", "--json"))["heads"]["blue"]
-    assert "Whole" in await shell.says("audit", "verify", "--expect", f"blue={head}")
+    # On a line of its own, as a whole and as --expect takes it.
+    assert f"\nblue={head}\n" in await shell.says("audit", "verify", "--expect", f"blue={head}")
     with closing(sqlite3.connect(shell.database)) as connection:
         connection.executescript("DROP TRIGGER audit_kept; DELETE FROM audit WHERE seq = 3;")
     status, out, _ = await shell.run("audit", "verify", "--expect", f"blue={head}")

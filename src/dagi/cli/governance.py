@@ -160,7 +160,7 @@ def _state(text: str) -> State:
 
 
 def _quorum(one: Counted) -> str:
-    return f"{one.tally.counted} of {one.tally.needed}"
+    return f"{one.tally.counted} of {one.tally.needed}" if one.tally.needed else "none needed"
 
 
 def _print(one: Counted, *, json: bool) -> None:

@@ -82,6 +82,12 @@ async def test_what_an_explanation_tells_an_operator_to_type_takes_no_right_from
     assert "neither an entitlement nor a tool. Did you mean devtools.write?" in await why("tg:7", "devtools.wirte", 2)
 
 
+async def test_an_operator_who_enters_a_vote_is_told_whose_vote_cannot_be(shell: Shell) -> None:
+    await shell.says("governance", "proposal", "add", "Bees?", "--dao", "blue", "--closes", "5d")
+    status, _, err = await shell.run("governance", "proposal", "vote", "1", "for", "--user", "tg:99", "--dao", "blue")
+    assert (status, err) == (3, "tg:99 cannot vote on #1: not_a_member. dagi access why tg:99 proposal.vote --dao blue\n")
+
+
 async def test_whoever_reads_has_had_enough_or_shows_no_cyrillic_and_nothing_breaks(shell: Shell) -> None:
     await shell.says("member", "create", "tg:8", "--dao", "blue", "--role", "member", "--name", "Олег")
     for arguments in (("audit", "export", "--dao", "blue"), ("member", "list", "--dao", "blue")):

@@ -10,7 +10,7 @@ from dagi.cli.options import AsJson, Config, Profile, installation
 from dagi.cli.output import as_json, say, table, write
 from dagi.cli.times import moment
 from dagi.cli.work import operator, with_database
-from dagi.errors import Invalid
+from dagi.errors import Denied, Invalid
 from dagi.governance.drafting import Wish, read_weight
 from dagi.governance.proposal import STATES, Counted, State, Vote
 from dagi.governance.showing import ShownBody, count_line, shown, shown_vote
@@ -121,7 +121,15 @@ def vote(
     """Enter a member's vote; it replaces the one the member gave before."""
     ballot = Ballot(user_id=user, choice=choice, weight=read_weight(weight))
     wanted = _number(number)
-    found = with_database(installation(profile, config), lambda database: _proposals(database).vote(dao, wanted, ballot))
+    try:
+        found = with_database(installation(profile, config), lambda database: _proposals(database).vote(dao, wanted, ballot))
+    except Denied as denied:
+        reason = denied.facts.get("reason")
+        if reason not in {"not_a_member", "suspended", "expired", "dao_suspended", "role_lacks_entitlement"}:
+            raise
+        # The sentence speaks to the member, and here somebody else reads it.
+        told = f"{user} cannot vote on #{wanted}: {reason}. dagi access why {user} proposal.vote --dao {dao}"
+        raise Denied(told, **denied.facts) from denied
     _print(found, json=json)
 
 

@@ -261,6 +261,8 @@ def test_names_are_as_long_as_they_may_be_and_no_longer() -> None:
     assert check_name("x" * 200) == "x" * 200
     with pytest.raises(Invalid):
         check_name("x" * 201)
+    with pytest.raises(Invalid, match=r"Its character 4 is U\+202E\."):
+        check_name("  ann\u202egnp.exe")
 
 
 def test_one_workflow_can_be_granted() -> None:

@@ -40,6 +40,8 @@ def test_a_spreadsheet_is_read_however_it_was_saved(delimiter: str, encoding: st
     rows = [("User_ID", "role", "name"), ("tg:1", "member", "Дарина"), ("tg:2|dc:9", "admin member", "")]
     text = end.join(delimiter.join(row) for row in rows) + end
     assert read(text.encode(encoding)) == PLAIN
+    # Turned from one encoding into another by a program that kept the first one's mark.
+    assert read(f"\ufeff{text}".encode(encoding)) == PLAIN
 
 
 def test_a_line_is_told_by_where_it_begins_also_after_cells_of_several_lines() -> None:

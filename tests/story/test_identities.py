@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import time
+from base64 import b64encode
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -255,7 +256,12 @@ async def test_discord_sends_the_browser_back_to_a_plain_page_whose_code_counts_
                 replayed = await browser.get(f"/identities/discord/callback?{back}")
                 odd = await browser.get("/identities/discord/callback?state=<script>&error=access_denied")
             assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
-            assert page.headers["content-security-policy"].startswith("default-src 'none'")
+            policy = page.headers["content-security-policy"]
+            assert policy.startswith("default-src 'none'")
+            # The browser takes the page's one style, by what it says, and no other.
+            style = page.text.partition("<style>")[2].partition("</style>")[0]
+            assert f"style-src 'sha256-{b64encode(hashlib.sha256(style.encode()).digest()).decode()}';" in policy
+            assert "color-scheme:light dark" in style
             assert "Discord підтвердив" in page.text
             assert ANN in page.text
             assert "<script" not in page.text + odd.text

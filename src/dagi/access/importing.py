@@ -122,7 +122,8 @@ def read_members(data: bytes, dao_id: str) -> Reading:
 def _decoded(data: bytes) -> str:
     mark, encoding = next(((mark, encoding) for mark, encoding in _BOMS if data.startswith(mark)), (b"", "utf-8"))
     try:
-        return data[len(mark) :].decode(encoding)
+        # A program that turns one encoding into another may leave the mark of the first behind the mark of the second.
+        return data[len(mark) :].decode(encoding).lstrip("\ufeff")
     except UnicodeDecodeError as error:
         sentence = f"The file is no UTF-8 text (byte {error.start + len(mark)}). Save it as UTF-8; in Excel: CSV UTF-8."
         raise Invalid(sentence, field="file") from error

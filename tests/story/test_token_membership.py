@@ -188,6 +188,26 @@ async def test_what_is_held_by_hand_or_by_a_file_is_never_taken(world: World) ->
     assert await world.held() == {"tg:ann": {"member": "manual"}, "tg:ben": {"member": "import"}, "tg:eva": {"member": "token"}}
 
 
+@pytest.mark.parametrize("suspended", [False, True])
+async def test_a_role_by_hand_that_has_ended_is_given_again_by_a_token(world: World, suspended: bool) -> None:
+    Meanwhile({ANN: 1}).use(world)
+    until = world.clock.now() + timedelta(hours=1)
+    await world.members.create("green", "tg:ann", ["member"], expires_at=until)
+    await world.rule_of("member")
+    await world.check()
+    assert await world.held() == {"tg:ann": {"member": "manual"}}
+    if suspended:
+        await world.members.update("green", "tg:ann", suspended=True)
+    await world.check(3600)
+    assert await world.held() == {"tg:ann": {"member": "token"}}
+    found = await world.members.show("green", "tg:ann")
+    assert (found.expires_at, found.suspended) == (None, suspended)
+    Meanwhile({}).use(world)
+    await world.check()
+    await world.check(GRACE_S)
+    assert await world.held() == ({"tg:ann": {"member": "token"}} if suspended else {})
+
+
 async def test_a_node_that_is_down_or_lies_changes_nothing_and_is_told_once(world: World, chain: LocalChain) -> None:
     coin = await chain.deploy("Coin")
     await chain.coins(coin, ANN, 5)

@@ -128,7 +128,7 @@ class TokenChecks:
             if outdated := await self._outdated(connection, rule, person_id):
                 return outdated
             settled = await self._settled(connection, rule, balances, person_id)
-            wrong = await read_wrong(connection, rule.dao_id, await read_roles(connection, rule.dao_id))
+            wrong = await read_wrong(connection, rule.dao_id, await read_roles(connection, rule.dao_id), self._clock.now())
             if is_quiet := not settled.moved and not wrong:
                 await write_holders(connection, rule, settled.holders, person_id)
         if not is_quiet:
@@ -176,7 +176,7 @@ class TokenChecks:
         return None
 
     async def _put_right(self, change: Change) -> None:
-        wrong = await read_wrong(change.connection, change.dao_id, await change.roles())
+        wrong = await read_wrong(change.connection, change.dao_id, await change.roles(), change.now)
         trouble = self._trouble(f"last admin of {change.dao_id}")
         try:
             async with change.connection.begin_nested(), change.keeping_an_admin():

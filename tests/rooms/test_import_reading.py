@@ -89,6 +89,13 @@ def test_every_wrong_line_is_told_and_nothing_is_taken(line: str, field: str) ->
     assert mistakes(text) == [(3, field), (4, "expires_at")]
 
 
+def test_a_wallet_is_read_in_either_spelling_and_stands_in_one_line() -> None:
+    wallet = "eth:0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
+    assert read(f"account,role\n{wallet},member\n")[0].accounts == (wallet.lower(),)
+    assert mistakes(f"account,role\n{wallet.replace('5aA', '5aa')},member\n") == [(2, "accounts")]
+    assert mistakes(f"account,role\n{wallet},member\n{wallet.lower()},member\n") == [(3, "accounts")]
+
+
 def test_an_account_stands_in_one_line() -> None:
     assert mistakes("account,role\ntg:1,member\ntg:2|tg:1,member\ntg:1,guest\n") == [(3, "accounts"), (4, "accounts")]
 

@@ -7,7 +7,8 @@ import typer
 
 from dagi.access.decide import Standing, decide
 from dagi.access.entitlements import ADMIN, TOOL_ENTITLEMENTS, is_entitlement
-from dagi.access.names import check_dao, check_identity
+from dagi.access.names import check_dao
+from dagi.access.wallets import account
 from dagi.cli.options import AsJson, Config, Profile, installation
 from dagi.cli.output import as_json, say
 from dagi.cli.work import with_database
@@ -37,7 +38,7 @@ def why(
     json: AsJson = False,
 ) -> None:
     """Say whether somebody may do something in a DAO, and for which reason. Exit status 0: yes, 3: no."""
-    check_identity(user)
+    user = account(user)
     of = installation(profile, config)
     dao = dao or of.loaded.settings.dao.default
     if dao is None:

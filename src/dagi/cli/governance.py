@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from dagi.access.wallets import account
 from dagi.cli.options import AsJson, Config, Profile, installation
 from dagi.cli.output import as_json, say, table, write
 from dagi.cli.times import moment
@@ -119,7 +120,7 @@ def vote(
     json: AsJson = False,
 ) -> None:
     """Enter a member's vote; it replaces the one the member gave before."""
-    ballot = Ballot(user_id=user, choice=choice, weight=read_weight(weight))
+    ballot = Ballot(user_id=account(user), choice=choice, weight=read_weight(weight))
     wanted = _number(number)
     try:
         found = with_database(installation(profile, config), lambda database: _proposals(database).vote(dao, wanted, ballot))

@@ -16,7 +16,7 @@ from dagi.access.token_wishes import MAX, TokenWish
 from dagi.access.tokens import TokenRule
 from dagi.chain.balances import ChainBalances
 from dagi.chain.rpc import Node, RpcChains
-from dagi.errors import Conflict, Denied, Invalid, Missing, RateLimited
+from dagi.errors import Conflict, Denied, Invalid, Missing, OutsideFailure, RateLimited
 from dagi.outbound import Client
 from dagi.ports.abi import address
 from dagi.ports.audit import AuditQuery
@@ -231,6 +231,23 @@ async def test_a_node_that_is_down_or_lies_changes_nothing_and_is_told_once(worl
     assert (await world.rules().all("green"))[0].rule.trouble
 
 
+async def test_trouble_with_one_contract_is_told_of_that_rule_when_it_begins_and_when_it_ends(world: World) -> None:
+    held = Meanwhile({ANN: 1})
+    held.use(world)
+    good = await world.rule_of("member", token=1)
+    bad = await world.rule_of("contributor", token=2)
+    held.bad = {f"0x{2:040x}"}
+    await world.members.create("green", "tg:ann", ["guest"])
+    for _ in range(4):
+        await world.check()
+    assert [(event, facts["rule"]) for event, facts in world.observer.notes] == [("token_check_failed", bad)]
+    held.bad = {f"0x{1:040x}"}
+    for _ in range(2):
+        await world.check()
+    told = sorted((event, facts["rule"]) for event, facts in world.observer.notes[1:])
+    assert told == [("token_check_failed", good), ("token_check_works_again", bad)]
+
+
 async def _turned(world: World):
     world.clock.advance(EVERY_S)
     return await world.checks.turn()
@@ -397,6 +414,7 @@ class Meanwhile:
     def __init__(self, balances: Mapping[str, int]) -> None:
         self._balances = balances
         self.happens: Callable[[], Awaitable[object]] | None = None
+        self.bad: set[str] = set()
 
     def chain_id(self, name: str) -> int | None:
         return CHAIN_ID if name == "local" else None
@@ -405,7 +423,8 @@ class Meanwhile:
         return ["local"]
 
     async def of(self, rule: TokenRule, addresses: Sequence[str]) -> Mapping[str, int]:
-        del rule
+        if rule.token in self.bad:
+            raise OutsideFailure("The contract does not answer.", service="local")
         if self.happens is not None:
             happens, self.happens = self.happens, None
             await happens()

@@ -63,6 +63,8 @@ class TokenChecks:
         self._changes = Changes(database, clock)
         self._lease = Lease(database, clock, JOB)
         self._troubles: dict[str, Trouble] = {}
+        # The rules whose trouble was told.
+        self._told: set[str] = set()
         self._asked: dict[str, float] = {}
 
     async def follow(self) -> None:
@@ -114,16 +116,13 @@ class TokenChecks:
         Raises:
             StoreError: the database cannot be used.
         """
-        trouble = self._trouble(f"chain {rule.chain_id}")
         try:
             async with self._database.read(rule.dao_id) as connection:
                 addresses = sorted({wallet.address for wallet in await self._wallets(connection, rule, person_id)})
             balances = await self._balances.of(rule, addresses) if addresses else {}
         except OutsideFailure as failure:
-            trouble.again(failure.detail, chain=rule.chain_id, dao=rule.dao_id)
-            await self._mark(rule, trouble=failure.message)
+            await self._mark(rule, failure)
             return Checked(rule_id=rule.id, at=self._clock.now(), trouble=failure.message)
-        trouble.over()
         async with self._database.write(rule.dao_id) as connection:
             if outdated := await self._outdated(connection, rule, person_id):
                 return outdated
@@ -188,14 +187,28 @@ class TokenChecks:
         else:
             trouble.over()
 
-    async def _mark(self, rule: TokenRule, *, trouble: str = "") -> None:
+    async def _mark(self, rule: TokenRule, failure: OutsideFailure | None = None) -> None:
+        """Write down how it went, and tell the operator of trouble that begins or ends, whichever process has met it before."""
         now = self._clock.now()
-        values: dict[str, object] = {"tried_at": now, "trouble": trouble[:_TROUBLE]}
-        if not trouble:
+        values: dict[str, object] = {"tried_at": now, "trouble": "" if failure is None else failure.message[:_TROUBLE]}
+        if failure is None:
             values["checked_at"] = now
         same = (token_rule.c.id == rule.id) & token_rule.c.tried_at.is_not_distinct_from(rule.tried_at)
         async with self._database.write(rule.dao_id) as connection:
+            before = await connection.scalar(select(token_rule.c.trouble).where(same).with_for_update())
             await connection.execute(update(token_rule).where(same).values(**values))
+        if before is None:
+            # Removed meanwhile, or somebody else was about it since, who has told.
+            return
+        facts = {"rule": rule.id, "token": rule.token, "chain": rule.chain_id, "dao": rule.dao_id}
+        if failure is None:
+            self._told.discard(rule.id)
+            if before:
+                self._observer.note("token_check_works_again", level="warning", **facts)
+        elif not before or rule.id not in self._told:
+            # A process that was just started says once what was wrong before.
+            self._told.add(rule.id)
+            self._observer.note("token_check_failed", level="error", why=failure.detail, **facts)
 
     def _trouble(self, what: str) -> Trouble:
         return self._troubles.setdefault(what, Trouble(self._observer, "token_check_failed", "token_check_works_again"))

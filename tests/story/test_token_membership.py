@@ -248,6 +248,35 @@ async def test_trouble_with_one_contract_is_told_of_that_rule_when_it_begins_and
     assert told == [("token_check_failed", good), ("token_check_works_again", bad)]
 
 
+async def test_an_admin_has_the_rules_checked_one_at_a_time_and_seldom(world: World) -> None:
+    held = Meanwhile({ANN: 1})
+    held.use(world)
+    await world.rule_of("member")
+    rules = world.rules(Actor(id="tg:admin"))
+    meanwhile: list[RateLimited] = []
+
+    async def again() -> None:
+        with pytest.raises(RateLimited, match="being checked") as error:
+            await rules.check("green")
+        meanwhile.append(error.value)
+
+    held.happens = again
+    world.clock.advance(1)
+    await world.rules().check("green")
+    assert held.happens is again, "nobody has a wallet there yet, so no chain is asked"
+    await world.members.create("green", "tg:ann", ["guest"])
+    assert len(await rules.check("green")) == 1
+    assert meanwhile[0].facts["limit_of"] == "dao"
+    world.clock.advance(29)
+    with pytest.raises(RateLimited) as error:
+        await rules.check("green")
+    assert error.value.retry_after_s == 1
+    # The operator asks whenever it wants to.
+    assert len(await world.rules().check("green")) == 1
+    world.clock.advance(1)
+    assert len(await rules.check("green")) == 1
+
+
 async def _turned(world: World):
     world.clock.advance(EVERY_S)
     return await world.checks.turn()
@@ -403,6 +432,9 @@ async def test_over_http_a_rule_is_made_checked_by_itself_and_ended(start: Stack
         assert (await http.post(f"/daos/{DAO}/sources", json={**body, "everyone": True}, params={"as": "tg:admin001"})).status_code == 403
         checked = (await http.post(f"/daos/{DAO}/sources/check", params={"as": "tg:admin001"})).json()["checked"]
         assert (checked[0]["holders"], checked[0]["trouble"]) == (1, "")
+        again = await http.post(f"/daos/{DAO}/sources/check", params={"as": "tg:admin001"})
+        assert (again.status_code, again.json()["code"]) == (429, "RATE_LIMITED")
+        assert 0 < int(again.headers["retry-after"]) <= 30
         assert (await http.delete(f"/daos/{DAO}/sources/{source['id']}", params={"as": "tg:admin001"})).status_code == 200
         assert (await http.get(f"/daos/{DAO}/members/eth:{ANN}")).json()["member"]["roles"] == ["guest"]
         assert (await http.delete(f"/daos/{DAO}/sources/{source['id']}")).status_code == 404

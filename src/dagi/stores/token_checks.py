@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from hashlib import sha256
 from math import ceil
 from typing import Final
 
@@ -32,6 +33,8 @@ TICK_S: Final = 1.0
 LEASE_S: Final = 120.0
 # A chain that did not answer is asked again sooner than one that did.
 RETRY_S: Final = 60
+# How often a DAO's rules are checked at somebody's wish.
+WISHED_S: Final = 30.0
 # How often one person may ask about its own wallets.
 CLAIM_S: Final = 10.0
 _TROUBLE: Final = 300
@@ -109,6 +112,28 @@ class TokenChecks:
             wait_s = ceil(CLAIM_S - (now - self._asked[person_id]))
             raise RateLimited(f"You asked a moment ago. Ask again in {wait_s} s.", limit="claims", limit_of="user", retry_after_s=wait_s)
         self._asked[person_id] = now
+
+    async def check_wished(self, dao_id: str, rules: Sequence[TokenRule]) -> Sequence[Checked]:
+        """Check a DAO's rules because somebody wishes it: in one process at a time, and once in a while.
+
+        Raises:
+            RateLimited: that is being done, or was a moment ago.
+            StoreError: the database cannot be used.
+        """
+        # Whoever asks is a holder of its own, also in the same process. An id of a DAO may be as long as the column.
+        mine = Lease(self._database, self._clock, f"token-check:{sha256(dao_id.encode()).hexdigest()[:32]}")
+        if not await mine.take(self._times.lease_s):
+            wait_s = max(1, ceil(min(await mine.wait_s(), WISHED_S)))
+            sentence = f"The rules of {dao_id} are being checked, or were a moment ago. Ask again in {wait_s} s."
+            raise RateLimited(sentence, limit="checks", limit_of="dao", retry_after_s=wait_s)
+        began, found = self._clock.now(), list[Checked]()
+        try:
+            for rule in rules:
+                found.append(await self.check(rule))
+                await mine.take(self._times.lease_s)
+        finally:
+            await mine.take((began - self._clock.now()).total_seconds() + WISHED_S)
+        return found
 
     async def check(self, rule: TokenRule, person_id: str | None = None) -> Checked:
         """Ask the chain about one rule: all whom it concerns, or one person who asks.

@@ -104,6 +104,8 @@ class SqlTokenRules:
                 grant.require("member.manage")
             await check_dao_exists(connection, dao_id)
             rules = await read_rules(connection, dao_id)
+        if grant is not None and rules:
+            return await self._checks.check_wished(dao_id, rules)
         return [await self._checks.check(rule) for rule in rules]
 
     async def claim(self, dao_id: str, user_id: str) -> Sequence[Checked]:

@@ -11,6 +11,7 @@ import msgspec
 
 from dagi.errors import Gone, OutsideFailure, OutsideTimeout, SwitchedOff
 from dagi.ports.http import HttpClient, HttpFailure, HttpRequest
+from dagi.ports.secrets import shown
 
 T = TypeVar("T")
 
@@ -31,6 +32,9 @@ class DiscordSettings(msgspec.Struct, frozen=True, kw_only=True):
     api_url: str = "https://discord.com/api/v10"
     authorize_url: str = "https://discord.com/oauth2/authorize"
     timeout_s: float = 5.0
+
+    def __repr__(self) -> str:
+        return shown(self, "client_secret")
 
 
 class _Token(msgspec.Struct):

@@ -34,6 +34,7 @@ from dagi.ports.identities import (
     WalletChallenge,
 )
 from dagi.ports.observer import Observer
+from dagi.ports.secrets import shown
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +55,9 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     discord: DiscordLogin
     telegram_token: str = ""
     hold: timedelta = timedelta(hours=24)
+
+    def __repr__(self) -> str:
+        return shown(self, "telegram_token")
 
 
 class _Asked(msgspec.Struct, frozen=True):

@@ -255,6 +255,10 @@ async def test_discord_sends_the_browser_back_to_a_plain_page_whose_code_counts_
                 page = await browser.get(f"/identities/discord/callback?{back}&extra=1")
                 replayed = await browser.get(f"/identities/discord/callback?{back}")
                 odd = await browser.get("/identities/discord/callback?state=<script>&error=access_denied")
+                discord.redirect_url = "https://dao.example/moved"
+                begun_wrongly = (await gateway.at(ANN).post("/identities/discord", private=True)).json()
+                wrong = await browser.get(f"/identities/discord/callback?{discord.allow(begun_wrongly['url'])}")
+            assert (wrong.status_code, "Повідомте оператора" in wrong.text) == (503, True)
             assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
             policy = page.headers["content-security-policy"]
             assert policy.startswith("default-src 'none'")

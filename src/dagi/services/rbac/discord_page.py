@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from dagi.catalogue import LANGUAGES, say
-from dagi.errors import DagiError, Gone, Missing, OutsideFailure
+from dagi.errors import DagiError, Gone, Misconfigured, Missing, OutsideFailure
 from dagi.ports.identities import Linking
 from dagi.services.errors import status_of
 from dagi.services.face import Answer, Headers, Request
@@ -55,6 +55,8 @@ def _said_of(error: DagiError) -> str:
     match error:
         case Gone() | Missing():
             return "page.over"
+        case Misconfigured():
+            return "page.misconfigured"
         case OutsideFailure():
             return "page.outside"
         case _:

@@ -11,9 +11,11 @@ from pathlib import Path
 import msgspec
 
 import access_decision
+import audit_record
 import fact_search
 import memory
 import overload
+import revocation
 import route
 import rule_choice
 import soak
@@ -31,6 +33,8 @@ BENCHMARKS: dict[str, Callable[[Plan], list[Row]]] = {
     "memory": memory.rows,
     "overload": overload.rows,
     "start": start_time.rows,
+    "revocation": revocation.rows,
+    "audit": audit_record.rows,
     "soak": soak.rows,
     "v1": v1.rows,
 }

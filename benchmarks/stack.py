@@ -14,10 +14,11 @@ import yaml
 from dagi.knowledge.ingest import Ingest
 from dagi.observe.clock import SystemClock
 from dagi.stores.daos import Daos
-from dagi.stores.database import Database
+from dagi.stores.database import FILE_NAME, Database
 from dagi.stores.documents import SqlDocuments
 from dagi.stores.keys import Keys
 from dagi.stores.members import MemberAdmin
+from dagi.stores.postgres import Address
 from dagi.stores.upgrade import upgrade
 from processes import Program, tree
 
@@ -32,16 +33,17 @@ class Installation(msgspec.Struct, frozen=True, kw_only=True):
     directory: Path
     config: Path
     key: str
+    place: Path | Address
 
     @property
     def data_dir(self) -> Path:
-        """Where its database is."""
+        """Where its files are."""
         return self.directory / "data"
 
     @property
     def database(self) -> Database:
-        """A connection of our own to it."""
-        return Database.in_directory(self.data_dir)
+        """A connection of our own to its database."""
+        return Database(self.place)
 
     def configure(self, **sections: object) -> None:
         """Add sections to its configuration file, for its next start."""
@@ -63,7 +65,7 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
         raise RuntimeError(f"the stack has no process {name!r}")
 
 
-def install(
+def install(  # noqa: PLR0913 - what a benchmark configures
     directory: Path,
     *,
     upstream: str,
@@ -71,11 +73,13 @@ def install(
     embedder: bool,
     documents: Mapping[str, str] | None = None,
     places: int = 256,
+    server: Address | None = None,
 ) -> Installation:
     """Make an installation for production whose only model is at the upstream's URL.
 
     Args:
         places: how many the model answers at once; by default more than a load has connections, so that the queue is not measured.
+        server: an empty database of PostgreSQL; a file of its own where left out.
     """
     directory.mkdir()
     data_dir = directory / "data"
@@ -84,7 +88,7 @@ def install(
         "type": "openai_compatible",
         "config": {"base_url": f"{upstream}/v1", "model": "scripted", "max_concurrent": places},
     }
-    settings = {
+    settings: dict[str, object] = {
         "version": "0.3.0",
         "environment": "production",
         "data_dir": str(data_dir),
@@ -92,10 +96,13 @@ def install(
         "llm_providers": [provider],
         "routing_rules": [dict(rule) for rule in rules],
     }
+    if server is not None:
+        settings["database"] = {"url": server.url}
+    place = server or data_dir / FILE_NAME
     config = directory / "dagi.yml"
     config.write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
-    key = asyncio.run(_fill(Database.in_directory(data_dir), documents or {}))
-    return Installation(directory=directory, config=config, key=key)
+    key = asyncio.run(_fill(Database(place), documents or {}))
+    return Installation(directory=directory, config=config, key=key, place=place)
 
 
 async def _fill(database: Database, documents: Mapping[str, str]) -> str:

@@ -9,9 +9,13 @@ def main() -> None:
         from dagi.assemble.processes import run  # noqa: PLC0415 - a process does not load the command line
 
         sys.exit(run(sys.argv[2:]))
-    from dagi.cli import main as commands  # noqa: PLC0415 - and the other way round
+    try:
+        from dagi.cli import main as commands  # noqa: PLC0415 - and the other way round
 
-    commands()
+        commands()
+    except KeyboardInterrupt:
+        # Pressed while a command was still being loaded; once it runs, it answers for itself.
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -189,6 +189,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
         decision_id: names this decision in logs and errors.
         policy_version: counts the changes of the DAO's rights; tells by which state of them it was decided.
         withheld: what the roles would grant through an account that is known for longer.
+        beyond_key: what the sender may, and the key that speaks for it may not.
     """
 
     dao_id: str
@@ -199,6 +200,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     decision_id: str = ""
     policy_version: int = 0
     withheld: frozenset[str] = frozenset()
+    beyond_key: frozenset[str] = frozenset()
 
     def allows(self, entitlement: str) -> bool:
         """Whether the grant covers the entitlement."""
@@ -222,7 +224,9 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
             ).by(self)
         role = self.roles[0] if self.roles else None
         reason = self.reason
-        if self.entitlements and (reason != "recently_linked" or entitlement not in self.withheld):
+        if covers(self.beyond_key, entitlement):
+            reason = "key_lacks_entitlement"
+        elif self.entitlements and (reason != "recently_linked" or entitlement not in self.withheld):
             reason = "role_lacks_entitlement"
         raise Denied(
             _DENIALS.get(reason, "This is not allowed for you here.").format(entitlement=entitlement, role=role),
@@ -247,6 +251,8 @@ _DENIALS = {
     "suspended": "Your membership is suspended. Ask one of the DAO's admins.",
     "expired": "Your membership has expired. Ask one of the DAO's admins to renew it.",
     "recently_linked": "This account was linked a short while ago, and {entitlement} waits for 24 hours. Use an account you had before.",
+    "key_lacks_entitlement": "This needs the entitlement {entitlement}, which you have, but the key that speaks for you does not. "
+    "Come by a key whose role grants it, or ask an operator.",
     "role_lacks_entitlement": "This needs the entitlement {entitlement}, which the role {role} does not have. Ask one of the DAO's admins.",
 }
 

@@ -121,6 +121,17 @@ async def test_a_membership_is_made_to_last_for_ever(tmp_path: Path) -> None:
     assert '"expires_at": null' in out
 
 
+async def test_a_wallet_is_a_member_in_either_spelling_and_a_wrong_digit_is_told(tmp_path: Path) -> None:
+    options, wallet = own(tmp_path), "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
+    await command("dao", "create", "blue", "--name", "Blue", *options)
+    status, out, err = await command("member", "create", f"eth:{wallet}", "--dao", "blue", "--role", "member", "--json", *options)
+    assert (status, f"eth:{wallet.lower()}" in out) == (0, True), err
+    assert (await command("member", "show", f"eth:{wallet}", "--dao", "blue", *options))[0] == 0
+    status, _, err = await command("member", "create", f"eth:{wallet.replace('5aA', '5aa')}", "--dao", "blue", "--role", "member", *options)
+    assert (status, "EIP-55" in err) == (2, True)
+    assert (await command("member", "remove", f"eth:{wallet}", "--dao", "blue", "--yes", *options))[0] == 0
+
+
 async def test_rights_are_told_in_the_profiles_own_dao_or_in_the_named_one(tmp_path: Path) -> None:
     options = own(tmp_path, dao={"default": "blue", "demo": False})
     await command("dao", "create", "blue", "--name", "Blue", "--open", *options)

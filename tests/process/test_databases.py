@@ -3,7 +3,6 @@ and `dagi db` as an operator uses it."""
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
+from tests.process.workers import START_S, environment, place_of
 
 from dagi.stores.audit import SqlAudit
 from dagi.stores.daos import Daos
@@ -25,7 +25,6 @@ from dagi.testing.clock import FakeClock
 from dagi.testing.postgres import PostgresServer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
-START_S = 60
 
 # Takes people in and lets every third one go again, for ever or so many times; says each change once it is made.
 WORKER = """
@@ -56,14 +55,10 @@ asyncio.run(main())
 """
 
 
-def environment() -> dict[str, str]:
-    return {**{name: value for name, value in os.environ.items() if not name.startswith("DAGI")}, "PYTHONUNBUFFERED": "1"}
-
-
 async def worker(database: Database, name: str, turns: int) -> asyncio.subprocess.Process:
-    place = database.place.url if isinstance(database.place, Address) else str(database.place)
+    arguments = (place_of(database), name, str(turns))
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-c", WORKER, place, name, str(turns), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+        *(sys.executable, "-c", WORKER, *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
     )
 
 

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -25,16 +26,16 @@ class Shell:
         path.write_text(yaml.safe_dump(settings), encoding="utf-8")
         self.options = ("--config", str(path), "--profile", "dev")
 
-    async def run(self, *arguments: str) -> tuple[int, str, str]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("DAGI")}
+    async def run(self, *arguments: str, environment: Mapping[str, str] | None = None) -> tuple[int, str, str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("DAGI")} | dict(environment or {})
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "dagi", *arguments, *self.options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
         )
         out, err = await process.communicate()
         return process.returncode or 0, out.decode(), err.decode()
 
-    async def says(self, *arguments: str) -> str:
-        status, out, err = await self.run(*arguments)
+    async def says(self, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
+        status, out, err = await self.run(*arguments, environment=environment)
         assert status == 0, err
         return out
 
@@ -57,6 +58,49 @@ async def test_an_explanation_says_why_not_and_what_to_do(shell: Shell) -> None:
     assert "the role admin grants it" in await shell.says("access", "why", "tg:1", "audit.read", "--dao", "blue")
     told = json.loads((await shell.run("access", "why", "tg:9", "devtools.write", "--dao", "blue", "--json"))[1])
     assert (told["allow"], told["reason"], told["needs_one_of"]) == (False, "not_a_member", ["contributor", "admin"])
+
+
+async def test_what_an_explanation_tells_an_operator_to_type_takes_no_right_from_anybody(shell: Shell) -> None:
+    async def why(user: str, entitlement: str, status: int = 3) -> str:
+        found, out, err = await shell.run("access", "why", user, entitlement, "--dao", "blue")
+        assert found == status, err
+        return out + err
+
+    await shell.says("role", "define", "moderator", "--dao", "blue", "--may", "chat.use", "--may", "member.manage")
+    await shell.says("member", "update", "tg:7", "--dao", "blue", "--role", "member", "--role", "moderator")
+    # A contributor may all that a member may, but not what a moderator may.
+    assert "dagi member update tg:7 --dao blue --role moderator --role contributor\n" in await why("tg:7", "fs_write")
+    await shell.says("identity", "link", "tg:1", "dc:1", "--yes")
+    held = await why("dc:1", "member.manage")
+    assert "reason: recently_linked" in held
+    # A role changes nothing about that, and a weaker one than it has would be a loss.
+    assert "--role" not in held
+    await shell.says("member", "update", "tg:7", "--dao", "blue", "--suspend")
+    assert "dagi member update tg:7 --dao blue --resume\n" in await why("tg:7", "chat.use")
+    await shell.says("dao", "update", "blue", "--suspend")
+    assert "dagi dao update blue --resume\n" in await why("tg:7", "chat.use")
+    assert "neither an entitlement nor a tool. Did you mean devtools.write?" in await why("tg:7", "devtools.wirte", 2)
+
+
+async def test_an_operator_who_enters_a_vote_is_told_whose_vote_cannot_be(shell: Shell) -> None:
+    await shell.says("governance", "proposal", "add", "Bees?", "--dao", "blue", "--closes", "5d")
+    status, _, err = await shell.run("governance", "proposal", "vote", "1", "for", "--user", "tg:99", "--dao", "blue")
+    assert (status, err) == (3, "tg:99 cannot vote on #1: not_a_member. dagi access why tg:99 proposal.vote --dao blue\n")
+
+
+async def test_whoever_reads_has_had_enough_or_shows_no_cyrillic_and_nothing_breaks(shell: Shell) -> None:
+    await shell.says("member", "create", "tg:8", "--dao", "blue", "--role", "member", "--name", "Олег")
+    for arguments in (("audit", "export", "--dao", "blue"), ("member", "list", "--dao", "blue")):
+        reading, writing = os.pipe()
+        os.close(reading)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "dagi", *arguments, *shell.options), stdout=writing, stderr=subprocess.PIPE
+        )
+        os.close(writing)
+        assert (await process.communicate())[1] == b"", arguments
+    ascii_alone = {"PYTHONIOENCODING": "ascii"}
+    assert r"\u041e\u043b\u0435\u0433" in await shell.says("member", "list", "--dao", "blue", environment=ascii_alone)
+    assert "Олег" in await shell.says("member", "list", "--dao", "blue", "--json", environment=ascii_alone)
 
 
 async def test_roles_and_invitations_are_made_listed_and_ended(shell: Shell) -> None:
@@ -82,7 +126,8 @@ async def test_the_audit_is_listed_exported_verified_and_found_out_when_somebody
     await shell.says("audit", "export", "--dao", "blue", "--out", str(exported))
     assert [json.loads(line)["seq"] for line in exported.read_text(encoding="utf-8").splitlines()] == [1, 2, 3]
     head = json.loads(await shell.says("audit", "verify", "--json"))["heads"]["blue"]
-    assert "Whole" in await shell.says("audit", "verify", "--expect", f"blue={head}")
+    # On a line of its own, as a whole and as --expect takes it.
+    assert f"\nblue={head}\n" in await shell.says("audit", "verify", "--expect", f"blue={head}")
     with closing(sqlite3.connect(shell.database)) as connection:
         connection.executescript("DROP TRIGGER audit_kept; DELETE FROM audit WHERE seq = 3;")
     status, out, _ = await shell.run("audit", "verify", "--expect", f"blue={head}")

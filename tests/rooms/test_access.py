@@ -10,7 +10,7 @@ from dagi.access.actor import Actor
 from dagi.access.decide import DaoStanding, Membership, Standing, decide, needed
 from dagi.access.entitlements import DEFAULT_ROLES, TOOL_ENTITLEMENTS, is_entitlement
 from dagi.access.invitations import is_its_secret, split_code, why_over
-from dagi.access.keys import KeyRecord, digest, proves, split
+from dagi.access.keys import KeyRecord, check_end, digest, proves, split
 from dagi.access.names import check_dao, check_identity, check_name, check_role, check_session
 from dagi.errors import Denied, Invalid, Suspended, UnknownTool
 from dagi.message import Grant, Message, Sender
@@ -166,6 +166,14 @@ def test_a_key_is_proved_by_its_own_secret_until_it_is_revoked_or_expires() -> N
     assert not proves(revoked, "s3cret", NOW)
 
 
+def test_the_end_of_a_key_is_ahead() -> None:
+    check_end(None, NOW)
+    check_end(NOW + timedelta(seconds=1), NOW)
+    for end, said in ((NOW, "2026-11-22 12:00 UTC is over"), (NOW.replace(tzinfo=None), "without a zone")):
+        with pytest.raises(Invalid, match=said):
+            check_end(end, NOW)
+
+
 @given(st.text())
 def test_no_text_breaks_the_reading_of_a_key(text: str) -> None:
     parts = split(text)
@@ -261,6 +269,8 @@ def test_names_are_as_long_as_they_may_be_and_no_longer() -> None:
     assert check_name("x" * 200) == "x" * 200
     with pytest.raises(Invalid):
         check_name("x" * 201)
+    with pytest.raises(Invalid, match=r"Its character 4 is U\+202E\."):
+        check_name("  ann\u202egnp.exe")
 
 
 def test_one_workflow_can_be_granted() -> None:

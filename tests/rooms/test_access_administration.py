@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dagi.access.actor import Actor
-from dagi.access.administration import common, everything, is_admin, lacking, rarest, require_held
+from dagi.access.administration import common, everything, is_admin, lacking, rarest, require_held, through_key
 from dagi.access.decide import DaoStanding, Membership, Standing, decide, entitlements
 from dagi.access.entitlements import ADMINISTRATIVE, DEFAULT_ROLES
 from dagi.errors import Conflict, Denied, Invalid, Missing
@@ -63,6 +63,27 @@ def test_rights_that_are_not_held_are_not_given(held: frozenset[str], wanted: fr
         assert caught.value.whose is grant
     else:
         require_held(grant, wanted)
+
+
+@given(names, names, st.sampled_from(NAMES))
+def test_a_denial_tells_whether_the_person_or_the_key_lacks_it(own: frozenset[str], lent: frozenset[str], wanted: str) -> None:
+    person = Grant(dao_id="green", user_id="tg:1", roles=("keeper",), entitlements=own, reason="role_grants", decision_id="d")
+    grant = through_key(person, Grant(dao_id="green", user_id="key:a", roles=("bot",), entitlements=lent, reason="role_grants"))
+    assert (grant.user_id, grant.roles, grant.entitlements) == ("tg:1", ("keeper",), common(own, lent))
+    if grant.allows(wanted):
+        grant.require(wanted)
+        require_held(grant, [wanted])
+        return
+    with pytest.raises(Denied) as required:
+        grant.require(wanted)
+    with pytest.raises(Denied) as held:
+        require_held(grant, [wanted])
+    by_key = covers(own, wanted)
+    assert held.value.facts["reason"] == ("not_held_by_key" if by_key else "not_held")
+    assert (required.value.facts["reason"] == "key_lacks_entitlement") is by_key
+    for denied in (required.value, held.value):
+        assert denied.facts["required_entitlement"] == wanted
+        assert ("key" in denied.message.replace("key.manage", "")) is by_key
 
 
 @given(roles, st.data())

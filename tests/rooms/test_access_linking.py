@@ -74,12 +74,29 @@ def row(dao_id: str, role: str, **values: object) -> HeldRole:
 def test_roles_are_united_and_whoever_is_suspended_stays_so() -> None:
     one = [row("a", "member", suspended=True), row("b", "member", source="token", expires_at=SOON)]
     other = [row("a", "admin"), row("b", "member", created_at=NOW - timedelta(days=1)), row("c", "guest", expires_at=SOON)]
-    assert united(one, other) == (
+    assert united(one, other, NOW) == (
         row("a", "admin", suspended=True),
         row("a", "member", suspended=True),
         row("b", "member", created_at=NOW - timedelta(days=1)),
         row("c", "guest", expires_at=SOON),
     )
+
+
+@pytest.mark.parametrize(
+    ("by_hand", "by_token", "counts"),
+    [
+        (SOON, None, "manual"),
+        (NOW, None, "token"),
+        (NOW, SOON, "token"),
+        (None, SOON, "manual"),
+        (SOON, SOON, "manual"),
+    ],
+)
+def test_a_role_by_hand_that_a_token_gives_too_does_not_last_longer_for_it(
+    by_hand: datetime | None, by_token: datetime | None, counts: str
+) -> None:
+    both = {"manual": row("a", "member", expires_at=by_hand), "token": row("a", "member", source="token", expires_at=by_token)}
+    assert united([both["manual"]], [both["token"]], NOW) == united([both["token"]], [both["manual"]], NOW) == (both[counts],)
 
 
 TIMES = st.integers(0, 10).map(lambda days: NOW + timedelta(days=days))
@@ -100,8 +117,8 @@ rows = st.lists(
 
 @given(rows, rows)
 def test_joining_gives_what_both_had_in_either_order_and_nothing_more(one: list[HeldRole], other: list[HeldRole]) -> None:
-    together = united(one, other)
-    assert together == united(other, one)
+    together = united(one, other, NOW + timedelta(days=5))
+    assert together == united(other, one, NOW + timedelta(days=5))
     for dao_id in "ab":
         had = [tuple(held.role for held in side if held.dao_id == dao_id) for side in (one, other)]
         now = tuple(held.role for held in together if held.dao_id == dao_id)

@@ -1,9 +1,12 @@
 """The audit: a chain in which nothing is changed, left out or moved unnoticed; and what bounds those who change rights."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from dagi.access.actor import Actor
@@ -11,7 +14,7 @@ from dagi.errors import Conflict, Denied, Gone, Missing
 from dagi.observe.observer import SilentObserver
 from dagi.ports.audit import AuditQuery, Denial
 from dagi.stores.audit import SqlAudit
-from dagi.stores.changes import Changes
+from dagi.stores.changes import Changes, Record
 from dagi.stores.daos import Daos
 from dagi.stores.database import Database
 from dagi.stores.denials import DenialStore
@@ -47,6 +50,13 @@ async def tampered(database: Database, *statements: str) -> None:
             await connection.exec_driver_sql(statement)
 
 
+# One more record, under a number that no chain has.
+_FORGED = (
+    "INSERT INTO audit (dao_id, seq, at, action, outcome, content_digest, previous, hash) "
+    "SELECT dao_id, {seq}, at, action, outcome, content_digest, previous, hash FROM audit WHERE seq = 2"
+)
+
+
 async def findings(database: Database) -> list[str]:
     return [f"{one.seq}: {one.what}" for one in (await SqlAudit(database).verify("green")).findings]
 
@@ -70,6 +80,8 @@ async def test_changes_are_on_record_with_who_did_them_what_and_to_whom(green: D
         (["DELETE FROM audit WHERE seq = 3"], ["2: the chain ends at record 2, but the newest one written was 3"]),
         (["DELETE FROM audit"], ["0: the chain ends at record 0, but the newest one written was 3"]),
         (["DELETE FROM audit_head"], ["3: the chain ends at record 3, but the newest one written was 0"]),
+        ([_FORGED.format(seq=0)], ["0: it is numbered before the first record of the chain"]),
+        ([_FORGED.format(seq=-7)], ["-7: it is numbered before the first record of the chain"]),
         (["UPDATE audit SET dao_id = 'park' WHERE seq = 3"], ["2: the chain ends at record 2, but the newest one written was 3"]),
     ],
 )
@@ -133,6 +145,33 @@ async def test_an_export_holds_all_that_verification_needs(green: Database) -> N
         assert hashlib.sha256(str(row["content"]).encode()).hexdigest() == row["content_digest"]
         previous = hashlib.sha256(json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()).hexdigest()
         assert previous == row["hash"]
+
+
+async def test_whoever_reads_an_export_slowly_holds_nothing_and_gets_what_there_was_when_it_began(green: Database) -> None:
+    changes = Changes(green, FakeClock())
+
+    async def add(count: int) -> None:
+        async with changes.of("green", Actor.operator("root")) as change:
+            await change.record_all([Record("it.happened", f"tg:{number}", {}) for number in range(count)])
+
+    await add(4_500)
+    export = SqlAudit(green).export()
+    rows = [await anext(export) for _ in range(2_100)]
+    await add(10)
+    assert await readers(green) == 0
+    rows += [row async for row in export]
+    assert [row["seq"] for row in rows] == list(range(1, 4_504))
+    assert [row["seq"] async for row in SqlAudit(green).export("green")] == list(range(1, 4_514))
+
+
+async def readers(database: Database) -> int:
+    """How many transactions stand still, waiting for whoever began them; a file tells whether there is any."""
+    if database.path is None:
+        idle = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'"
+        async with database.read() as connection:
+            return int(await connection.scalar(text(idle)) or 0)
+    with closing(sqlite3.connect(database.path, timeout=0)) as connection:
+        return int(connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
 
 
 async def test_a_change_that_is_denied_changes_nothing_and_is_on_record(green: Database) -> None:

@@ -73,6 +73,24 @@ def test_what_is_probably_not_meant_is_a_warning(tmp_path: Path, profile: str, t
     assert line.startswith(told)
 
 
+@pytest.mark.parametrize(
+    ("chain", "key"),
+    [
+        ("rpc_url: 'http://node.example:8545/s3cret'", "rpc_url"),
+        ("rpc_url_env: NODE", "rpc_url_env"),
+        ("rpc_url: 'https://node.example'", ""),
+        ("rpc_url: 'http://127.0.0.1:8545'", ""),
+        ("rpc_url_env: NOWHERE", ""),
+    ],
+)
+def test_a_node_reached_in_the_clear_is_a_warning_beyond_development(tmp_path: Path, chain: str, key: str) -> None:
+    text = f"chains: [{{name: main, chain_id: 1, {chain}}}]"
+    told = loaded(tmp_path, text, NODE="http://10.0.0.7/s3cret").warnings
+    assert [line.partition(" is ")[0] for line in told] == ([f"my.yml:1 chains[0].{key}:"] if key else [])
+    assert "s3cret" not in str(told)
+    assert loaded(tmp_path, text, "dev", NODE="http://10.0.0.7/s3cret").warnings == ()
+
+
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.2", "::1", "[::1]"])
 def test_loopback_has_several_names(tmp_path: Path, host: str) -> None:
     assert loaded(tmp_path, f"server: {{host: '{host}'}}\nversion: '0.2'", "dev").warnings == ()

@@ -104,6 +104,11 @@ def test_times_and_terms_that_cannot_be_are_refused(field: str, changes: dict[st
     assert refused(**changes) == field
 
 
+def test_a_deadline_that_has_passed_is_told_as_such() -> None:
+    with pytest.raises(Invalid, match="has passed already"):
+        drafted(wish(closes_at=NOW - timedelta(days=1)), NOW)
+
+
 def test_what_can_never_be_decided_is_refused() -> None:
     check_reachable(read_quorum("100%"), 3)
     check_reachable(3, 3)

@@ -59,12 +59,12 @@ class House:
         self.observer = CollectingObserver()
         self.use()
 
-    def use(self, *nodes: Node, **identities: object) -> None:
+    def use(self, *nodes: Node, discord_secret: str = CLIENT_SECRET, **identities: object) -> None:
         """Put a configuration in force."""
         login = DiscordLogin(client_id=CLIENT_ID, redirect_url="https://dao.example/cb", api_url=self.discord.api_url, timeout_ms=1000)
         base: dict[str, object] = {"siwe": Siwe(domain="dao.example"), "discord": login}
         settings = Settings(identities=Identities(**{**base, **identities}))
-        outside = Outside(nodes=nodes, telegram_token=TOKEN, discord_secret=CLIENT_SECRET)
+        outside = Outside(nodes=nodes, telegram_token=TOKEN, discord_secret=discord_secret)
         self.linked = Linked(settings, outside, self.database, self.clock, self.http, self.observer)
         self.linking = self.linked.linking
 
@@ -552,6 +552,28 @@ async def test_an_answer_of_discord_that_makes_no_sense_links_nothing(
     with pytest.raises(OutsideFailure):
         await house.linking.finish_discord(back["state"], back["code"])
     assert house.observer.events == ["outside_failed"]
+
+
+@pytest.mark.parametrize("wrong", ["client_secret", "redirect_url"])
+async def test_a_login_that_is_set_up_wrongly_is_the_operators_to_mend_and_no_members_fault(house: House, wrong: str) -> None:
+    if wrong == "client_secret":
+        house.use(discord_secret="mistyped")
+    else:
+        house.discord.redirect_url = "https://dao.example/elsewhere"
+    for _ in range(3):
+        start = await house.linking.begin_discord(ANN)
+        back = dict(part.split("=") for part in house.discord.allow(start.url).split("&"))
+        with pytest.raises(SwitchedOff, match="Tell an operator"):
+            await house.linking.finish_discord(back["state"], back["code"])
+    ((event, facts),) = house.observer.notes
+    assert (event, facts["service"]) == ("outside_misconfigured", "discord")
+    assert f"identities.discord.{wrong}" in str(facts["why"])
+    assert "mistyped" not in str(facts)
+    house.use()
+    house.discord.redirect_url = ""
+    start = await house.linking.begin_discord(ANN)
+    back = dict(part.split("=") for part in house.discord.allow(start.url).split("&"))
+    assert (await house.linking.finish_discord(back["state"], back["code"])).account
 
 
 async def test_discord_is_not_waited_for(house: House) -> None:

@@ -40,6 +40,8 @@ def test_a_spreadsheet_is_read_however_it_was_saved(delimiter: str, encoding: st
     rows = [("User_ID", "role", "name"), ("tg:1", "member", "Дарина"), ("tg:2|dc:9", "admin member", "")]
     text = end.join(delimiter.join(row) for row in rows) + end
     assert read(text.encode(encoding)) == PLAIN
+    # Turned from one encoding into another by a program that kept the first one's mark.
+    assert read(f"\ufeff{text}".encode(encoding)) == PLAIN
 
 
 def test_a_line_is_told_by_where_it_begins_also_after_cells_of_several_lines() -> None:
@@ -85,6 +87,13 @@ def test_a_day_lasts_to_its_end_and_an_empty_cell_for_ever_where_there_is_a_colu
 def test_every_wrong_line_is_told_and_nothing_is_taken(line: str, field: str) -> None:
     text = f"account,role,expires\ntg:100,member,\n{line}\ntg:101,member,tomorrow\n"
     assert mistakes(text) == [(3, field), (4, "expires_at")]
+
+
+def test_a_wallet_is_read_in_either_spelling_and_stands_in_one_line() -> None:
+    wallet = "eth:0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
+    assert read(f"account,role\n{wallet},member\n")[0].accounts == (wallet.lower(),)
+    assert mistakes(f"account,role\n{wallet.replace('5aA', '5aa')},member\n") == [(2, "accounts")]
+    assert mistakes(f"account,role\n{wallet},member\n{wallet.lower()},member\n") == [(3, "accounts")]
 
 
 def test_an_account_stands_in_one_line() -> None:

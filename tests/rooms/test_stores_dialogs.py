@@ -13,6 +13,7 @@ from dagi.stores.daos import Daos
 from dagi.stores.database import Database
 from dagi.stores.dialogs import DialogArchive
 from dagi.stores.erasure import Erasure
+from dagi.stores.link_tables import pending_link, used_proof, wrong_code
 from dagi.stores.members import MemberAdmin
 from dagi.stores.retention import BATCH, EVERY_S, Retention
 from dagi.stores.summaries import SqlSummaries
@@ -86,6 +87,28 @@ async def test_much_text_is_removed_in_small_steps_with_a_pause_for_those_who_wr
         await connection.execute(insert(exchange), [row(str(number), old) for number in range(2 * BATCH + 1)] + [row("new", clock.now())])
     assert (await Retention(database, CollectingObserver(), clock, days=90).run()).exchanges == 2 * BATCH + 1
     assert len(clock.slept) == 3
+
+
+async def test_what_was_begun_to_link_and_is_over_goes_too_in_small_steps(database: Database) -> None:
+    clock = FakeClock()
+    now = clock.now()
+    ended, ends = now - timedelta(days=1, seconds=1), now - timedelta(hours=23)
+    begun = [
+        {"digest": number.to_bytes(32), "kind": "code", "account": "tg:1", "created_at": now, "expires_at": end}
+        for number, end in enumerate([ends, *[ended] * (BATCH + 1)])
+    ]
+    async with database.write() as connection:
+        await connection.execute(insert(pending_link), begun)
+        for name, at in (("late", now - timedelta(minutes=11)), ("new", now)):
+            await connection.execute(insert(wrong_code).values(id=name, account="tg:1", at=at))
+            await connection.execute(insert(used_proof).values(digest=name.encode(), until=at))
+    await Retention(database, CollectingObserver(), clock, days=90).run()
+    async with database.read() as connection:
+        kept = [
+            (await connection.scalars(select(column))).all() for column in (pending_link.c.digest, wrong_code.c.id, used_proof.c.digest)
+        ]
+    assert kept == [[bytes(32)], ["new"], [b"new"]]
+    assert len(clock.slept) == 4
 
 
 async def test_it_is_done_at_once_and_then_every_hour_and_a_locked_database_is_tried_again(database: Database) -> None:

@@ -1,6 +1,10 @@
 """Linking accounts over real HTTP: who may begin, what is shown, what is refused, and that it counts in the running stack."""
 
 import asyncio
+import hashlib
+import hmac
+import time
+from base64 import b64encode
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -14,7 +18,7 @@ from dagi.testing.clock import FakeClock
 from dagi.testing.discord import CLIENT_ID, CLIENT_SECRET, Discord
 from dagi.testing.local_chain import ACCOUNTS, PRIVATE_KEYS, signed
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)]
 ANN, BEN, ADMIN = "tg:contributor001", "dc:987", "tg:admin001"
 
 
@@ -218,6 +222,20 @@ async def test_a_wallet_is_linked_by_its_signature(start: StackFactory) -> None:
         assert replayed.status_code == 410
 
 
+async def test_an_account_of_telegram_is_linked_by_its_login_button_once(start: StackFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = "123456:AAH-test-token"
+    monkeypatch.setenv("BOT_TOKEN", token)
+    fields = {"id": "777000", "first_name": "Олена", "auth_date": str(int(time.time()))}
+    said = "\n".join(f"{name}={fields[name]}" for name in sorted(fields))
+    login = {**fields, "hash": hmac.new(hashlib.sha256(token.encode()).digest(), said.encode(), hashlib.sha256).hexdigest()}
+    async with start(identities={"telegram": {"bot_token_env": "BOT_TOKEN"}}) as stack, speaking(stack) as gateway:
+        preview = (await gateway.at(ANN).post("/identities/telegram", login=login)).json()["preview"]
+        assert preview["accounts"] == [ANN, "tg:777000"]
+        assert (await gateway.at(ANN).post("/identities/link", confirm=preview["confirm"])).status_code == 200
+        await gateway.until_may("tg:777000", "git.commit")
+        assert (await gateway.at(ANN).post("/identities/telegram", login=login)).status_code == 410
+
+
 async def test_discord_sends_the_browser_back_to_a_plain_page_whose_code_counts_where_it_was_begun(
     start: StackFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -237,8 +255,17 @@ async def test_discord_sends_the_browser_back_to_a_plain_page_whose_code_counts_
                 page = await browser.get(f"/identities/discord/callback?{back}&extra=1")
                 replayed = await browser.get(f"/identities/discord/callback?{back}")
                 odd = await browser.get("/identities/discord/callback?state=<script>&error=access_denied")
+                discord.redirect_url = "https://dao.example/moved"
+                begun_wrongly = (await gateway.at(ANN).post("/identities/discord", private=True)).json()
+                wrong = await browser.get(f"/identities/discord/callback?{discord.allow(begun_wrongly['url'])}")
+            assert (wrong.status_code, "Повідомте оператора" in wrong.text) == (503, True)
             assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
-            assert page.headers["content-security-policy"].startswith("default-src 'none'")
+            policy = page.headers["content-security-policy"]
+            assert policy.startswith("default-src 'none'")
+            # The browser takes the page's one style, by what it says, and no other.
+            style = page.text.partition("<style>")[2].partition("</style>")[0]
+            assert f"style-src 'sha256-{b64encode(hashlib.sha256(style.encode()).digest()).decode()}';" in policy
+            assert "color-scheme:light dark" in style
             assert "Discord підтвердив" in page.text
             assert ANN in page.text
             assert "<script" not in page.text + odd.text

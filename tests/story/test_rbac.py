@@ -189,6 +189,16 @@ async def test_keys_are_made_limited_rotated_and_revoked_within_their_own_dao(st
         assert (await http.get(f"/daos/{DAO}/keys/{made['id']}")).json()["key"]["revoked_at"]
 
 
+async def test_a_key_that_would_be_over_at_once_is_not_made(stack: Stack) -> None:
+    async with stack.rbac(await stack.key("admin")) as http:
+        made = (await http.post(f"/daos/{DAO}/keys", json={"role": "member"})).json()
+        for path, body in (("", {"role": "member"}), (f"/{made['id']}/rotate", {})):
+            answer = await http.post(f"/daos/{DAO}/keys{path}", json={**body, "expires_at": "2020-01-01T00:00:00+02:00"})
+            assert (answer.status_code, answer.json()["field"]) == (400, "expires_at")
+            assert "2019-12-31 22:00 UTC is over" in answer.json()["message"]
+        assert {one["expires_at"] for one in (await http.get(f"/daos/{DAO}/keys")).json()["keys"]} == {None}
+
+
 async def test_founding_suspending_and_removing_a_dao_is_the_operators(stack: Stack, rbac: httpx.AsyncClient) -> None:
     async with stack.rbac(await stack.key("admin")) as http:
         for answer in (

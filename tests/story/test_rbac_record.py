@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 from tests.conftest import DAO, Stack
-from tests.story.test_rbac import GUEST, MEMBER
+from tests.story.test_rbac import ADMIN, GUEST, MEMBER
 
 from dagi.observe.clock import SystemClock
 from dagi.stores.daos import Daos
@@ -47,6 +47,20 @@ async def test_a_denial_names_the_key_it_came_with(stack: Stack) -> None:
         assert not (await http.post("/rbac/check", json={"subject": GUEST, "action": "proposal.vote"})).json()["allow"]
     wanted = {(MEMBER, speaker.split("_")[1], "key.manage"), (GUEST, asking.split("_")[1], "proposal.vote")}
     assert wanted <= await on_record(stack, wanted)
+
+
+async def test_it_is_told_and_on_record_that_the_key_lacks_what_the_admin_has(stack: Stack) -> None:
+    weak = await stack.key("contributor", act_as=True)
+    async with stack.rbac(weak) as http:
+        refused = await http.get(f"/daos/{DAO}/keys", params={"as": ADMIN})
+        own = await http.get(f"/daos/{DAO}/keys", params={"as": MEMBER})
+    assert (refused.json()["reason"], own.json()["reason"]) == ("key_lacks_entitlement", "role_lacks_entitlement")
+    assert "you have, but the key" in refused.json()["message"]
+    await on_record(stack, {(one, weak.split("_")[1], "key.manage") for one in (ADMIN, MEMBER)})
+    async with stack.rbac() as http:
+        records = (await http.get(f"/daos/{DAO}/audit", params={"outcome": "denied", "action": "key.manage"})).json()["records"]
+    found = {one["actor"]: one["details"]["reason"] for one in records}
+    assert found == {ADMIN: "key_lacks_entitlement", MEMBER: "role_lacks_entitlement"}
 
 
 async def test_what_is_the_operators_is_denied_on_record(stack: Stack) -> None:

@@ -16,7 +16,7 @@ from dagi.access.token_wishes import MAX, TokenWish
 from dagi.access.tokens import TokenRule
 from dagi.chain.balances import ChainBalances
 from dagi.chain.rpc import Node, RpcChains
-from dagi.errors import Conflict, Denied, Invalid, Missing, RateLimited
+from dagi.errors import Conflict, Denied, Invalid, Missing, OutsideFailure, RateLimited
 from dagi.outbound import Client
 from dagi.ports.abi import address
 from dagi.ports.audit import AuditQuery
@@ -28,7 +28,7 @@ from dagi.stores.imports import MemberImport
 from dagi.stores.members import MemberAdmin
 from dagi.stores.persons import PersonRepository
 from dagi.stores.tables import identity, person
-from dagi.stores.token_checks import LEASE_S, TokenChecks
+from dagi.stores.token_checks import LEASE_S, Times, TokenChecks
 from dagi.stores.token_rules import SqlTokenRules
 from dagi.testing.clock import FakeClock
 from dagi.testing.local_chain import ACCOUNTS, CHAIN_ID, Contract, LocalChain
@@ -54,8 +54,8 @@ class World:
         self.checks = self.other_process()
 
     def other_process(self) -> TokenChecks:
-        hold = timedelta(hours=24)
-        return TokenChecks(self.database, self.clock, self.balances, self.observer, hold=hold, every_s=EVERY_S)
+        times = Times(hold=timedelta(hours=24), every_s=EVERY_S)
+        return TokenChecks(self.database, self.clock, self.balances, self.observer, times)
 
     def rules(self, by: Actor = OPERATOR) -> SqlTokenRules:
         return SqlTokenRules(self.database, self.clock, self.balances, self.checks, by)
@@ -188,6 +188,26 @@ async def test_what_is_held_by_hand_or_by_a_file_is_never_taken(world: World) ->
     assert await world.held() == {"tg:ann": {"member": "manual"}, "tg:ben": {"member": "import"}, "tg:eva": {"member": "token"}}
 
 
+@pytest.mark.parametrize("suspended", [False, True])
+async def test_a_role_by_hand_that_has_ended_is_given_again_by_a_token(world: World, suspended: bool) -> None:
+    Meanwhile({ANN: 1}).use(world)
+    until = world.clock.now() + timedelta(hours=1)
+    await world.members.create("green", "tg:ann", ["member"], expires_at=until)
+    await world.rule_of("member")
+    await world.check()
+    assert await world.held() == {"tg:ann": {"member": "manual"}}
+    if suspended:
+        await world.members.update("green", "tg:ann", suspended=True)
+    await world.check(3600)
+    assert await world.held() == {"tg:ann": {"member": "token"}}
+    found = await world.members.show("green", "tg:ann")
+    assert (found.expires_at, found.suspended) == (None, suspended)
+    Meanwhile({}).use(world)
+    await world.check()
+    await world.check(GRACE_S)
+    assert await world.held() == ({"tg:ann": {"member": "token"}} if suspended else {})
+
+
 async def test_a_node_that_is_down_or_lies_changes_nothing_and_is_told_once(world: World, chain: LocalChain) -> None:
     coin = await chain.deploy("Coin")
     await chain.coins(coin, ANN, 5)
@@ -209,6 +229,52 @@ async def test_a_node_that_is_down_or_lies_changes_nothing_and_is_told_once(worl
             assert "nothing-here" not in str(world.observer.notes)
             assert await world.held() == before
     assert (await world.rules().all("green"))[0].rule.trouble
+
+
+async def test_trouble_with_one_contract_is_told_of_that_rule_when_it_begins_and_when_it_ends(world: World) -> None:
+    held = Meanwhile({ANN: 1})
+    held.use(world)
+    good = await world.rule_of("member", token=1)
+    bad = await world.rule_of("contributor", token=2)
+    held.bad = {f"0x{2:040x}"}
+    await world.members.create("green", "tg:ann", ["guest"])
+    for _ in range(4):
+        await world.check()
+    assert [(event, facts["rule"]) for event, facts in world.observer.notes] == [("token_check_failed", bad)]
+    held.bad = {f"0x{1:040x}"}
+    for _ in range(2):
+        await world.check()
+    told = sorted((event, facts["rule"]) for event, facts in world.observer.notes[1:])
+    assert told == [("token_check_failed", good), ("token_check_works_again", bad)]
+
+
+async def test_an_admin_has_the_rules_checked_one_at_a_time_and_seldom(world: World) -> None:
+    held = Meanwhile({ANN: 1})
+    held.use(world)
+    await world.rule_of("member")
+    rules = world.rules(Actor(id="tg:admin"))
+    meanwhile: list[RateLimited] = []
+
+    async def again() -> None:
+        with pytest.raises(RateLimited, match="being checked") as error:
+            await rules.check("green")
+        meanwhile.append(error.value)
+
+    held.happens = again
+    world.clock.advance(1)
+    await world.rules().check("green")
+    assert held.happens is again, "nobody has a wallet there yet, so no chain is asked"
+    await world.members.create("green", "tg:ann", ["guest"])
+    assert len(await rules.check("green")) == 1
+    assert meanwhile[0].facts["limit_of"] == "dao"
+    world.clock.advance(29)
+    with pytest.raises(RateLimited) as error:
+        await rules.check("green")
+    assert error.value.retry_after_s == 1
+    # The operator asks whenever it wants to.
+    assert len(await world.rules().check("green")) == 1
+    world.clock.advance(1)
+    assert len(await rules.check("green")) == 1
 
 
 async def _turned(world: World):
@@ -366,6 +432,9 @@ async def test_over_http_a_rule_is_made_checked_by_itself_and_ended(start: Stack
         assert (await http.post(f"/daos/{DAO}/sources", json={**body, "everyone": True}, params={"as": "tg:admin001"})).status_code == 403
         checked = (await http.post(f"/daos/{DAO}/sources/check", params={"as": "tg:admin001"})).json()["checked"]
         assert (checked[0]["holders"], checked[0]["trouble"]) == (1, "")
+        again = await http.post(f"/daos/{DAO}/sources/check", params={"as": "tg:admin001"})
+        assert (again.status_code, again.json()["code"]) == (429, "RATE_LIMITED")
+        assert 0 < int(again.headers["retry-after"]) <= 30
         assert (await http.delete(f"/daos/{DAO}/sources/{source['id']}", params={"as": "tg:admin001"})).status_code == 200
         assert (await http.get(f"/daos/{DAO}/members/eth:{ANN}")).json()["member"]["roles"] == ["guest"]
         assert (await http.delete(f"/daos/{DAO}/sources/{source['id']}")).status_code == 404
@@ -377,6 +446,7 @@ class Meanwhile:
     def __init__(self, balances: Mapping[str, int]) -> None:
         self._balances = balances
         self.happens: Callable[[], Awaitable[object]] | None = None
+        self.bad: set[str] = set()
 
     def chain_id(self, name: str) -> int | None:
         return CHAIN_ID if name == "local" else None
@@ -385,7 +455,8 @@ class Meanwhile:
         return ["local"]
 
     async def of(self, rule: TokenRule, addresses: Sequence[str]) -> Mapping[str, int]:
-        del rule
+        if rule.token in self.bad:
+            raise OutsideFailure("The contract does not answer.", service="local")
         if self.happens is not None:
             happens, self.happens = self.happens, None
             await happens()
@@ -435,3 +506,23 @@ async def test_a_person_of_many_wallets_full_of_a_boundless_token_is_no_trouble(
     Meanwhile(dict.fromkeys(wallets, MAX)).use(world)
     await world.rule_of("member", everyone=True)
     assert await world.check() == [(1, 1, 0, 0)]
+
+
+async def test_a_check_that_took_so_long_that_another_process_has_checked_meanwhile_changes_nothing(world: World) -> None:
+    await world.rule_of("member", everyone=True)
+    slow, quick = Meanwhile({ANN: 1}), Meanwhile({BEN: 1})
+    slow.use(world)
+    await world.check()
+    slow_one = world.checks
+    quick.use(world)
+
+    async def later() -> None:
+        # The slow one's lease is over.
+        assert [(one.gained, one.lacking) for one in await _turned(world)] == [(1, 1)]
+
+    slow.happens = later
+    world.clock.advance(EVERY_S)
+    (checked,) = await slow_one.turn()
+    assert "meanwhile" in checked.trouble
+    assert [action for action, _ in await world.told()] == ["token.gained", "member.added", "token.lacking", "token.gained", "member.added"]
+    assert [(one.rule.trouble, one.holders) for one in await world.rules().all("green")] == [("", 2)]

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
 from dagi.access.decide import entitlements
 from dagi.errors import Denied
 from dagi.message import Grant, covers
@@ -18,6 +20,12 @@ def common(one: frozenset[str], other: frozenset[str]) -> frozenset[str]:
     return frozenset({name for name in one if covers(other, name)} | {name for name in other if covers(one, name)})
 
 
+def through_key(person: Grant, key: Grant) -> Grant:
+    """What somebody may do by a key that speaks for it: what both may. Denials tell which of the two lacks something."""
+    both = common(person.entitlements, key.entitlements)
+    return msgspec.structs.replace(person, entitlements=both, beyond_key=person.entitlements - both)
+
+
 def require_held(grant: Grant, wanted: Iterable[str]) -> None:
     """Let somebody give, take or change rights only within the rights it has itself.
 
@@ -26,11 +34,15 @@ def require_held(grant: Grant, wanted: Iterable[str]) -> None:
     """
     missing = lacking(grant.entitlements, wanted)
     if missing:
+        own = lacking(grant.beyond_key, missing)
+        sentence = f"Nobody gives or takes rights they do not hold: {', '.join(own)}. Ask somebody who holds them."
+        if not own:
+            sentence = f"You hold what this gives or takes, but the key that speaks for you does not: {', '.join(missing)}."
         raise Denied(
-            f"Nobody gives or takes rights they do not hold: {', '.join(missing)}. Ask somebody who holds them.",
+            sentence,
             user_role=grant.roles[0] if grant.roles else None,
-            required_entitlement=missing[0],
-            reason="not_held",
+            required_entitlement=(own or missing)[0],
+            reason="not_held" if own else "not_held_by_key",
             decision_id=grant.decision_id,
         ).by(grant)
 

@@ -13,7 +13,8 @@ from typing import Final
 
 import msgspec
 
-from dagi.access.names import check_identity, check_name, check_role
+from dagi.access.names import check_name, check_role
+from dagi.access.wallets import account as account_of
 from dagi.errors import Invalid
 
 MAX_BYTES: Final = 8_000_000
@@ -122,7 +123,8 @@ def read_members(data: bytes, dao_id: str) -> Reading:
 def _decoded(data: bytes) -> str:
     mark, encoding = next(((mark, encoding) for mark, encoding in _BOMS if data.startswith(mark)), (b"", "utf-8"))
     try:
-        return data[len(mark) :].decode(encoding)
+        # A program that turns one encoding into another may leave the mark of the first behind the mark of the second.
+        return data[len(mark) :].decode(encoding).lstrip("\ufeff")
     except UnicodeDecodeError as error:
         sentence = f"The file is no UTF-8 text (byte {error.start + len(mark)}). Save it as UTF-8; in Excel: CSV UTF-8."
         raise Invalid(sentence, field="file") from error
@@ -186,7 +188,7 @@ def _line(number: int, row: Mapping[str, object], dao_id: str) -> ImportLine:
         raise Invalid("The line belongs to another DAO.", field="dao_id")
     return ImportLine(
         line=number,
-        accounts=_several(cells.get("accounts"), "accounts", check_identity, MAX_ACCOUNTS),
+        accounts=_several(cells.get("accounts"), "accounts", account_of, MAX_ACCOUNTS),
         roles=_several(cells.get("roles"), "roles", check_role, MAX_ACCOUNTS),
         name=_name(cells.get("name")),
         expires_at=_time(cells["expires_at"]) if "expires_at" in cells else msgspec.UNSET,

@@ -2,12 +2,13 @@
 
 import hashlib
 import hmac
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
 
 from dagi.access.limits import NO_QUOTA, Quota
+from dagi.errors import Invalid
 
 PREFIX: Final = "dagi"
 
@@ -31,6 +32,21 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
     previous_digest: bytes | None = None
     previous_until: datetime | None = None
     quota: Quota = NO_QUOTA
+
+
+def check_end(expires_at: datetime | None, now: datetime) -> None:
+    """Make sure that a key that is made, or given a new secret, is good for something.
+
+    Raises:
+        Invalid: its end is not ahead, or is a time without a zone.
+    """
+    if expires_at is None:
+        return
+    if expires_at.tzinfo is None:
+        raise Invalid(f"expires_at {expires_at} is a time without a zone.", field="expires_at")
+    if expires_at <= now:
+        over = f"expires_at {expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC is over already, so the key would open nothing."
+        raise Invalid(f"{over} Name a later time, or none.", field="expires_at")
 
 
 def digest(secret: str) -> bytes:

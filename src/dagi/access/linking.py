@@ -129,22 +129,34 @@ def elsewhere() -> Conflict:
     )
 
 
-def united(one: Sequence[HeldRole], other: Sequence[HeldRole]) -> tuple[HeldRole, ...]:
-    """All roles of both. Who is suspended in a DAO stays suspended there, with all roles; of two ends of a role the later one counts."""
+def united(one: Sequence[HeldRole], other: Sequence[HeldRole], now: datetime) -> tuple[HeldRole, ...]:
+    """All roles of both. Who is suspended in a DAO stays suspended there, with all roles; of two ends of a role the later one counts.
+
+    A role that a token gives beside one by hand lasts no longer for it: the one by hand counts until it ends, and the token's after that.
+    """
     suspended = {held.dao_id for held in (*one, *other) if held.suspended}
     found: dict[tuple[str, str], HeldRole] = {}
     for held in (*one, *other):
         place = (held.dao_id, held.role)
         before = found.get(place, held)
-        ends = (before.expires_at, held.expires_at)
         found[place] = msgspec.structs.replace(
-            held,
+            _lasting(before, held, now),
             suspended=held.dao_id in suspended,
-            expires_at=None if None in ends else max(end for end in ends if end is not None),
-            source=min(before.source, held.source, key=_rank),
             created_at=min(before.created_at, held.created_at),
         )
     return tuple(found[place] for place in sorted(found))
+
+
+def _lasting(one: HeldRole, other: HeldRole, now: datetime) -> HeldRole:
+    """Of the same role held twice the one that counts, with the end and the source that it has then."""
+    by_hand = [held for held in (one, other) if held.source != "token"]
+    if len(by_hand) == 1:
+        (hand,) = by_hand
+        ended = hand.expires_at is not None and hand.expires_at <= now
+        return (one if hand is other else other) if ended else hand
+    ends = (one.expires_at, other.expires_at)
+    latest = None if None in ends else max(end for end in ends if end is not None)
+    return msgspec.structs.replace(one, expires_at=latest, source=min(one.source, other.source, key=_rank))
 
 
 def _rank(source: str) -> int:

@@ -73,5 +73,7 @@ def check_name(text: str, field: str = "name") -> str:
     """
     clean = " ".join(text.split())
     if not clean or len(clean) > NAME_MAX or not clean.isprintable():
-        raise Invalid(f"A {field} has 1 to {NAME_MAX} printable characters.", field=field)
+        # Which one it is cannot be seen: most of these show nothing, or turn text about.
+        odd = next((f" Its character {place} is U+{ord(one):04X}." for place, one in enumerate(clean, 1) if not one.isprintable()), "")
+        raise Invalid(f"A {field} has 1 to {NAME_MAX} printable characters.{odd}", field=field)
     return clean

@@ -8,6 +8,7 @@ import msgspec
 from dagi.chain.rpc import Node
 from dagi.config import Loaded, Settings
 from dagi.errors import ConfigError
+from dagi.ports.secrets import shown
 
 
 class Outside(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,6 +22,9 @@ class Outside(msgspec.Struct, frozen=True, kw_only=True):
     telegram_token: str | None = None
     discord_secret: str | None = None
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return shown(self, "telegram_token", "discord_secret")
 
 
 def read_outside(loaded: Loaded) -> Outside:

@@ -19,6 +19,7 @@ from dagi.errors import ConfigError, UnknownModel
 from dagi.ports.clock import Clock
 from dagi.ports.observer import Observer
 from dagi.ports.provider import Closing, Embedding, Finding, Lacking, Provider, ProviderTools
+from dagi.ports.secrets import shown
 from dagi.ports.target import Chain, Target, TargetInfo
 from dagi.rules.compile import compile_rules
 from dagi.rules.known import Known
@@ -55,6 +56,9 @@ class Configured(msgspec.Struct, frozen=True, kw_only=True):
     resilience: ResilienceSettings
     api_key: str | None
     missing: str = ""
+
+    def __repr__(self) -> str:
+        return shown(self, "api_key", "settings")
 
     def identity(self) -> bytes:
         """The same for providers that would answer alike; names and limits do not count."""

@@ -11,7 +11,7 @@ from dagi.ports.clock import Clock
 from dagi.ports.http import HttpClient
 from dagi.ports.observer import Observer
 from dagi.stores.database import Database
-from dagi.stores.token_checks import TokenChecks
+from dagi.stores.token_checks import Times, TokenChecks
 from dagi.stores.token_rules import SqlTokenRules
 
 
@@ -23,9 +23,8 @@ class Tokens:
         self._database = database
         self._clock = clock
         self._balances = ChainBalances(RpcChains(http, read_outside(installation.loaded).nodes))
-        hold = timedelta(hours=settings.identities.hold_hours)
-        every_s = settings.membership.check_every_s
-        self.checks = TokenChecks(database, clock, self._balances, observer, hold=hold, every_s=every_s)
+        times = Times(hold=timedelta(hours=settings.identities.hold_hours), every_s=settings.membership.check_every_s)
+        self.checks = TokenChecks(database, clock, self._balances, observer, times)
 
     def rules(self, by: Actor) -> SqlTokenRules:
         """The rules, for whoever acts."""

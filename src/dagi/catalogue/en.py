@@ -68,6 +68,7 @@ MESSAGES: dict[str, str] = {
     ),
     "page.over": "This link was used already, or is older than ten minutes. Nothing was linked. Begin again in the chat.",
     "page.outside": "Discord could not be asked just now. Nothing was linked. Begin again in the chat in some minutes.",
+    "page.misconfigured": "Discord's login is set up wrongly here, so nothing was linked. Tell an operator of this stack.",
     "page.refused": "That did not work, and nothing was linked. Begin again in the chat.",
     "channel.not_a_member": (
         "I do not know you yet in this community. Ask one of its admins for an invitation, and tell them your id: {user_id}"

@@ -14,6 +14,7 @@ import msgspec
 from dagi.errors import OutsideFailure, OutsideTimeout
 from dagi.ports.chain import Query, Reverted
 from dagi.ports.http import HttpClient, HttpFailure, HttpRequest
+from dagi.ports.secrets import shown
 
 REPLY_LIMIT: Final = 1024 * 1024
 MOST_AT_ONCE: Final = 50
@@ -33,6 +34,9 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     timeout_s: float = 5.0
     most_at_once: int = MOST_AT_ONCE
+
+    def __repr__(self) -> str:
+        return shown(self, "url")
 
 
 class _Error(msgspec.Struct):

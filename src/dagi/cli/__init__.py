@@ -1,8 +1,10 @@
 """The command `dagi`. Each command reads its options, calls `assemble` or the running stack, and prints; it decides nothing."""
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Final
 
 import typer
@@ -74,11 +76,17 @@ def _version(asked: bool) -> None:  # noqa: FBT001 - typer's form of a callback
 def main() -> None:
     """Run the command line; an error of ours is one sentence and an exit status, never a traceback."""
     word = next((argument for argument in sys.argv[1:2] if argument in COMMANDS), None)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A terminal that is not UTF-8 gets what it can show, with the rest as \u0456.
+            stream.reconfigure(errors="backslashreplace")
     try:
         build([word] if word else list(COMMANDS))()
     except DagiError as error:
         sys.exit(fail(error))
     except BrokenPipeError:
+        # Whoever reads has had enough. What Python still holds for it goes nowhere, or it would complain at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
         sys.stderr.write(f"The output cannot be written: {error.strerror}.\n")

@@ -1,12 +1,14 @@
 """`dagi access`: what somebody may do, and why."""
 
+from difflib import get_close_matches
 from typing import Annotated
 
 import typer
 
 from dagi.access.decide import Standing, decide
-from dagi.access.entitlements import is_entitlement
-from dagi.access.names import check_dao, check_identity
+from dagi.access.entitlements import ADMIN, TOOL_ENTITLEMENTS, is_entitlement
+from dagi.access.names import check_dao
+from dagi.access.wallets import account
 from dagi.cli.options import AsJson, Config, Profile, installation
 from dagi.cli.output import as_json, say
 from dagi.cli.work import with_database
@@ -27,21 +29,23 @@ def group() -> None:
 @app.command(epilog="Example: dagi access why tg:12345 devtools.write --dao greenfood-dao")
 def why(
     user: Annotated[str, typer.Argument(help="An account, for example tg:12345.")],
-    entitlement: Annotated[str | None, typer.Argument(help="An entitlement, for example chat.use; without it all are shown.")] = None,
+    entitlement: Annotated[
+        str | None, typer.Argument(help="An entitlement, for example chat.use, or a tool, for example fs_write; without it all are shown.")
+    ] = None,
     dao: Annotated[str | None, typer.Option("--dao", help="The DAO's id; the profile's default where left out.")] = None,
     profile: Profile = None,
     config: Config = None,
     json: AsJson = False,
 ) -> None:
     """Say whether somebody may do something in a DAO, and for which reason. Exit status 0: yes, 3: no."""
-    check_identity(user)
+    user = account(user)
     of = installation(profile, config)
     dao = dao or of.loaded.settings.dao.default
     if dao is None:
         raise Invalid("Which DAO? Name it with --dao: this profile has no default.", field="dao")
     check_dao(dao)
-    if entitlement is not None and not is_entitlement(entitlement):
-        raise Invalid(f"{entitlement!r} is not an entitlement; `dagi access why {user}` lists what somebody has.", field="entitlement")
+    if entitlement is not None:
+        entitlement = _known(entitlement)
     grant, standing = with_database(of, lambda database: _decided(database, dao, user))
     if json:
         allowed = None if entitlement is None else grant.allows(entitlement)
@@ -52,6 +56,17 @@ def why(
         _tell(grant, standing, entitlement)
     if entitlement is not None and not grant.allows(entitlement):
         raise typer.Exit(3)
+
+
+def _known(entitlement: str) -> str:
+    """The entitlement that is meant: itself, or what a tool of that name needs."""
+    entitlement = TOOL_ENTITLEMENTS.get(entitlement, entitlement)
+    if not is_entitlement(entitlement):
+        known = [*sorted(ADMIN), "workflow.run:<name>"]
+        close = get_close_matches(entitlement, known, n=1)
+        meant = f" Did you mean {close[0]}?" if close else ""
+        raise Invalid(f"{entitlement!r} is neither an entitlement nor a tool.{meant}", field="entitlement", allowed=known)
+    return entitlement
 
 
 async def _decided(database: Database, dao: str, user: str) -> tuple[Grant, Standing]:
@@ -83,11 +98,35 @@ def _tell(grant: Grant, standing: Standing, entitlement: str | None) -> None:
         say(f"Yes. {grant.user_id} may {entitlement} in {grant.dao_id}: the role {', '.join(having)} grants it.")
         return
     say(f"No. {_why(grant, standing, entitlement)} (roles: {roles}; reason: {_reason(grant, entitlement)})")
-    if granting and grant.reason in {"role_grants", "recently_linked", "not_a_member", "guest_of_open_dao"}:
-        change = "update" if standing.membership is not None else "create"
-        say(f"Roles that grant it: {', '.join(granting)}. dagi member {change} {grant.user_id} --dao {grant.dao_id} --role {granting[0]}")
-    elif not granting:
-        say(f"No role of {grant.dao_id} grants it. `dagi role list --dao {grant.dao_id}` shows what each may do.")
+    help_ = _help(grant, standing, entitlement)
+    if help_:
+        say(help_)
+
+
+def _help(grant: Grant, standing: Standing, entitlement: str) -> str:
+    """What an operator would type, where anything helps but waiting."""
+    at, granting = f"{grant.user_id} --dao {grant.dao_id}", _granting(standing, entitlement)
+    match _reason(grant, entitlement):
+        case "suspended":
+            return f"To end that: dagi member update {at} --resume"
+        case "expired":
+            return f"To renew it: dagi member update {at} --expires 90d"
+        case "dao_suspended":
+            return f"To end that: dagi dao update {grant.dao_id} --resume"
+        case "role_lacks_entitlement" | "not_a_member" if granting:
+            change = "create" if standing.membership is None else "update"
+            roles = " ".join(f"--role {role}" for role in _beside(grant, standing, granting[0]))
+            return f"Roles that grant it: {', '.join(granting)}. dagi member {change} {at} {roles}"
+        case _:
+            shown = f"No role of {grant.dao_id} grants it. `dagi role list --dao {grant.dao_id}` shows what each may do."
+            return "" if granting else shown
+
+
+def _beside(grant: Grant, standing: Standing, role: str) -> list[str]:
+    """A role, after those one has that allow what it does not: `dagi member update` names all the roles there are to be."""
+    roles = {} if standing.dao is None else standing.dao.roles
+    held = [] if standing.membership is None else grant.roles
+    return [*(one for one in held if not all(covers(roles[role], each) for each in roles.get(one, ()))), role]
 
 
 def _reason(grant: Grant, entitlement: str) -> str:
@@ -102,11 +141,11 @@ def _why(grant: Grant, standing: Standing, entitlement: str) -> str:
     who, membership = grant.user_id, standing.membership
     reason = _reason(grant, entitlement)
     if reason == "expired" and membership is not None and membership.expires_at is not None:
-        return f"The membership of {who} ended {membership.expires_at:%Y-%m-%d %H:%M} UTC; `dagi member update --expires` renews it."
+        return f"The membership of {who} ended {membership.expires_at:%Y-%m-%d %H:%M} UTC."
     if reason == "recently_linked" and membership is not None and membership.trusted_from is not None:
         return f"{who} was linked a short while ago; {entitlement} comes with it from {membership.trusted_from:%Y-%m-%d %H:%M} UTC on."
     return {
         "not_a_member": f"{who} is not a member of {grant.dao_id}.",
-        "suspended": f"The membership of {who} is suspended; `dagi member update --resume` ends that.",
-        "dao_suspended": f"The DAO {grant.dao_id} is suspended; `dagi dao update --resume` ends that.",
+        "suspended": f"The membership of {who} is suspended.",
+        "dao_suspended": f"The DAO {grant.dao_id} is suspended.",
     }.get(reason, f"{who} has no role that grants {entitlement}.")

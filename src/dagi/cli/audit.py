@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ import typer
 from dagi.access.names import check_identity
 from dagi.cli.durations import duration
 from dagi.cli.options import AsJson, Config, Profile, installation
-from dagi.cli.output import as_json, opened_output, say, table, write
+from dagi.cli.output import as_json, opened_output, say, write
 from dagi.cli.work import with_database
 from dagi.errors import Invalid
 from dagi.observe.clock import SystemClock
@@ -66,7 +67,7 @@ def list_all(
 def verify(
     dao: OfDao = None,
     expect: Annotated[
-        list[str] | None, typer.Option(help="DAO=NUMBER:HASH that the chain had once; proves that nothing was cut off since.")
+        list[str] | None, typer.Option(help="DAO=NUMBER:HASH, a head that was printed once; proves that nothing was cut off since.")
     ] = None,
     profile: Profile = None,
     config: Config = None,
@@ -90,8 +91,9 @@ def verify(
             say(one)
         if not wrong:
             say(f"Whole: {found.records} records in {found.chains} chains, {found.erased} of them without their erased content.")
-        rows = [(chain or "(the stack)", head) for chain, head in found.heads.items()]
-        table(("chain", "head: keep it elsewhere, for --expect"), rows, empty="There is no record yet.")
+        say("The heads, to be kept elsewhere, for --expect:" if found.heads else "There is no record yet.")
+        for chain, head in found.heads.items():
+            say(f"{chain}={head}")
     if wrong:
         raise typer.Exit(5)
 
@@ -107,10 +109,11 @@ def export(
 
     async def run(database: Database) -> int:
         count = 0
-        with opened_output(out) as file:
-            async for row in SqlAudit(database).export(dao):
-                file.write(msgspec.json.encode(row) + b"\n")
-                count += 1
+        async with aclosing(SqlAudit(database).export(dao)) as rows:
+            with opened_output(out) as file:
+                async for row in rows:
+                    file.write(msgspec.json.encode(row) + b"\n")
+                    count += 1
         return count
 
     count = with_database(installation(profile, config), run)

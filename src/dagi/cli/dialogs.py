@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -78,10 +79,11 @@ def export(
 
     async def work(database: Database) -> int:
         count = 0
-        with opened_output(out) as file:
-            async for dialog in DialogArchive(database).export(user, dao):
-                file.write(_line(dialog))
-                count += 1
+        async with aclosing(DialogArchive(database).export(user, dao)) as dialogs:
+            with opened_output(out) as file:
+                async for dialog in dialogs:
+                    file.write(_line(dialog))
+                    count += 1
         return count
 
     count = with_database(installation(profile, config), work)

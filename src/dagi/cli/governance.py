@@ -1,15 +1,17 @@
 """`dagi governance`: what a DAO decides together."""
 
+import sys
 from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 
+from dagi.access.wallets import account
 from dagi.cli.options import AsJson, Config, Profile, installation
-from dagi.cli.output import as_json, say, table
+from dagi.cli.output import as_json, say, table, write
 from dagi.cli.times import moment
 from dagi.cli.work import operator, with_database
-from dagi.errors import Invalid
+from dagi.errors import Denied, Invalid
 from dagi.governance.drafting import Wish, read_weight
 from dagi.governance.proposal import STATES, Counted, State, Vote
 from dagi.governance.showing import ShownBody, count_line, shown, shown_vote
@@ -101,7 +103,7 @@ def show(number: Number, dao: InDao, profile: Profile = None, config: Config = N
         return
     _print(found, json=False)
     if found.proposal.body:
-        table(("text",), [(found.proposal.body,)], empty="")
+        write(f"\n{found.proposal.body}\n\n", sys.stdout)
     rows = [(one.user_id, one.choice, one.weight, one.at, "" if one.by == one.user_id else one.by) for one in votes]
     table(("voter", "choice", "weight", "at (UTC)", "entered by"), rows, empty="Nobody has voted.")
 
@@ -118,9 +120,17 @@ def vote(
     json: AsJson = False,
 ) -> None:
     """Enter a member's vote; it replaces the one the member gave before."""
-    ballot = Ballot(user_id=user, choice=choice, weight=read_weight(weight))
+    ballot = Ballot(user_id=account(user), choice=choice, weight=read_weight(weight))
     wanted = _number(number)
-    found = with_database(installation(profile, config), lambda database: _proposals(database).vote(dao, wanted, ballot))
+    try:
+        found = with_database(installation(profile, config), lambda database: _proposals(database).vote(dao, wanted, ballot))
+    except Denied as denied:
+        reason = denied.facts.get("reason")
+        if reason not in {"not_a_member", "suspended", "expired", "dao_suspended", "role_lacks_entitlement"}:
+            raise
+        # The sentence speaks to the member, and here somebody else reads it.
+        told = f"{user} cannot vote on #{wanted}: {reason}. dagi access why {user} proposal.vote --dao {dao}"
+        raise Denied(told, **denied.facts) from denied
     _print(found, json=json)
 
 
@@ -159,7 +169,7 @@ def _state(text: str) -> State:
 
 
 def _quorum(one: Counted) -> str:
-    return f"{one.tally.counted} of {one.tally.needed}"
+    return f"{one.tally.counted} of {one.tally.needed}" if one.tally.needed else "none needed"
 
 
 def _print(one: Counted, *, json: bool) -> None:

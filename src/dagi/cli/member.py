@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from dagi.access.wallets import account
 from dagi.cli import sources
 from dagi.cli.durations import duration
 from dagi.cli.invitations import invitations, invite, withdraw
@@ -22,7 +23,7 @@ app.command(epilog="Example: dagi member invite --dao greenfood-dao --role membe
 app.command(epilog="Example: dagi member invitations --dao greenfood-dao")(invitations)
 app.command(epilog="Example: dagi member withdraw 1f2e3d4c5b6a --dao greenfood-dao")(withdraw)
 app.add_typer(sources.app, name="source")
-User = Annotated[str, typer.Argument(help="An account, for example tg:12345 or dc:987.")]
+User = Annotated[str, typer.Argument(help="An account, for example tg:12345, dc:987 or eth:0x….")]
 InDao = Annotated[str, typer.Option("--dao", help="The DAO's id.")]
 Roles = Annotated[list[str], typer.Option("--role", "-r", help="A role; may be given more than once.")]
 Expires = Annotated[str | None, typer.Option("--expires", help="How long the membership lasts, for example 90d or 12h; or never.")]
@@ -41,7 +42,7 @@ def create(
     json: AsJson = False,
 ) -> None:
     """Take a person into a DAO."""
-    clock = SystemClock()
+    clock, user = SystemClock(), account(user)
     until = _until(expires or NEVER, clock)
     made = with_database(
         installation(profile, config),
@@ -62,6 +63,7 @@ def list_all(dao: InDao, profile: Profile = None, config: Config = None, json: A
 @app.command(epilog="Example: dagi member show tg:12345 --dao greenfood-dao")
 def show(user: User, dao: InDao, profile: Profile = None, config: Config = None, json: AsJson = False) -> None:
     """Show one member."""
+    user = account(user)
     found = with_database(installation(profile, config), lambda database: MemberAdmin(database, SystemClock(), operator()).show(dao, user))
     _print([found], json=json)
 
@@ -78,7 +80,7 @@ def update(
     json: AsJson = False,
 ) -> None:
     """Change roles or expiry, suspend or resume a member."""
-    clock = SystemClock()
+    clock, user = SystemClock(), account(user)
     until = msgspec.UNSET if expires is None else _until(expires, clock)
     found = with_database(
         installation(profile, config),
@@ -90,6 +92,7 @@ def update(
 @app.command(epilog="Example: dagi member remove tg:12345 --dao greenfood-dao --yes")
 def remove(user: User, dao: InDao, profile: Profile = None, config: Config = None, yes: Yes = False) -> None:
     """End a membership."""
+    user = account(user)
     if not yes:
         typer.confirm(f"Remove {user} from {dao}?", abort=True)
     with_database(installation(profile, config), lambda database: MemberAdmin(database, SystemClock(), operator()).remove(dao, user))

@@ -1,6 +1,7 @@
 """How commands print: tables for people, JSON for programs, errors with an exit status that means something."""
 
 import re
+import shutil
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import BinaryIO, Final, TextIO
 
 import msgspec
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -32,6 +34,9 @@ EXIT_STATUSES: Final[Mapping[str, int]] = {
 # Everything that steers a terminal instead of being read, except line breaks and tabs.
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
+_UNBOUNDED: Final = 100_000
+_GAP: Final = 2
+
 
 def console() -> Console:
     """The terminal, or whatever stdout is."""
@@ -51,22 +56,58 @@ def write(text: str, stream: TextIO) -> None:
 
 def as_json(value: object) -> None:
     """One JSON document for programs."""
-    typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    # As bytes: JSON is UTF-8, whatever the terminal is.
+    typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
-    """A table, or the sentence that says why there is none."""
+    """A table, or the sentence that says why there is none.
+
+    Nothing in it is ever cut off. In a file or a pipe each row is one line; in a terminal that is too narrow for the words of a row, a row
+    is a paragraph with a line for each column.
+    """
     if not rows:
         say(empty)
         return
+    # A terminal, or what COLUMNS says; there is no edge otherwise.
+    room = shutil.get_terminal_size((_UNBOUNDED, 24)).columns
+    cells = [[_CONTROLS.sub("", _cell(value)) for value in row] for row in rows]
+    widths = _widths([[column, *(row[index] for row in cells)] for index, column in enumerate(columns)], room)
+    if widths is None:
+        _paragraphs(columns, cells)
+        return
     shown = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
-    for index, column in enumerate(columns):
-        # The first one names the row, for the next command: it is never cut.
-        shown.add_column(column, no_wrap=index == 0)
-    for row in rows:
+    for column, width in zip(columns, widths, strict=True):
+        shown.add_column(column, width=width, overflow="fold")
+    for row in cells:
         # As Text, because square brackets in a plain str are markup to rich.
-        shown.add_row(*(Text(_CONTROLS.sub("", _cell(value))) for value in row))
-    console().print(shown)
+        shown.add_row(*(Text(cell) for cell in row))
+    Console(highlight=False, width=room).print(shown)
+
+
+def _widths(columns: Sequence[Sequence[str]], room: int) -> Sequence[int] | None:
+    """How many cells wide each column is, so that no word is broken; None where there is no room for that."""
+    most = [max(cell_len(line) for cell in column for line in cell.splitlines() or [""]) for column in columns]
+    least = [max(cell_len(word) for cell in column for word in cell.split() or [""]) for column in columns]
+    # The first one names the row, for the next command: it stays on its line, unless it is a list.
+    if not any(", " in cell for cell in columns[0]):
+        least[0] = most[0]
+    spare = room - _GAP * (len(columns) - 1) - sum(least)
+    if spare < 0:
+        return None
+    wanted = sum(most) - sum(least)
+    if wanted <= spare:
+        return most
+    return [low + spare * (high - low) // wanted for low, high in zip(least, most, strict=True)]
+
+
+def _paragraphs(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    name = max(cell_len(column) for column in columns)
+    told = [
+        "\n".join(f"{column}{' ' * (name - cell_len(column) + _GAP)}{cell}".rstrip() for column, cell in zip(columns, row, strict=True))
+        for row in rows
+    ]
+    say("\n\n".join(told))
 
 
 def _cell(value: object) -> str:

@@ -89,7 +89,7 @@ def load(
         origins=origins,
         environment=environment,
         files=(*files, dotenv) if dotenv.is_file() else files,
-        warnings=tuple(warnings(settings, origins)),
+        warnings=tuple(warnings(settings, origins, environment)),
     )
 
 

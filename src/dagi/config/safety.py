@@ -10,6 +10,7 @@ from dagi.config.environment import Environment
 from dagi.config.marks import KeyPath
 from dagi.config.origins import Origins
 from dagi.config.schema import VERSION, Settings
+from dagi.errors import ConfigError
 
 _PLACEHOLDERS = frozenset(
     {"admin", "changeme", "change-me", "change_me", "dagi", "default", "demo", "example", "pass", "password", "placeholder", "postgres"}
@@ -75,7 +76,7 @@ def _reachable_development(settings: Settings) -> Iterator[Hazard]:
         )
 
 
-def warnings(settings: Settings, origins: Origins) -> list[str]:
+def warnings(settings: Settings, origins: Origins, environment: Environment) -> list[str]:
     """What is allowed but probably not meant."""
     found: list[tuple[KeyPath, str]] = []
     if not settings.routing_rules:
@@ -83,6 +84,8 @@ def warnings(settings: Settings, origins: Origins) -> list[str]:
         found.append((("routing_rules",), message))
     if settings.environment != "development" and settings.logging.level == "DEBUG":
         found.append((("logging", "level"), "DEBUG costs speed and disk and tells more than others should read; set INFO"))
+    if settings.environment != "development":
+        found += [*_nodes_in_the_clear(settings, environment)]
     if _numbers(settings.version)[:2] > _numbers(VERSION)[:2]:
         found.append((("version",), f"was written for DAGI Stack {settings.version}, this is {VERSION}; newer keys will be refused"))
     return [origins.mistake(path, message) for path, message in found]
@@ -127,6 +130,20 @@ def _readable_on_the_way(settings: Settings, environment: Environment) -> Iterat
         if _is_plain_and_far(base_url) and environment.secret(provider.config) is not None:
             why = "its key and everything that is said can be read on the way"
             yield Hazard(("llm_providers", index, "config", "base_url"), "sends a key over plain HTTP", why, "write https://")
+
+
+def _nodes_in_the_clear(settings: Settings, environment: Environment) -> Iterator[tuple[KeyPath, str]]:
+    message = "is plain HTTP to another machine, so who holds a token, and has a role by it, can be changed on the way; write https://"
+    for index, chain in enumerate(settings.chains):
+        written = chain.model_dump(exclude={"rpc_url"})
+        try:
+            secret = environment.secret(written, "rpc_url")
+        except ConfigError:
+            # Whoever reads it to use it tells what is wrong with it.
+            continue
+        key = next((name for name in ("rpc_url_file", "rpc_url_env") if secret is not None and written[name] is not None), "rpc_url")
+        if _is_plain_and_far(secret or chain.rpc_url):
+            yield ("chains", index, key), message
 
 
 def _unprotected_on_the_way(settings: Settings) -> Iterator[Hazard]:

@@ -30,6 +30,7 @@
     ├── OutsideFailure             PROVIDER_ERROR: a chain's node or a platform gave no usable answer
     │   └── OutsideTimeout         PROVIDER_TIMEOUT
     ├── SwitchedOff                NOT_CONFIGURED: this installation has not set it up
+    │   └── Misconfigured          the same: it has, but a platform outside does not take it like that
     ├── AccessUnavailable          ACCESS_UNAVAILABLE: the decision cannot be made, so it is a denial
     │   └── BudgetUnknown          the same, about money: what was spent cannot be read
     ├── RateLimited                RATE_LIMITED: too many requests in a minute, or too many tokens in a day
@@ -69,6 +70,7 @@ __all__ = (
     "Internal",
     "Invalid",
     "MethodNotAllowed",
+    "Misconfigured",
     "Missing",
     "NoRoute",
     "NotConfigured",
@@ -243,6 +245,20 @@ class SwitchedOff(DagiError):
     """This installation has not set up what was asked for; says which key of the configuration does."""
 
     code = "NOT_CONFIGURED"
+
+
+class Misconfigured(SwitchedOff):
+    """A platform refuses what this installation has set up, whoever asks.
+
+    Attributes:
+        service: what the configuration calls it.
+        detail: for operators: what to check.
+    """
+
+    def __init__(self, message: str, *, service: str, detail: str) -> None:
+        super().__init__(message, service=service)
+        self.service = service
+        self.detail = detail
 
 
 class AccessUnavailable(DagiError):

@@ -172,6 +172,8 @@ def _times(wish: Wish, now: datetime) -> tuple[datetime, datetime]:
             raise Invalid(f"{field} needs its zone: write it as 2026-12-24T18:00:00Z.", field=field)
     if opens_at < now:
         raise Invalid("opens_at has passed. Leave it out to begin at once.", field="opens_at")
+    if wish.closes_at <= now:
+        raise Invalid("closes_at has passed already. Votes need a deadline to come.", field="closes_at")
     if not SHORTEST <= wish.closes_at - opens_at <= LONGEST or opens_at - now > LONGEST:
         raise Invalid(f"A vote takes from one minute to {LONGEST.days} days, and begins within as many.", field="closes_at")
     return opens_at, wish.closes_at

@@ -9,8 +9,9 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from dagi.errors import Gone, OutsideFailure, OutsideTimeout, SwitchedOff
+from dagi.errors import Gone, Misconfigured, OutsideFailure, OutsideTimeout, SwitchedOff
 from dagi.ports.http import HttpClient, HttpFailure, HttpRequest
+from dagi.ports.secrets import shown
 
 T = TypeVar("T")
 
@@ -19,6 +20,8 @@ _REPLY_LIMIT: Final = 64 * 1024
 _SCOPE: Final = "identify"
 # Snowflakes: 64 bits, no leading zeros, so that an account has one spelling.
 _ID: Final = re.compile(r"[1-9][0-9]{0,19}\Z")
+# What says that the application is at fault, whoever comes.
+_APPLICATION: Final = frozenset({"invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"})
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,2000}\Z")
 
 
@@ -31,6 +34,14 @@ class DiscordSettings(msgspec.Struct, frozen=True, kw_only=True):
     api_url: str = "https://discord.com/api/v10"
     authorize_url: str = "https://discord.com/oauth2/authorize"
     timeout_s: float = 5.0
+
+    def __repr__(self) -> str:
+        return shown(self, "client_secret")
+
+
+class _Refusal(msgspec.Struct):
+    error: str = ""
+    error_description: str = ""
 
 
 class _Token(msgspec.Struct):
@@ -77,6 +88,7 @@ class DiscordLogin:
 
         Raises:
             Gone: Discord does not take the code any more.
+            Misconfigured: it does not take the application as it is configured here, whoever comes.
             OutsideFailure: it did not answer, or not usably.
         """
         try:
@@ -102,13 +114,29 @@ class DiscordLogin:
             method="POST", url=f"{self._settings.api_url}/oauth2/token", headers=headers, body=urlencode(form).encode(), fresh=True
         )
         async with self._http.open(request) as response:
-            if response.status == 400:
-                # RFC 6749, 5.2: invalid_grant. What else stands in a 400 is our configuration's mistake, which a new try finds out.
-                raise Gone("Discord does not take this login any more: it was used, or it is too old. Begin again.")
-            token = self._read(response.status, await response.read(_REPLY_LIMIT), _Token)
+            body = await response.read(_REPLY_LIMIT)
+            if response.status in {400, 401}:
+                raise self._refused(body)
+            token = self._read(response.status, body, _Token)
         if _SCOPE not in token.scope.split() or not _TOKEN.match(token.access_token):
             raise self._unusable("the token is not one for the scope identify")
         return token.access_token
+
+    def _refused(self, body: bytes) -> Gone | Misconfigured | OutsideFailure:
+        """Whose fault it is by RFC 6749, 5.2. Discord calls another redirect than the application's an invalid request."""
+        refusal = self._decoded(body, _Refusal)
+        if refusal.error in _APPLICATION:
+            keys = "identities.discord.client_id and identities.discord.client_secret_env"
+            detail = f"Discord refuses the application ({refusal.error}): check {keys}"
+        elif "redirect_uri" in refusal.error_description:
+            detail = "Discord refuses the redirect: identities.discord.redirect_url has to stand among the application's, letter by letter"
+        elif refusal.error == "invalid_grant":
+            return Gone("Discord does not take this login any more: it was used, or it is too old. Begin again.")
+        else:
+            return self._unusable(f"it refuses the request ({refusal.error[:40]!r})")
+        return Misconfigured(
+            "This stack's Discord login is set up wrongly, so it links nobody. Tell an operator.", service=_SERVICE, detail=detail
+        )
 
     async def _user(self, token: str) -> str:
         headers = {"authorization": f"Bearer {token}", "accept": "application/json"}
@@ -122,6 +150,9 @@ class DiscordLogin:
     def _read(self, status: int, body: bytes, kind: type[T]) -> T:
         if status != 200:
             raise self._unusable(f"HTTP status {status}")
+        return self._decoded(body, kind)
+
+    def _decoded(self, body: bytes, kind: type[T]) -> T:
         try:
             return msgspec.json.decode(body, type=kind)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as mistake:

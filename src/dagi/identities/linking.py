@@ -15,7 +15,7 @@ from dagi.access import telegram_login
 from dagi.access.link_codes import BITS, LIFETIME, grouped, read_code, spelled
 from dagi.access.linking import check_linkable
 from dagi.access.siwe import Challenge
-from dagi.errors import Gone, OutsideFailure, SwitchedOff
+from dagi.errors import Gone, Misconfigured, OutsideFailure, SwitchedOff
 from dagi.identities.discord import DiscordLogin
 from dagi.identities.wallets import Wallets
 from dagi.ports.clock import Clock
@@ -34,6 +34,7 @@ from dagi.ports.identities import (
     WalletChallenge,
 )
 from dagi.ports.observer import Observer
+from dagi.ports.secrets import shown
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +56,9 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     telegram_token: str = ""
     hold: timedelta = timedelta(hours=24)
 
+    def __repr__(self) -> str:
+        return shown(self, "telegram_token")
+
 
 class _Asked(msgspec.Struct, frozen=True):
     request_id: str
@@ -65,6 +69,8 @@ class Linker:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        # The platforms whose set-up was told to be wrong.
+        self._misconfigured: set[str] = set()
 
     async def begin_code(self, speaker: Speaker) -> NewCode:
         """See the port."""
@@ -136,6 +142,7 @@ class Linker:
             raise Gone("Discord was not allowed to say who you are. Nothing was linked; begin again if you want to.")
         with self._told():
             account = await self._parts.discord.identity(code, begun.detail)
+        self._misconfigured.clear()
         made = await self._new_code(account, only=begun.account, proved_by="discord")
         return DiscordProved(code=made.code, account=account, begun_at=begun.account, expires_at=made.expires_at)
 
@@ -144,6 +151,12 @@ class Linker:
         """Tell the operator what a member is not told: why somebody outside could not be asked."""
         try:
             yield
+        except Misconfigured as mistake:
+            # Every member who tries meets it; the operator reads of it once.
+            if mistake.service not in self._misconfigured:
+                self._misconfigured.add(mistake.service)
+                self._parts.observer.note("outside_misconfigured", level="error", service=mistake.service, why=mistake.detail)
+            raise
         except OutsideFailure as failure:
             self._parts.observer.note("outside_failed", level="warning", service=failure.service, why=failure.detail)
             raise

@@ -9,6 +9,7 @@ from dagi.ports.embeddings import Embeddings
 from dagi.ports.facts import Facts
 from dagi.ports.http import HttpClient
 from dagi.ports.proposals import NO_PROPOSALS, OpenProposals
+from dagi.ports.secrets import shown
 from dagi.ports.target import Target
 
 SettingsT = TypeVar("SettingsT")
@@ -42,6 +43,9 @@ class ProviderTools(msgspec.Struct, frozen=True, kw_only=True):
     api_key: str | None = None
     note: Noting = unheard
     proposals: OpenProposals = NO_PROPOSALS
+
+    def __repr__(self) -> str:
+        return shown(self, "api_key")
 
 
 @runtime_checkable

@@ -59,7 +59,11 @@ class TokenRules(Protocol):
         ...
 
     async def check(self, dao_id: str) -> Sequence[Checked]:
-        """Ask the chains now about all rules of the DAO."""
+        """Ask the chains now about all rules of the DAO.
+
+        Raises:
+            RateLimited: that is being done, or was a moment ago; an operator may at any time.
+        """
         ...
 
     async def claim(self, dao_id: str, user_id: str) -> Sequence[Checked]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Select, bindparam, insert, select, text, update
+from sqlalchemy import Select, bindparam, func, insert, select, text, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -123,14 +123,22 @@ class SqlAudit:
         return found
 
     async def export(self, dao_id: str | None = None) -> AsyncGenerator[dict[str, object]]:
-        """Every record of a chain (of all of them), oldest first, with all that verification needs; see `docs/access.md`."""
-        query = select(audit).order_by(audit.c.dao_id, audit.c.seq)
-        if dao_id is not None:
-            query = query.where(audit.c.dao_id == dao_id)
-        async with self._database.read(dao_id) as connection, connection.stream(query) as rows:
-            async for row in rows.mappings():
-                binary = {name: bytes(row[name]).hex() for name in ("content_digest", "previous", "hash")}
-                yield {**row, **binary}
+        """Every record there is now of a chain (of all of them), oldest first, with all that verification needs; see `docs/access.md`.
+
+        Whoever reads may take its time: it is read page by page, and nothing is held in between.
+        """
+        newest = select(audit.c.dao_id, func.max(audit.c.seq)).group_by(audit.c.dao_id).order_by(audit.c.dao_id)
+        async with self._database.read(dao_id) as connection:
+            ends = (await connection.execute(newest if dao_id is None else newest.where(audit.c.dao_id == dao_id))).all()
+        for chain, end in ends:
+            after: int | None = None
+            while after is None or after < end:
+                async with self._database.read(dao_id) as connection:
+                    rows = await _page(connection, chain, after, end)
+                for row in rows:
+                    binary = {name: bytes(row[name]).hex() for name in ("content_digest", "previous", "hash")}
+                    yield {**row, **binary}
+                after = rows[-1]["seq"] if rows else end
 
     async def holds(self, dao_id: str, head: str) -> bool:
         """Whether a head that a chain had once, `<number>:<hash>`, is a record of it."""
@@ -171,18 +179,19 @@ class _Chain:
 
     async def walk(self, connection: AsyncConnection) -> None:
         """Look at every record."""
-        while True:
-            query = select(audit).where(audit.c.dao_id == self.dao_id, audit.c.seq > self.last).order_by(audit.c.seq).limit(_PAGE)
-            rows = (await connection.execute(query)).mappings().all()
+        rows = await _page(connection, self.dao_id, None)
+        while rows:
             for row in rows:
                 self._look(row)
-            if len(rows) < _PAGE:
-                break
+            rows = await _page(connection, self.dao_id, rows[-1]["seq"])
         if (self.last, self.hash) != self._head:
             self._find(self.last, f"the chain ends at record {self.last}, but the newest one written was {self._head[0]}")
 
     def _look(self, row: RowMapping) -> None:
         seq = int(row["seq"])
+        if seq < 1:
+            self._find(seq, "it is numbered before the first record of the chain")
+            return
         if seq != self.last + 1:
             self._find(seq, f"records {self.last + 1} to {seq - 1} are missing")
         elif bytes(row["previous"]) != self.hash:
@@ -199,6 +208,16 @@ class _Chain:
     def _find(self, seq: int, what: str) -> None:
         if len(self.findings) < _FINDINGS:
             self.findings.append(Finding(dao_id=self.dao_id, seq=seq, what=what))
+
+
+async def _page(connection: AsyncConnection, dao_id: str, after: int | None, end: int | None = None) -> Sequence[RowMapping]:
+    """The next records of a chain, after the one of that number and up to the one of the other."""
+    query = select(audit).where(audit.c.dao_id == dao_id).order_by(audit.c.seq).limit(_PAGE)
+    if after is not None:
+        query = query.where(audit.c.seq > after)
+    if end is not None:
+        query = query.where(audit.c.seq <= end)
+    return (await connection.execute(query)).mappings().all()
 
 
 async def naming(connection: AsyncConnection, accounts: Sequence[str], dao_id: str | None) -> set[tuple[str, int]]:

@@ -12,10 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from dagi.governance.counting import counted
 from dagi.governance.proposal import Counted, Ending, Pile, Proposal, State, Terms
 from dagi.governance.shares import read_quorum, read_share, show_quorum
-from dagi.stores.changes import Change
+from dagi.stores.changes import Change, touch
 from dagi.stores.governance_tables import elector, proposal, vote
 from dagi.stores.tables import identity, membership
 
+COUNTER: Final = "proposals_version"
 VOTES: Final = "proposal.vote"
 _choices: Final = msgspec.json.Decoder(tuple[str, ...])
 
@@ -127,13 +128,19 @@ async def write_vote(change: Change, number: int, person_id: str, values: Mappin
 
 
 async def join_votes(connection: AsyncConnection, gone: str, kept: str, now: datetime) -> None:
-    """One person turned out to be another: of their two votes on what is still open the later one stays. What is closed does not change.
+    """One person turned out to be another: of their two votes on what is still open the later one stays, and where both could vote, one
+    fewer can. What is closed does not change.
 
     Args:
         gone, kept: the persons; the first one is about to be no more.
     """
-    still_open = select(proposal.c.dao_id, proposal.c.number).where(in_state(["pending", "active"], now))
-    for dao_id, number in (await connection.execute(still_open)).all():
+    same_proposal = (elector.c.dao_id == proposal.c.dao_id) & (elector.c.number == proposal.c.number)
+    theirs = select(proposal.c.dao_id, proposal.c.number).join(elector, same_proposal)
+    theirs = theirs.where(elector.c.person_id == gone, in_state(["pending", "active"], now))
+    for dao_id in sorted({row.dao_id for row in await connection.execute(theirs)}):
+        # Whoever votes there waits, and whoever keeps in mind what is open reads it again.
+        await touch(connection, dao_id, COUNTER)
+    for dao_id, number in (await connection.execute(theirs)).all():
         for table in (elector, vote):
             of_both = (*_of(table, dao_id, number), table.c.person_id.in_([gone, kept]))
             rows = (await connection.execute(select(table).where(*of_both))).mappings().all()
@@ -141,6 +148,9 @@ async def join_votes(connection: AsyncConnection, gone: str, kept: str, now: dat
                 latest = max(rows, key=lambda row: (row.get("at", now), row["person_id"] == kept))
                 await connection.execute(delete(table).where(*of_both))
                 await connection.execute(insert(table).values(**{**latest, "person_id": kept}))
+            if table is elector and len(rows) > 1:
+                fewer = update(proposal).where(*_of(proposal, dao_id, number)).values(electorate=proposal.c.electorate - 1)
+                await connection.execute(fewer)
 
 
 async def forget_voter(connection: AsyncConnection, accounts: Sequence[str], dao_id: str | None) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dagi.access.actor import Actor
-from dagi.access.administration import common, is_admin, rarest, require_held
+from dagi.access.administration import is_admin, rarest, require_held, through_key
 from dagi.access.decide import decide, entitlements
 from dagi.errors import Conflict, Denied
 from dagi.message import Grant, Sender
@@ -207,4 +207,4 @@ async def grant_of(connection: AsyncConnection, dao_id: str, actor: Actor, now: 
     if not actor.key_id or actor.id == own:
         return grant
     lent = decide(Sender(dao_id=dao_id, user_id=own), await read_standing(connection, dao_id, own), now, decision_id)
-    return msgspec.structs.replace(grant, entitlements=common(grant.entitlements, lent.entitlements))
+    return through_key(grant, lent)

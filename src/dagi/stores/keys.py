@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from dagi.access.actor import Actor
 from dagi.access.administration import everything
 from dagi.access.decide import entitlements
-from dagi.access.keys import PREFIX, digest
+from dagi.access.keys import PREFIX, check_end, digest
 from dagi.access.limits import NO_QUOTA, Quota
 from dagi.access.names import check_name
 from dagi.errors import Conflict, Invalid, Missing
@@ -46,7 +46,7 @@ class Keys:
 
         Raises:
             Missing: no such DAO.
-            Invalid: the DAO has no such role, or the label has not the form of a name.
+            Invalid: the DAO has no such role, the label has not the form of a name, or the key would be over already.
         """
         shown = check_name(label, "label") if label else ""
         key_id, secret = secrets.token_hex(6), secrets.token_hex(32)
@@ -54,6 +54,7 @@ class Keys:
             roles = await change.roles()
             if role not in roles:
                 raise Invalid(f"The DAO {dao_id} has no role {role!r}.", field="role", allowed=sorted(roles))
+            check_end(expires_at, change.now)
             await _require_held(change, role, act_as=act_as)
             await change.connection.execute(
                 insert(api_key).values(
@@ -79,12 +80,14 @@ class Keys:
         Raises:
             Missing: no such key.
             Conflict: the key has ended.
+            Invalid: its new end would be over already.
         """
         secret, now = secrets.token_hex(32), self._clock.now()
         async with self._changes.of((await self.show(key_id)).dao_id, self._by, "key.manage") as change:
             key = await self._held(change, key_id)
             if key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= now):
                 raise Conflict(f"The key {key_id} has ended; a new secret would not open anything. Make a new key.", key=key_id)
+            check_end(expires_at, now)
             ending = key.expires_at if expires_at is None else expires_at
             previous_until = now + overlap if overlap else None
             old = api_key.c.digest if overlap else None

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from secrets import token_hex
 
-from sqlalchemy import insert, or_, update
+from sqlalchemy import insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from dagi.ports.clock import Clock
@@ -39,6 +39,16 @@ class Lease:
             except IntegrityError:
                 return False
         return True
+
+    async def wait_s(self) -> float:
+        """For how many seconds nobody else can have it.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        async with self._database.read() as connection:
+            until = await connection.scalar(select(lease.c.until).where(lease.c.job == self._job))
+        return 0.0 if until is None else max(0.0, (until - self._clock.now()).total_seconds())
 
     async def give_back(self) -> None:
         """Let another one have it at once.

@@ -2,9 +2,9 @@
 
 from datetime import datetime, timedelta
 from secrets import token_hex
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import Column, ColumnElement, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -33,7 +33,8 @@ class SqlPendingLinks:
         """See the port."""
         now = self._clock.now()
         async with self._database.write() as connection:
-            await _purge(connection, now)
+            for key, past in over(now):
+                await connection.execute(delete(key.table).where(past))
             theirs = pending_link.c.account == pending.account
             recent = select(func.min(pending_link.c.created_at), func.count()).where(theirs, pending_link.c.created_at > now - LIFETIME)
             first, count = (await connection.execute(recent)).one()
@@ -114,6 +115,10 @@ def _may_tell(kind: str, account: str, other: str, shown_to: str, told_by: str) 
             return not told_by
 
 
-async def _purge(connection: AsyncConnection, now: datetime) -> None:
-    await connection.execute(delete(pending_link).where(pending_link.c.expires_at < now - _REMEMBERED))
-    await connection.execute(delete(wrong_code).where(wrong_code.c.at < now - LIFETIME))
+def over(now: datetime) -> tuple[tuple[Column[Any], ColumnElement[bool]], ...]:
+    """What may be forgotten of what was begun: of each table its key, and which of its rows."""
+    return (
+        (pending_link.c.digest, pending_link.c.expires_at < now - _REMEMBERED),
+        (wrong_code.c.id, wrong_code.c.at < now - LIFETIME),
+        (used_proof.c.digest, used_proof.c.until < now),
+    )

@@ -71,7 +71,7 @@ class PersonRepository:
             held = held_back(one, second, now)
             infos = [info for which in (one, second) for info in (await _info(connection, which.id)).identities]
         roles: dict[str, tuple[str, ...]] = {}
-        for row in united(one.roles, second.roles):
+        for row in united(one.roles, second.roles, now):
             roles[row.dao_id] = (*roles.get(row.dao_id, ()), row.role)
         return PersonInfo(identities=tuple(infos), roles=roles), held
 
@@ -277,7 +277,7 @@ async def _info(connection: AsyncConnection, person_id: str | None) -> PersonInf
 async def _join(change: Change, one: Known, other: Known) -> None:
     """Move everything of the other person to the first."""
     await change.connection.execute(delete(membership).where(membership.c.person_id.in_([one.id, other.id])))
-    rows = [{**msgspec.structs.asdict(held), "person_id": one.id} for held in united(one.roles, other.roles)]
+    rows = [{**msgspec.structs.asdict(held), "person_id": one.id} for held in united(one.roles, other.roles, change.now)]
     if rows:
         await change.connection.execute(insert(membership), rows)
     await change.connection.execute(update(identity).where(identity.c.person_id == other.id).values(person_id=one.id))

@@ -23,7 +23,7 @@ from dagi.governance.voting import (
 from dagi.message import Grant, Sender
 from dagi.ports.clock import Clock
 from dagi.ports.proposals import USUAL_LIMIT, Ballot
-from dagi.stores.ballots import VOTES, as_row, in_state, is_elector, read_counted, who_may_vote, write_electors, write_vote
+from dagi.stores.ballots import COUNTER, VOTES, as_row, in_state, is_elector, read_counted, who_may_vote, write_electors, write_vote
 from dagi.stores.changes import STACK, Change, Changes
 from dagi.stores.database import Database
 from dagi.stores.governance_tables import proposal, vote
@@ -33,7 +33,6 @@ from dagi.stores.standings import check_dao_exists, read_standing
 MOST = 200
 # More than a column of 32 bits holds is nobody's number.
 LARGEST = 2**31 - 1
-_COUNTER = "proposals_version"
 
 
 class SqlProposals:
@@ -47,7 +46,7 @@ class SqlProposals:
 
     async def add(self, dao_id: str, wish: Wish, author: str = "") -> Counted:
         """See the port."""
-        async with self._changes.of(dao_id, self._by, "proposal.create", counter=_COUNTER) as change:
+        async with self._changes.of(dao_id, self._by, "proposal.create", counter=COUNTER) as change:
             if change.grant is not None and author not in {"", self._by.id}:
                 raise speaks_for_another(change.grant)
             draft = drafted(wish, change.now)
@@ -103,7 +102,7 @@ class SqlProposals:
 
     async def vote(self, dao_id: str, number: int, ballot: Ballot) -> Counted:
         """See the port."""
-        async with self._changes.of(dao_id, self._by, VOTES, counter=_COUNTER) as change:
+        async with self._changes.of(dao_id, self._by, VOTES, counter=COUNTER) as change:
             if change.grant is not None and (ballot.user_id != self._by.id or ballot.weight != 1):
                 raise speaks_for_another(change.grant)
             grant = change.grant or await _grant(change, ballot.user_id)
@@ -124,7 +123,7 @@ class SqlProposals:
 
     async def close(self, dao_id: str, number: int, *, cancel: bool = False) -> Counted:
         """See the port."""
-        async with self._changes.of(dao_id, self._by, "proposal.read", counter=_COUNTER) as change:
+        async with self._changes.of(dao_id, self._by, "proposal.read", counter=COUNTER) as change:
             was = await _counted(change.connection, dao_id, number, change.now)
             check_not_closed(was.proposal, change.now)
             if change.grant is not None:

@@ -9,6 +9,7 @@ from dagi.errors import StoreError
 from dagi.ports.clock import Clock
 from dagi.ports.observer import Observer
 from dagi.stores.database import Database
+from dagi.stores.pending_links import over
 from dagi.stores.tables import erasure, exchange, session_summary
 
 BATCH = 200
@@ -66,6 +67,7 @@ class Retention:
             return Cleared(0, 0)
         end = self._clock.now() - self._age
         summaries = await self._outdated(end)
+        await self._forget_begun()
         exchanges = 0
         while cleared := await self._batch(end):
             exchanges += cleared
@@ -100,6 +102,18 @@ class Retention:
             removed = await connection.execute(delete(session_summary).where(stale))
             await connection.execute(delete(erasure).where(past))
             return removed.rowcount
+
+    async def _forget_begun(self) -> None:
+        """Remove what was begun to link accounts and is over: nobody may ever begin again, who would remove it."""
+        for key, past in over(self._clock.now()):
+            while True:
+                async with self._database.read() as connection:
+                    found = (await connection.scalars(select(key).where(past).limit(BATCH))).all()
+                if not found:
+                    break
+                async with self._database.write() as connection:
+                    await connection.execute(delete(key.table).where(key.in_(found), past))
+                await self._clock.sleep(PAUSE_S)
 
     async def _batch(self, end: datetime) -> int:
         due = select(exchange.c.id).where(exchange.c.cleared_at.is_(None), exchange.c.at < end).order_by(exchange.c.at).limit(BATCH)

@@ -11,12 +11,14 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.util import await_only
 
 from dagi.errors import StoreError
 from dagi.stores.backend import Kind
 
 BUSY_TIMEOUT_MS: Final = 5000
 READERS: Final = 4
+_SWITCH_MS: Final = 20
 
 
 class _Cursor(Protocol):
@@ -100,6 +102,23 @@ def _is_callers(error: DatabaseError) -> bool:
     return type(error).__name__ in {"IntegrityError", "ProgrammingError", "DataError"}
 
 
+def _to_wal(cursor: _Cursor) -> None:
+    """Have the file's journal be a WAL.
+
+    Of several that switch a new file at once one may be told that it is locked without having waited (SQLite waits for no lock where two
+    could wait for each other); a moment later the switch is done.
+    """
+    for tries_left in reversed(range(BUSY_TIMEOUT_MS // _SWITCH_MS)):
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if not tries_left:
+                raise
+            await_only(asyncio.sleep(_SWITCH_MS / 1000))
+        else:
+            return
+
+
 def _engine(path: Path, *, readonly: bool) -> AsyncEngine:
     engine = create_async_engine(
         # Not a text: a path may hold what means something else in a URL.
@@ -117,8 +136,8 @@ def _engine(path: Path, *, readonly: bool) -> AsyncEngine:
         # The driver must not begin transactions by itself: it would begin them DEFERRED.
         connection.isolation_level = None
         cursor = connection.cursor()
+        _to_wal(cursor)
         for pragma in (
-            "journal_mode=WAL",
             # What is committed is on the disk. Writes come in batches, so this costs little.
             "synchronous=FULL",
             "foreign_keys=ON",

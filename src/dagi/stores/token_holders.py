@@ -109,11 +109,11 @@ class Wrong(msgspec.Struct, frozen=True):
     suspended: bool
 
 
-async def read_wrong(connection: AsyncConnection, dao_id: str, roles: Iterable[str]) -> list[Wrong]:
+async def read_wrong(connection: AsyncConnection, dao_id: str, roles: Iterable[str], now: datetime) -> list[Wrong]:
     """Whose roles by tokens are not what the holders' rows say.
 
-    A role that somebody has otherwise is neither given nor taken. Whoever is suspended keeps the row, and so the suspension: it must not
-    be possible to shake it off by sending a token away and back.
+    A role that somebody has otherwise is neither given nor taken, until that has ended. Whoever is suspended keeps the row, and so the
+    suspension: it must not be possible to shake it off by sending a token away and back.
     """
     wanted: dict[str, set[str]] = {}
     by_rule = select(token_holder.c.person_id, token_rule.c.role).join(token_rule, token_rule.c.id == token_holder.c.rule_id)
@@ -128,7 +128,7 @@ async def read_wrong(connection: AsyncConnection, dao_id: str, roles: Iterable[s
     for person_id in sorted({*wanted, *held}):
         rows, want = held.get(person_id, []), wanted.get(person_id, set())
         suspended = any(row.suspended for row in rows)
-        give = sorted(want - {row.role for row in rows})
+        give = sorted(want - {row.role for row in rows if row.source == SOURCE or row.expires_at is None or row.expires_at > now})
         take = [] if suspended else sorted(row.role for row in rows if row.source == SOURCE and row.role not in want)
         if give or take:
             found.append(Wrong(person_id, tuple(give), tuple(take), suspended))
@@ -142,6 +142,8 @@ async def put_right(change: Change, wrong: Sequence[Wrong], *, take: bool = True
     for one in wrong:
         subject = accounts.get(one.person_id, "")
         if one.give:
+            # What somebody gave by hand and is over would stand in its place.
+            await take_roles(change, one.person_id, one.give)
             await give_roles(change, one.person_id, one.give, Terms(source=SOURCE, suspended=one.suspended))
             records.append(Record("member.added", subject, {"source": SOURCE, "roles": one.give}))
         if one.take and take:

@@ -93,7 +93,7 @@ class SqlTokenRules:
                 raise Missing(f"The DAO {dao_id} has no rule {rule_id[:40]!r}. `dagi member source list` shows those it has.")
             await change.require_held_roles([rule.role])
             await change.connection.execute(delete_from(token_rule).where(token_rule.c.id == rule_id))
-            await put_right(change, await read_wrong(change.connection, dao_id, await change.roles()))
+            await put_right(change, await read_wrong(change.connection, dao_id, await change.roles(), change.now))
             await change.record("token_rule.removed", rule_id, token=rule.token, role=rule.role)
 
     async def check(self, dao_id: str) -> Sequence[Checked]:
@@ -104,6 +104,8 @@ class SqlTokenRules:
                 grant.require("member.manage")
             await check_dao_exists(connection, dao_id)
             rules = await read_rules(connection, dao_id)
+        if grant is not None and rules:
+            return await self._checks.check_wished(dao_id, rules)
         return [await self._checks.check(rule) for rule in rules]
 
     async def claim(self, dao_id: str, user_id: str) -> Sequence[Checked]:

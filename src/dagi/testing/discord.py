@@ -22,6 +22,7 @@ class Discord:
         status: answered instead of everything else, where it is not 200.
         body: answered instead of the user, where it is not empty.
         silent: it takes requests and never answers.
+        redirect_url: the one it knows, where it is not empty.
         heard: the paths asked for, in order.
     """
 
@@ -30,6 +31,7 @@ class Discord:
         self.status = 200
         self.body = b""
         self.silent = False
+        self.redirect_url = ""
         self.heard: list[str] = []
         self.port = 0
         self._codes: dict[str, dict[str, str]] = {}
@@ -84,6 +86,9 @@ class Discord:
     def _token(self, incoming: Incoming, form: dict[str, str]) -> None:
         if (form.get("client_id"), form.get("client_secret")) != (CLIENT_ID, CLIENT_SECRET):
             self._send(incoming, 401, {"error": "invalid_client"})
+            return
+        if self.redirect_url not in {"", form.get("redirect_uri")}:
+            self._send(incoming, 400, {"error": "invalid_request", "error_description": 'Invalid "redirect_uri" in request.'})
             return
         asked = self._codes.pop(form.get("code", ""), {})
         challenge = urlsafe_b64encode(sha256(form.get("code_verifier", "").encode()).digest()).decode().rstrip("=")

@@ -6,7 +6,7 @@ from secrets import token_hex
 import msgspec
 
 from dagi.access.actor import Actor
-from dagi.access.administration import common
+from dagi.access.administration import through_key
 from dagi.access.decide import decide
 from dagi.access.names import check_dao, check_identity
 from dagi.errors import Denied
@@ -101,5 +101,4 @@ class Door:
         own = f"key:{sender.key_id}"
         if not sender.key_id or sender.user_id == own:
             return grant
-        lent = self.decide(sender.dao_id, own)
-        return msgspec.structs.replace(grant, entitlements=common(grant.entitlements, lent.entitlements))
+        return through_key(grant, self.decide(sender.dao_id, own))

@@ -14,6 +14,7 @@ import msgspec
 from dagi.errors import ProviderBusy, ProviderError, Rejected
 from dagi.message import Message
 from dagi.ports.http import HttpFailure
+from dagi.ports.secrets import shown
 from dagi.targets.models import rejections
 from dagi.targets.models.wire import WireError
 from dagi.targets.models.wire.openai_frames import body
@@ -49,6 +50,9 @@ class Failures(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     api_key: str | None
     now: Callable[[], datetime]
+
+    def __repr__(self) -> str:
+        return shown(self, "api_key")
 
     def unreachable(self, failure: HttpFailure) -> ProviderError:
         """No usable answer came."""

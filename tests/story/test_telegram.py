@@ -1,6 +1,7 @@
 """Members talk to their DAO in Telegram: the whole stack, and a scripted Bot API server in Telegram's place."""
 
 from collections.abc import AsyncGenerator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -294,3 +295,77 @@ async def test_a_bot_that_fetches_its_updates_needs_no_address_and_takes_the_web
         await heard(telegram, 2)
         assert stack.rows("SELECT count(*) FROM inbox") == [(2,)]
     assert telegram.webhook == {}
+
+
+async def test_proposals_are_told_as_they_were_written_and_as_no_markup_of_ours(start: StackFactory, telegram: BotApi) -> None:
+    async with start(channels=channels(telegram)) as stack:
+        await deliver(stack, telegram.message("/proposals"))
+        assert "Open for votes until" in (await heard(telegram, 1))[0]
+        tomorrow = datetime.now(UTC) + timedelta(days=1)
+        async with stack.rbac() as rbac:
+            proposal = {
+                "title": "Buy **bees** [now](https://evil.example)",
+                "body": "# Why\n1. honey",
+                "closes_at": f"{tomorrow:%Y-%m-%dT%H:%M:%SZ}",
+            }
+            made = await rbac.post(f"/daos/{DAO}/proposals", params={"as": ADMIN}, json=proposal)
+            assert made.status_code in {200, 201}, made.text
+        while "bees" not in telegram.sent[-1].text:
+            # Processes hear of a proposal within moments.
+            number = len(telegram.sent)
+            await deliver(stack, telegram.message("/proposals", language="uk"))
+            await heard(telegram, number + 1)
+        assert " Buy **bees** [now](https://evil.example)\nГолосування відкрите" in telegram.sent[-1].text
+        assert "# Why 1. honey" in telegram.sent[-1].text
+        assert {entity["type"] for entity in telegram.sent[-1].parameters["entities"]} == {"bold"}
+
+
+def pressed(telegram: BotApi, label: str, user: int) -> dict[str, object]:
+    """The update of somebody who presses a button under the last message."""
+    message = telegram.sent[-1]
+    (row,) = message.parameters["reply_markup"]["inline_keyboard"]
+    (data,) = [button["callback_data"] for button in row if button["text"] == label]
+    assert len(data.encode()) <= 64
+    chat = {"id": message.parameters["chat_id"], "type": "private"}
+    return telegram.update(
+        callback_query={"id": "q1", "from": {"id": user, "language_code": "en"}, "data": data, "message": {"message_id": 1, "chat": chat}}
+    )
+
+
+@pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)
+async def test_two_accounts_become_one_persons_by_a_code_and_a_button(start: StackFactory, telegram: BotApi) -> None:
+    async with start(channels=channels(telegram)) as stack:
+        await deliver(stack, telegram.message("/link"))
+        code = (await heard(telegram, 1))[0].split("Your code: ")[1].split("\n")[0]
+        await deliver(stack, telegram.message(f"/link {code}", user=STRANGER))
+        preview = (await heard(telegram, 2))[1]
+        assert "tg:12345" in preview
+        assert f"tg:{STRANGER}" in preview
+        await deliver(stack, pressed(telegram, "Join them", STRANGER))
+        assert (await heard(telegram, 3))[2] == f"Linked. These accounts are one person's now: tg:12345, tg:{STRANGER}."
+        assert {call.method for call in telegram.calls} >= {"answerCallbackQuery", "editMessageReplyMarkup"}
+        await deliver(stack, telegram.message(f"/link {code}", user=54321))
+        assert (await heard(telegram, 4))[3].startswith("That code does not count")
+        await until_answered(stack, telegram, STRANGER)
+
+
+async def until_answered(stack: Stack, telegram: BotApi, user: int) -> None:
+    """Wait until the running stack knows somebody as a member."""
+    while "Your roles: member" not in telegram.sent[-1].text:
+        number = len(telegram.sent)
+        await deliver(stack, telegram.message("/whoami", user=user))
+        await heard(telegram, number + 1)
+
+
+async def test_whoever_leaves_it_has_joined_nothing_and_no_code_is_told_in_a_group(start: StackFactory, telegram: BotApi) -> None:
+    async with start(channels=channels(telegram)) as stack:
+        await deliver(stack, telegram.message("/link", chat=GROUP))
+        assert (await heard(telegram, 1))[0].startswith("Codes belong into private chats")
+        await deliver(stack, telegram.message("/link"))
+        code = (await heard(telegram, 2))[1].split("Your code: ")[1].split("\n")[0]
+        await deliver(stack, telegram.message(f"/link {code}", user=STRANGER))
+        await heard(telegram, 3)
+        await deliver(stack, pressed(telegram, "Leave it", STRANGER))
+        assert (await heard(telegram, 4))[3] == "All right, nothing was joined."
+        await deliver(stack, telegram.message("/whoami", user=STRANGER))
+        assert (await heard(telegram, 5))[4].startswith("I do not know you yet")

@@ -6,7 +6,9 @@ from functools import partial
 import msgspec
 
 from dagi.assemble.bots import BotPlan, Bots
+from dagi.assemble.identities import Linked
 from dagi.assemble.installation import Installation, stack_version
+from dagi.assemble.outside import read_outside
 from dagi.assemble.readiness import access_dependencies
 from dagi.assemble.services import built_callers, built_service
 from dagi.assemble.world import World
@@ -19,6 +21,7 @@ from dagi.channels.telegram.reading import Self
 from dagi.channels.telegram.sending import Sender
 from dagi.channels.telegram.setup import offer_commands
 from dagi.channels.telegram.updates import chat_of, number_of
+from dagi.ports.identities import Linking
 from dagi.ports.inbox import Lane, Owed, Taken, Update
 from dagi.router import Router
 from dagi.services.gateway.face import GatewayFace
@@ -56,7 +59,7 @@ class Gateway:
         self.delivering: Hands[Owed] = Hands("outbox", self.outbox, sender.deliver, world.observer, world.clock)
         attendant = Attendant(
             {name: self._bot(plan) for name, plan in self._plans.items()},
-            Conversation(router, world.directory.name, world.observer),
+            Conversation(router, world.directory.name, world.observer, _linking(installation, world), world.proposals),
             self.inbox,
             world.observer,
             world.clock,
@@ -123,6 +126,11 @@ class Gateway:
     async def aclose(self) -> None:
         """Wait for what is being written."""
         await self._together.aclose()
+
+
+def _linking(installation: Installation, world: World) -> Linking:
+    outside = read_outside(installation.loaded)
+    return Linked(installation.loaded.settings, outside, world.database, world.clock, world.http, world.observer).linking
 
 
 def gateway_service(installation: Installation, world: World, gateway: Gateway, url: str) -> Service:

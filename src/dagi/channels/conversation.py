@@ -7,30 +7,24 @@ import msgspec
 
 from dagi.catalogue import say
 from dagi.channels.incoming import Incoming
+from dagi.channels.linking import CONFIRM, LinkTalk
+from dagi.channels.rich import literal
 from dagi.channels.sentences import language, sentence
+from dagi.channels.told import Told
 from dagi.errors import DagiError, Internal
+from dagi.governance.telling import told
 from dagi.message import Message, Sender, Source
 from dagi.ports.dialogs import Exchange
+from dagi.ports.identities import Linking
 from dagi.ports.observer import Observer
+from dagi.ports.proposals import OpenProposals
 from dagi.ports.target import Ear
 from dagi.router import Router
 
 # In the order in which they are shown.
-COMMANDS: Final = ("start", "help", "whoami")
+COMMANDS: Final = ("start", "help", "whoami", "proposals", "link")
 # As long as a request's id may be.
 _ID: Final = 64
-
-
-class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """What is said back.
-
-    Attributes:
-        markdown: of a model, or of ours.
-        request_id: of the exchange it answers; empty where nobody was asked.
-    """
-
-    markdown: str
-    request_id: str = ""
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,16 +48,23 @@ class Conversation:
 
     Args:
         dao_name: the name of a DAO by its id.
+        open_now: what DAOs vote on.
     """
 
-    def __init__(self, router: Router, dao_name: Callable[[str], str], observer: Observer) -> None:
+    def __init__(
+        self, router: Router, dao_name: Callable[[str], str], observer: Observer, linking: Linking, open_now: OpenProposals
+    ) -> None:
         self._router = router
         self._dao_name = dao_name
         self._observer = observer
+        self._links = LinkTalk(linking)
+        self._open_now = open_now
         self._commands: Mapping[str, Callable[[Case, str], Awaitable[Told]]] = {
             "start": self._start,
             "help": self._help,
             "whoami": self._whoami,
+            "proposals": self._proposals,
+            "link": lambda case, tongue: self._links.command(case.said, tongue),
         }
 
     async def answer(self, case: Case, ear: Ear) -> Told:
@@ -87,6 +88,20 @@ class Conversation:
             kind = say(tongue, f"channel.kind.{said.unreadable}") if said.unreadable else ""
             return Told(markdown=say(tongue, "channel.unreadable", kind=kind) if kind else say(tongue, "channel.say_it"))
         return await self._asked(case, ear, tongue)
+
+    async def pressed(self, case: Case, data: str) -> Told:
+        """What to say to somebody who pressed a button.
+
+        Raises:
+            DagiError: as for `answer`.
+        """
+        tongue = language(case.said.language)
+        what, _, secret = data.partition(":")
+        if what != CONFIRM:
+            return Told(markdown=say(tongue, "channel.old_button"))
+        if not secret:
+            return Told(markdown=say(tongue, "link.left"))
+        return await self._links.confirmed(case.said.user_id, secret, tongue)
 
     def refusal(self, case: Case, error: DagiError) -> Told:
         """What is said where `answer` was refused, or failed."""
@@ -129,6 +144,13 @@ class Conversation:
         dao = self._dao_name(case.dao_id) or case.dao_id
         why = say(tongue, f"channel.why.{grant.reason}")
         return Told(markdown=say(tongue, "channel.whoami", user_id=case.said.user_id, dao=dao, roles=roles, why=why, may=may))
+
+    async def _proposals(self, case: Case, tongue: str) -> Told:
+        self._router.grant(self._message(case)).require("proposal.read")
+        facts = told(self._open_now.open(case.dao_id), tongue)
+        # What members wrote is shown as they wrote it: it is no markup of ours.
+        shown = [f"**{literal(fact.title)}**\n{literal(fact.text)}" for fact in facts]
+        return Told(markdown="\n\n".join(shown) or say(tongue, "proposal.none"))
 
     def _message(self, case: Case, *, streamed: bool = False) -> Message:
         sender = Sender(dao_id=case.dao_id, user_id=case.said.user_id, source=case.source, session_id=case.session_id)

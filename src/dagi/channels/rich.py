@@ -10,6 +10,7 @@ from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
 _WEB: Final = re.compile(r"(?:https?://|mailto:)[^\s]+\Z", re.IGNORECASE)
+_PUNCTUATION: Final = re.compile(r"[!-/:-@\[-`{-~]")
 _BULLET: Final = "• "
 _RULE: Final = "———"
 _INDENT: Final = "   "
@@ -73,6 +74,11 @@ def rich(markdown: str) -> Rich:
     writer = _Writer()
     writer.blocks_of(_PARSER.parse(markdown))
     return writer.done()
+
+
+def literal(text: str) -> str:
+    """Text as Markdown that shows it as it stands."""
+    return _PUNCTUATION.sub(r"\\\g<0>", text).replace("\n", "\\\n")
 
 
 class _Writer:

@@ -79,6 +79,7 @@ class BotApi:
             "getWebhookInfo": self._webhook_told,
             "sendMessage": self._said,
             "editMessageText": self._edited,
+            "editMessageReplyMarkup": self._acted,
             "sendMessageDraft": self._drafted,
             "sendChatAction": self._acted,
             "answerCallbackQuery": self._accepted,

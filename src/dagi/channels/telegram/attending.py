@@ -6,13 +6,14 @@ from typing import Final
 
 import msgspec
 
-from dagi.channels.conversation import Case, Conversation, Told
+from dagi.channels.conversation import Case, Conversation
 from dagi.channels.incoming import Ignored, Incoming, Moved, Place, Pressed
 from dagi.channels.telegram.api import Api
 from dagi.channels.telegram.markup import Text, texts
 from dagi.channels.telegram.reading import Self, read
 from dagi.channels.telegram.showing import Showing, beside
 from dagi.channels.telegram.updates import update_of
+from dagi.channels.told import Button, Told
 from dagi.errors import DagiError, Internal
 from dagi.ports.clock import Clock
 from dagi.ports.inbox import Inbox, Lane, Parcel, Taken
@@ -102,15 +103,14 @@ class Attendant:
                 else:
                     self._note(taken, "the bot was put out of the chat")
                 return ()
-            case Pressed(query=query):
-                # Its button would go on turning otherwise.
-                answer = msgspec.json.encode({"callback_query_id": query})
-                return [Parcel(lane=lane, method="answerCallbackQuery", body=answer, optional=True)]
+            case Pressed():
+                return [*_acknowledged(lane, heard), *await self._answered(bot, bound, heard, taken)]
             case Incoming():
                 return await self._answered(bot, bound, heard, taken)
 
-    async def _answered(self, bot: Bot, bound: Bound, said: Incoming, taken: Taken) -> Sequence[Parcel]:
+    async def _answered(self, bot: Bot, bound: Bound, heard: Incoming | Pressed, taken: Taken) -> Sequence[Parcel]:
         lane, number = taken.update.lane, taken.update.number
+        said = heard if isinstance(heard, Incoming) else Incoming(place=heard.place, user_id=heard.user_id, language=heard.language)
         topic = f":{said.place.topic}" if said.place.topic else ""
         case = Case(
             said=said,
@@ -123,12 +123,13 @@ class Attendant:
             self._observer.note("update_given_up", level="error", request_id=case.request_id, attempts=taken.attempt)
             told = self._conversation.refusal(case, Internal("It could not be answered."))
         else:
-            told = await self._told(bot, case, number)
+            told = await self._told(bot, case, number, heard.data if isinstance(heard, Pressed) else None)
         return parcels(lane, said.place, told)
 
-    async def _told(self, bot: Bot, case: Case, number: int) -> Told:
+    async def _told(self, bot: Bot, case: Case, number: int, pressed: str | None) -> Told:
         showing = Showing(bot.api, case.said.place, number % _MOST_DRAFT + 1, self._clock)
-        answering = asyncio.create_task(self._conversation.answer(case, showing), name=case.request_id)
+        work = self._conversation.answer(case, showing) if pressed is None else self._conversation.pressed(case, pressed)
+        answering = asyncio.create_task(work, name=case.request_id)
         try:
             await beside(answering, showing)
         except asyncio.CancelledError:
@@ -149,16 +150,34 @@ class Attendant:
 
 def parcels(lane: Lane, place: Place, told: Told) -> list[Parcel]:
     """What is said, as messages: the first one answers the question, the others follow it."""
-    return [_parcel(lane, place, text, told.request_id, first=index == 0) for index, text in enumerate(texts(told.markdown))]
+    shown = texts(told.markdown)
+    last = len(shown) - 1
+    return [
+        _parcel(lane, place, text, told.request_id, first=index == 0, buttons=told.buttons if index == last else ())
+        for index, text in enumerate(shown)
+    ]
 
 
-def _parcel(lane: Lane, place: Place, text: Text, request_id: str, *, first: bool) -> Parcel:
+def _acknowledged(lane: Lane, pressed: Pressed) -> list[Parcel]:
+    """The button goes on turning until its press is answered, and what it belongs to is done with then."""
+    answer = msgspec.json.encode({"callback_query_id": pressed.query})
+    bare = msgspec.json.encode({"message_id": pressed.message})
+    return [
+        Parcel(lane=lane, method="answerCallbackQuery", body=answer, optional=True),
+        Parcel(lane=lane, method="editMessageReplyMarkup", body=bare, optional=True),
+    ]
+
+
+def _parcel(lane: Lane, place: Place, text: Text, request_id: str, *, first: bool, buttons: Sequence[Button]) -> Parcel:
     # The chat's id is the sender's business: a group may get another one meanwhile.
     body: dict[str, object] = {"text": text.text, "link_preview_options": {"is_disabled": True}}
     if place.topic:
         body["message_thread_id"] = place.topic
     if first and place.reply_to and not place.private:
         body["reply_parameters"] = {"message_id": place.reply_to, "allow_sending_without_reply": True}
+    if buttons:
+        row = [{"text": button.label, "callback_data": button.data} for button in buttons]
+        body["reply_markup"] = {"inline_keyboard": [row]}
     plain = msgspec.json.encode(body) if text.entities else b""
     if text.entities:
         body["entities"] = text.entities

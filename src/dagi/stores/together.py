@@ -69,9 +69,8 @@ class Together:
                 for one in batch:
                     await self._write([one])
         finally:
-            for _, done in batch:
-                # Nobody waits for ever, whatever went wrong here.
-                done.cancel()
+            # Nobody waits for ever, whatever went wrong here.
+            _fail(batch, StoreError("A write broke off because of a defect; nothing of it was written."))
 
     async def _committed(self, batch: Sequence[_Asked]) -> None:
         if not batch:

@@ -1,0 +1,131 @@
+"""Telegram's side of the gateway: how soon an update is acknowledged, and what we add between a question and its answer."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import quantiles
+
+import httpx
+import msgspec
+
+from dagi.observe.clock import SystemClock
+from dagi.stores.members import MemberAdmin
+from dagi.stores.postgres import Address
+from dagi.testing.telegram import SECRET, TOKEN, BotApi
+from dagi.testing.upstream import Answer, Upstream
+from databases import KINDS, empty_database, is_there
+from figures import Plan, Row, Spread
+from stack import DAO, Installation, install, serving, twenty_rules
+
+# What Telegram opens by default (setWebhook's max_connections).
+CONNECTIONS = 40
+MEMBERS = 200
+BURST = 1_000
+QUESTIONS = 200
+MODEL_S = 10.0
+PROMISED_MS = 50
+
+
+def rows(plan: Plan) -> list[Row]:
+    """Two rows a database."""
+    return [row for kind in KINDS for row in _rows(kind, plan)]
+
+
+def _rows(kind: str, plan: Plan) -> list[Row]:
+    if not is_there(kind):
+        return [Row(what=f"Telegram, {kind}", main="skipped", more="its server is not installed (scripts/packages.sh postgres)")]
+    with empty_database(kind) as server:
+        directory = plan.work / f"telegram-{kind.lower()}"
+        return asyncio.run(_measured(kind, directory, server, plan))
+
+
+async def _measured(kind: str, directory: Path, server: Address | None, plan: Plan) -> list[Row]:
+    async with BotApi() as telegram, Upstream(default=Answer(text="Three projects: seeds, bees and a kitchen."), record=False) as upstream:
+        installation = await asyncio.to_thread(_installed, directory, server, telegram, upstream)
+        with serving(installation):
+            url = _gateway(installation)
+            own = await _own(url, telegram, plan.pick(QUESTIONS, 5))
+            burst = plan.pick(BURST, 50)
+            upstream.script(*(Answer(text="Three.", latency_s=MODEL_S) for _ in range(burst)))
+            took, acknowledged = await _burst(url, telegram, burst)
+    acks, ours = Spread.of([one * 1000 for one in acknowledged]), [one * 1000 for one in own]
+    p95 = quantiles(ours, n=20, method="inclusive")[18]
+    return [
+        Row(
+            what=f"update acknowledged, {kind}",
+            main=f"{acks.count / took:,.0f} updates/s",
+            ratio=f"p99 is {acks.p99 / PROMISED_MS:.2f} of the {PROMISED_MS} ms promised",
+            p50=f"{acks.p50:.1f} ms",
+            p99=f"{acks.p99:.1f} ms",
+            more=f"{acks.count} at once over {CONNECTIONS} connections, while the model takes {MODEL_S:g} s",
+            numbers={"seconds": acknowledged},
+        ),
+        Row(
+            what=f"question to answer, {kind}",
+            main=f"{p95:.1f} ms at the 95th percentile",
+            ratio=f"{p95 / PROMISED_MS:.2f} of the {PROMISED_MS} ms promised",
+            p50=f"{Spread.of(ours).p50:.1f} ms",
+            p99=f"{Spread.of(ours).p99:.1f} ms",
+            more="from the update to sendMessage, the model answers at once",
+            numbers={"seconds": own},
+        ),
+    ]
+
+
+def _installed(directory: Path, server: Address | None, telegram: BotApi, upstream: Upstream) -> Installation:
+    installation = install(directory, upstream=upstream.origin, rules=twenty_rules(), embedder=False, server=server)
+    for name, secret in (("token", TOKEN), ("secret", SECRET)):
+        (directory / name).write_text(secret)
+    bot = {"name": "main", "dao_id": DAO, "token_file": str(directory / "token"), "secret_file": str(directory / "secret")}
+    installation.configure(channels={"telegram": {"api_base_url": telegram.url, "bots": [bot]}})
+
+    async def fill() -> None:
+        database = installation.database
+        members = MemberAdmin(database, SystemClock())
+        for number in range(1, MEMBERS + 1):
+            await members.create(DAO, f"tg:{number}", ["member"])
+        await database.close()
+
+    asyncio.run(fill())
+    return installation
+
+
+def _gateway(installation: Installation) -> str:
+    told = msgspec.json.decode((installation.data_dir / "run" / "serve.json").read_bytes())
+    return str(told["urls"]["gateway"])
+
+
+async def _own(url: str, telegram: BotApi, count: int) -> list[float]:
+    took: list[float] = []
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+        for number in range(count):
+            before, chat = len(telegram.sent), number % MEMBERS + 1
+            began = time.perf_counter()
+            await _deliver(http, telegram.message("Which projects are there?", user=chat))
+            await telegram.until(lambda before=before: len(telegram.sent) > before, 60)
+            took.append(time.perf_counter() - began)
+    return took
+
+
+async def _burst(url: str, telegram: BotApi, count: int) -> tuple[float, list[float]]:
+    limits = httpx.Limits(max_connections=CONNECTIONS)
+    waiting = [telegram.message("Which projects are there?", user=number % MEMBERS + 1) for number in range(count)]
+    acknowledged: list[float] = []
+
+    async def connection(http: httpx.AsyncClient) -> None:
+        while waiting:
+            update = waiting.pop()
+            began = time.perf_counter()
+            await _deliver(http, update)
+            acknowledged.append(time.perf_counter() - began)
+
+    async with httpx.AsyncClient(base_url=url, timeout=60, limits=limits) as http:
+        began = time.perf_counter()
+        await asyncio.gather(*(connection(http) for _ in range(CONNECTIONS)))
+        return time.perf_counter() - began, acknowledged
+
+
+async def _deliver(http: httpx.AsyncClient, update: Mapping[str, object]) -> None:
+    answer = await http.post("/telegram/webhook", json=update, headers={"X-Telegram-Bot-Api-Secret-Token": SECRET})
+    answer.raise_for_status()

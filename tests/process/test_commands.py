@@ -132,6 +132,23 @@ async def test_a_wallet_is_a_member_in_either_spelling_and_a_wrong_digit_is_told
     assert (await command("member", "remove", f"eth:{wallet}", "--dao", "blue", "--yes", *options))[0] == 0
 
 
+async def test_every_option_that_names_somebody_takes_a_wallet_in_either_spelling(tmp_path: Path) -> None:
+    options, wallet = own(tmp_path), "eth:0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
+    status, _, err = await command("init", "--dao-name", "Blue", "--admin", wallet, "--yes", *options)
+    assert status == 0, err
+    wanted = ("governance", "proposal", "add", "Bees", "--dao", "blue", "--closes", "5d", "--author")
+    for arguments, answer in (
+        (("audit", "list", "--user"), '"member.added"'),
+        (("dialogs", "list", "--user"), '"began"'),
+        (("spend", "--user"), "["),
+        (wanted, wallet.lower()),
+    ):
+        status, out, err = await command(*arguments, wallet, "--json", *options)
+        assert (status, answer in out) == (0, True), (arguments, out, err)
+        status, _, err = await command(*arguments, wallet.replace("5aA", "5aa"), *options)
+        assert (status, "EIP-55" in err) == (2, True), (arguments, err)
+
+
 async def test_rights_are_told_in_the_profiles_own_dao_or_in_the_named_one(tmp_path: Path) -> None:
     options = own(tmp_path, dao={"default": "blue", "demo": False})
     await command("dao", "create", "blue", "--name", "Blue", "--open", *options)

@@ -82,6 +82,21 @@ async def test_what_an_explanation_tells_an_operator_to_type_takes_no_right_from
     assert "neither an entitlement nor a tool. Did you mean devtools.write?" in await why("tg:7", "devtools.wirte", 2)
 
 
+async def test_what_an_explanation_says_of_a_role_that_has_ended_and_of_a_key_helps(shell: Shell) -> None:
+    await shell.says("member", "update", "tg:7", "--dao", "blue", "--role", "member", "--role", "contributor")
+    with closing(sqlite3.connect(shell.database)) as connection:
+        connection.execute("UPDATE membership SET expires_at = '2026-01-02 03:04:00.000000' WHERE role = 'contributor'")
+        connection.commit()
+    _, told, _ = await shell.run("access", "why", "tg:7", "devtools.write", "--dao", "blue")
+    assert "contributor was given until 2026-01-02 03:04 UTC. " in told
+    for line in told.strip().partition("03:04 UTC. ")[2].split(" && "):
+        await shell.says(*line.split()[1:])
+    assert "the role contributor grants it" in await shell.says("access", "why", "tg:7", "devtools.write", "--dao", "blue")
+    key = json.loads(await shell.says("key", "create", "--dao", "blue", "--role", "member", "--json"))["id"]
+    _, told, _ = await shell.run("access", "why", f"key:{key}", "devtools.write", "--dao", "blue")
+    assert told.endswith("A key keeps its role; a new one: dagi key create --dao blue --role contributor\n")
+
+
 async def test_an_operator_who_enters_a_vote_is_told_whose_vote_cannot_be(shell: Shell) -> None:
     await shell.says("governance", "proposal", "add", "Bees?", "--dao", "blue", "--closes", "5d")
     status, _, err = await shell.run("governance", "proposal", "vote", "1", "for", "--user", "tg:99", "--dao", "blue")

@@ -2,8 +2,9 @@
 
 import asyncio
 import gc
+import sqlite3
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -446,3 +447,15 @@ async def test_processes_that_open_a_new_file_at_once_all_get_it(tmp_path: Path)
     # One in fifty of such moments went wrong.
     for number in range(60):
         await asyncio.gather(*(opening(tmp_path / f"{number}.sqlite") for _ in range(8)))
+
+
+async def test_a_new_file_that_another_program_holds_is_waited_for_once(tmp_path: Path) -> None:
+    path, database = tmp_path / "held.sqlite", Database(tmp_path / "held.sqlite")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE x (a INTEGER)")
+        other.execute("BEGIN EXCLUSIVE")
+        async with asyncio.timeout(25):
+            with pytest.raises(StoreError, match="Another program holds it"):
+                async with database.read():
+                    pass
+    await database.close()

@@ -1,5 +1,6 @@
 """`dagi access`: what somebody may do, and why."""
 
+from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Annotated
 
@@ -114,12 +115,27 @@ def _help(grant: Grant, standing: Standing, entitlement: str) -> str:
         case "dao_suspended":
             return f"To end that: dagi dao update {grant.dao_id} --resume"
         case "role_lacks_entitlement" | "not_a_member" if granting:
-            change = "create" if standing.membership is None else "update"
-            roles = " ".join(f"--role {role}" for role in _beside(grant, standing, granting[0]))
-            return f"Roles that grant it: {', '.join(granting)}. dagi member {change} {at} {roles}"
+            return f"Roles that grant it: {', '.join(granting)}. {_giving(grant, standing, granting[0])}"
         case _:
             shown = f"No role of {grant.dao_id} grants it. `dagi role list --dao {grant.dao_id}` shows what each may do."
             return "" if granting else shown
+
+
+def _giving(grant: Grant, standing: Standing, role: str) -> str:
+    if grant.user_id.startswith("key:"):
+        return f"A key keeps its role; a new one: dagi key create --dao {grant.dao_id} --role {role}"
+    change = "create" if standing.membership is None else "update"
+    command = f"dagi member {change} {grant.user_id} --dao {grant.dao_id}"
+    wanted = f"{command} {_named(_beside(grant, standing, role))}"
+    ended = {} if standing.membership is None else dict(standing.membership.ending)
+    if role not in ended:
+        return wanted
+    # A role that is named again keeps its end, so it has to be taken first.
+    return f"{role} was given until {ended[role]:%Y-%m-%d %H:%M} UTC. {command} {_named(grant.roles)} && {wanted}"
+
+
+def _named(roles: Iterable[str]) -> str:
+    return " ".join(f"--role {role}" for role in roles)
 
 
 def _beside(grant: Grant, standing: Standing, role: str) -> list[str]:

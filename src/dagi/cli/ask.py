@@ -8,7 +8,7 @@ from typing import Annotated, Literal, cast
 
 import typer
 
-from dagi.cli.options import AsJson, Config, Profile, looked_at
+from dagi.cli.options import AsJson, Config, Profile, account_option, looked_at
 from dagi.cli.output import as_json, say, standard_input, table, write
 from dagi.cli.stack import Stack
 from dagi.errors import Invalid
@@ -16,7 +16,7 @@ from dagi.errors import Invalid
 MOST_BYTES = 16 * 1024 * 1024
 Question = Annotated[str, typer.Argument(help="What to ask; - reads it from standard input.")]
 InDao = Annotated[str | None, typer.Option("--dao", help="The DAO to ask in; the profile's default where left out.")]
-As = Annotated[str | None, typer.Option("--as", help="Ask as this person, for example tg:12345.")]
+As = Annotated[str | None, typer.Option("--as", callback=account_option, help="Ask as this person, for example tg:12345.")]
 Session = Annotated[str | None, typer.Option("--session", help="The conversation the question belongs to.")]
 Url = Annotated[str | None, typer.Option("--url", help="Where the stack listens.")]
 Key = Annotated[str | None, typer.Option("--key", help="An API key; DAGI_KEY or the demo key where left out.")]

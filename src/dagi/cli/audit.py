@@ -10,9 +10,8 @@ from typing import Annotated
 import msgspec
 import typer
 
-from dagi.access.names import check_identity
 from dagi.cli.durations import duration
-from dagi.cli.options import AsJson, Config, Profile, installation
+from dagi.cli.options import AsJson, Config, Profile, account_option, installation
 from dagi.cli.output import as_json, opened_output, say, write
 from dagi.cli.work import with_database
 from dagi.errors import Invalid
@@ -35,7 +34,7 @@ def group() -> None:
 def list_all(
     dao: OfDao = None,
     action: Annotated[str | None, typer.Option(help="Only this action, for example member.added; of a denial what was missing.")] = None,
-    user: Annotated[str | None, typer.Option(help="Only what this account did, or was the subject of.")] = None,
+    user: Annotated[str | None, typer.Option(callback=account_option, help="Only what this account did, or was the subject of.")] = None,
     denied: Annotated[bool | None, typer.Option("--denied/--done", help="Only denials, or only what was done.")] = None,
     since: Annotated[str | None, typer.Option(help="Only what is no older, for example 24h or 30d.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=MOST, help="How many, the newest.")] = 50,
@@ -49,7 +48,7 @@ def list_all(
         dao_id=dao,
         action=action,
         outcome=outcome,
-        involving=None if user is None else check_identity(user),
+        involving=user,
         since=None if since is None else SystemClock().now() - duration(since, "since"),
         limit=limit,
     )

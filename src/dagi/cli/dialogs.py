@@ -9,7 +9,7 @@ from typing import Annotated, cast
 import msgspec
 import typer
 
-from dagi.cli.options import AsJson, Config, Profile, Yes, installation
+from dagi.cli.options import AsJson, Config, Profile, Yes, account_option, installation
 from dagi.cli.output import as_json, opened_output, say, table, write
 from dagi.cli.work import operator, with_database
 from dagi.observe.clock import SystemClock
@@ -19,8 +19,12 @@ from dagi.stores.erasure import Erased, Erasure
 
 app = typer.Typer(help="Dialogs: list, show; export or erase those of one person.", no_args_is_help=True)
 InDao = Annotated[str | None, typer.Option("--dao", help="Only in this DAO; all DAOs where left out.")]
-OfUser = Annotated[str | None, typer.Option("--user", help="Only of this person (all accounts), for example tg:12345.")]
-User = Annotated[str, typer.Option("--user", help="An account of the person, for example tg:12345; the others are found by it.")]
+OfUser = Annotated[
+    str | None, typer.Option("--user", callback=account_option, help="Only of this person (all accounts), for example tg:12345.")
+]
+User = Annotated[
+    str, typer.Option("--user", callback=account_option, help="An account of the person, for example tg:12345; the others are found by it.")
+]
 
 
 @app.command("list", epilog="Example: dagi dialogs list --dao greenfood-dao --limit 20")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from dagi.access.wallets import account
-from dagi.cli.options import AsJson, Config, Profile, installation
+from dagi.cli.options import AsJson, Config, Profile, account_option, installation
 from dagi.cli.output import as_json, say, table, write
 from dagi.cli.times import moment
 from dagi.cli.work import operator, with_database
@@ -35,7 +35,9 @@ def add(
     dao: InDao,
     closes: Annotated[str, typer.Option("--closes", help="The deadline: 5d from now, or 2026-12-24T18:00:00Z.")],
     body: Annotated[str, typer.Option(help="The proposal's text.")] = "",
-    author: Annotated[str, typer.Option(help="Whose proposal it is, for example tg:12345; yours where left out.")] = "",
+    author: Annotated[
+        str, typer.Option(callback=account_option, help="Whose proposal it is, for example tg:12345; yours where left out.")
+    ] = "",
     quorum: Annotated[str, typer.Option(help="How many have to vote: 5 people, or 25% or 1/4 of those who may.")] = "0",
     approval: Annotated[str, typer.Option(help="The share that has to be for it: 60% or 2/3; a simple majority where left out.")] = "",
     choice: Annotated[list[str] | None, typer.Option("--choice", help="A choice, where it is not for, against and abstain.")] = None,

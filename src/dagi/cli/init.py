@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from dagi.access.wallets import account
 from dagi.assemble.first_run import Made, Wish, first_question, first_run, short_name
 from dagi.assemble.installation import Installation
 from dagi.cli.options import AsJson, Config, Profile, Yes, installation
@@ -73,7 +74,7 @@ def _wished(name: str | None, dao_id: str | None, admin: str | None, about: str 
     admin = admin if admin is not None else str(typer.prompt("Its first admin's account, for example tg:12345"))
     if about is None:
         about = str(typer.prompt("What it is, in a sentence or two (may stay empty)", default="", show_default=False)) if ask else ""
-    return Wish(dao_id=dao_id or suggested, dao_name=name, admin=admin, about=about)
+    return Wish(dao_id=dao_id or suggested, dao_name=name, admin=account(admin, "admin"), about=about)
 
 
 def _show(wish: Wish, made: Made) -> None:

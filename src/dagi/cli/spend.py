@@ -8,9 +8,9 @@ import msgspec
 import typer
 
 from dagi.access.limits import MICROS, NO_QUOTA, Holder, Quota
-from dagi.access.names import check_dao, check_identity
+from dagi.access.names import check_dao
 from dagi.assemble.limits import read_terms
-from dagi.cli.options import AsJson, Config, Profile, installation
+from dagi.cli.options import AsJson, Config, Profile, account_option, installation
 from dagi.cli.output import as_json, table
 from dagi.cli.work import with_database
 from dagi.errors import Invalid
@@ -42,7 +42,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
 def spend(
     dao: Annotated[str | None, typer.Option("--dao", help="Only this DAO, its keys and its users.")] = None,
-    user: Annotated[str | None, typer.Option("--user", help="Only this user, for example tg:12345.")] = None,
+    user: Annotated[str | None, typer.Option("--user", callback=account_option, help="Only this user, for example tg:12345.")] = None,
     key: Annotated[str | None, typer.Option("--key", help="Only this key, by its id.")] = None,
     month: Annotated[str | None, typer.Option("--month", help="2026-11, or one day: 2026-11-23. This month where left out.")] = None,
     profile: Profile = None,
@@ -60,8 +60,6 @@ def spend(
     of: Holder | None = "user" if user is not None else "key" if key is not None else None
     if dao is not None:
         check_dao(dao)
-    if user is not None:
-        check_identity(user)
     where = installation(profile, config)
     period = month or f"{SystemClock().now():%Y-%m}"
 

@@ -19,6 +19,8 @@ from dagi.stores.backend import Kind
 BUSY_TIMEOUT_MS: Final = 5000
 READERS: Final = 4
 _SWITCH_MS: Final = 20
+# The part of an error's number that says which it is; the rest says more of it.
+_PRIMARY: Final = 0xFF
 
 
 class _Cursor(Protocol):
@@ -106,13 +108,15 @@ def _to_wal(cursor: _Cursor) -> None:
     """Have the file's journal be a WAL.
 
     Of several that switch a new file at once one may be told that it is locked without having waited (SQLite waits for no lock where two
-    could wait for each other); a moment later the switch is done.
+    could wait for each other); a moment later the switch is done. Where another program holds the file it has waited, each time.
     """
-    for tries_left in reversed(range(BUSY_TIMEOUT_MS // _SWITCH_MS)):
+    time = asyncio.get_running_loop().time
+    end = time() + BUSY_TIMEOUT_MS / 1000
+    while True:
         try:
             cursor.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError:
-            if not tries_left:
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & _PRIMARY != sqlite3.SQLITE_BUSY or time() >= end:
                 raise
             await_only(asyncio.sleep(_SWITCH_MS / 1000))
         else:

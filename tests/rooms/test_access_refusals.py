@@ -226,3 +226,9 @@ COLUMN = {"field": "file", "allowed": COLUMNS}
 )
 def test_a_file_that_holds_no_members_is_refused_by_what_is_wrong_with_it(refusal: Refusal) -> None:
     check(refusal)
+
+
+def test_a_name_that_is_too_long_is_told_no_character_of_it() -> None:
+    with pytest.raises(Invalid) as caught:
+        check_name("x" * 201)
+    assert caught.value.message == "A name has 1 to 200 printable characters."

@@ -13,9 +13,9 @@ from dagi.message import Usage
 MIDNIGHT = datetime(2026, 11, 23, tzinfo=UTC)
 
 
-@pytest.fixture
-def _far_from_greenwich(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("TZ", "Pacific/Kiritimati")
+@pytest.fixture(params=["Pacific/Kiritimati", "Pacific/Pago_Pago"])
+def _far_from_greenwich(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", request.param)
     time.tzset()
     yield
     monkeypatch.undo()

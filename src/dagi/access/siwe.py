@@ -114,7 +114,7 @@ def time(text: str | None, field: str) -> datetime | None:
     if text is None:
         return None
     try:
-        return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
+        return datetime.fromisoformat(text)
     except ValueError as error:
         raise Invalid(f"The message's {field.replace('_', ' ')} is no time there is.", field="message") from error
 

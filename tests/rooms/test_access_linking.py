@@ -9,7 +9,7 @@ from hypothesis import given
 from dagi.access.decide import entitlements
 from dagi.access.entitlements import ADMINISTRATIVE, DEFAULT_ROLES
 from dagi.access.link_codes import BITS, digest, grouped, read_code, spelled
-from dagi.access.linking import Account, HeldRole, Known, administered, check_unlink, held_back, united
+from dagi.access.linking import Account, HeldRole, Known, administered, check_not_suspended, check_unlink, held_back, united
 from dagi.access.names import check_identity
 from dagi.errors import Conflict, Invalid
 
@@ -177,3 +177,57 @@ def test_a_wallet_has_one_spelling() -> None:
     for other in ("eth:0x" + "aB" * 20, "eth:" + "ab" * 20, "eth:0x" + "ab" * 21, "eth:vitalik", "eth:0X" + "ab" * 20):
         with pytest.raises(Invalid, match="lower case"):
             check_identity(other)
+
+
+def governing(identifier: str, account: str, *entitlements_held: str, fresh: bool = False) -> Known:
+    held = frozenset(("a", name) for name in entitlements_held)
+    return Known(id=identifier, accounts=(Account(account, SOON if fresh else None),), administers=held)
+
+
+SOME, ALL = ("member.manage",), ("member.manage", "key.manage")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "held"),
+    [
+        (governing("p", "tg:1", *SOME), governing("q", "dc:2", *ALL), ("tg:1",)),
+        (governing("p", "tg:1", *ALL), governing("q", "dc:2", *SOME), ("dc:2",)),
+        (governing("p", "tg:1", *ALL), governing("q", "dc:2", *ALL, fresh=True), ("dc:2",)),
+        (known("p", "tg:1", "dc:3"), known("q", "dc:2"), ("dc:2",)),
+        (known("p", "tg:1"), known("q", "dc:2", "dc:3"), ("dc:2", "dc:3")),
+        (known("p", "tg:1", "dc:3"), STRANGER, ("eth:0x1",)),
+    ],
+)
+def test_of_two_in_one_dao_whoever_gains_waits(one: Known, other: Known, held: tuple[str, ...]) -> None:
+    assert held_back(one, other, NOW) == held
+
+
+def test_an_account_that_waits_waits_on_also_when_an_operator_joins() -> None:
+    one, other = governing("p", "tg:1", *SOME, fresh=True), governing("q", "dc:2", *ALL)
+    assert held_back(one, other, NOW, by_operator=True) == ("tg:1",)
+    assert held_back(one, other, SOON, by_operator=True) == ()
+
+
+@pytest.mark.parametrize(
+    ("sources", "kept"),
+    [
+        (("manual", "import"), "manual"),
+        (("invitation", "import"), "invitation"),
+        (("token", "import"), "import"),
+        (("import", "a later one"), "import"),
+    ],
+)
+def test_of_two_sources_of_a_role_the_one_nearer_to_a_hand_counts(sources: tuple[str, str], kept: str) -> None:
+    one, other = (row("a", "member", source=source) for source in sources)
+    assert united([one], [other], NOW) == united([other], [one], NOW) == (row("a", "member", source=kept),)
+
+
+def test_accounts_are_given_up_while_nobody_is_suspended() -> None:
+    check_not_suspended(Known(accounts=(Account("tg:1"),), roles=(row("a", "member"), row("b", "admin", expires_at=SOON))))
+
+
+def test_a_code_is_read_up_to_a_hundred_characters() -> None:
+    letters = spelled(7)
+    assert read_code("-" * 74 + letters) == letters
+    with pytest.raises(Invalid):
+        read_code("-" * 75 + letters)

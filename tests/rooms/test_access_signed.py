@@ -66,7 +66,7 @@ def signed_by_hand(issued: int, lasts: int) -> str:
 
 @pytest.mark.parametrize("seconds", [10**18, -(10**18), 10**400])
 def test_a_time_beyond_all_time_is_refused_though_it_is_signed(seconds: int) -> None:
-    with pytest.raises(Unauthenticated):
+    with pytest.raises(Unauthenticated, match="refused: (it is past its time|its signature is not ours)\\.$"):
         VERIFIER.read(signed_by_hand(seconds, 60), NOW)
 
 
@@ -110,3 +110,21 @@ def test_it_is_good_for_the_service_it_was_signed_for_and_by_this_signer_alone()
         Verifier(SIGNER.public_key, "orchestrator").read(SIGNED, NOW)
     with pytest.raises(Unauthenticated, match="signature"):
         Verifier(Signer(bytes(32)).public_key, "devtools").read(SIGNED, NOW)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "it is not of the form of one"),
+        ("dagi2.YQ.YQ", "it is not of the form of one"),
+        ("dagi1.Y.YQ", "it is not of the form of one"),
+        ("dagi1.YR.YQ", "it is not of the form of one"),
+        ("dagi1.YQ.YQ", "its signature is not ours"),
+        ("dagi1.YWE." + "YWFh" * 4093 + "YQ", "its signature is not ours"),
+        ("dagi1.YWE." + "YWFh" * 4093 + "YWE", "it is not of the form of one"),
+    ],
+)
+def test_what_is_no_grant_is_told_why(text: str, why: str) -> None:
+    with pytest.raises(Unauthenticated) as caught:
+        VERIFIER.read(text, NOW)
+    assert caught.value.message == f"The grant that was sent is refused: {why}."

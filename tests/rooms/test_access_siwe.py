@@ -287,3 +287,29 @@ def test_bytes_that_are_no_plain_signature_are_refused_and_nothing_else_happens(
         assert isinstance(error, Invalid)
     else:
         assert len(data) == 65
+
+
+@pytest.mark.parametrize(
+    ("changes", "now"),
+    [
+        ({"issued_at": "2026-11-23T11:59:00Z"}, NOW),
+        ({"issued_at": "2026-11-23T12:01:00Z"}, NOW),
+        ({"expiration_time": "2026-11-23T12:11:00Z"}, NOW),
+        ({"issued_at": "2026-11-23T12:00:00.1234567Z"}, NOW),
+        ({}, NOW + timedelta(minutes=9, seconds=59)),
+    ],
+)
+def test_clocks_may_differ_by_a_minute_and_no_more(changes: dict[str, object], now: datetime) -> None:
+    check(parse(msgspec.structs.replace(GOOD, **changes).text()), CHALLENGE, now)
+
+
+def test_the_scheme_is_that_of_the_page_whatever_its_port() -> None:
+    challenge = msgspec.structs.replace(CHALLENGE, uri="https://dao.example:8443/link")
+    check(msgspec.structs.replace(GOOD, scheme="https", uri=challenge.uri), challenge, NOW)
+
+
+def test_a_message_is_read_up_to_its_longest() -> None:
+    longest = msgspec.structs.replace(GOOD, statement="x" * (4096 - len(SIGNED) + len(CHALLENGE.statement)))
+    assert (len(longest.text()), parse(longest.text())) == (4096, longest)
+    with pytest.raises(Invalid):
+        parse(msgspec.structs.replace(longest, nonce=GOOD.nonce + "0").text())

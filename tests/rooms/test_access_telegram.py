@@ -136,3 +136,24 @@ def test_no_fields_prove_anything_without_the_token(fields: dict[str, object]) -
 def test_no_text_proves_anything_without_the_token(data: str) -> None:
     with pytest.raises(DagiError):
         prove_mini_app(data, TOKEN, NOW)
+
+
+@pytest.mark.parametrize("at", [int(AT) + 30, int(AT) - 599])
+def test_clocks_may_differ_by_half_a_minute(at: int) -> None:
+    proof = prove_login(login(auth_date=str(at)), TOKEN, NOW)
+    assert proof.ends == datetime.fromtimestamp(at, UTC) + timedelta(minutes=10, seconds=30)
+
+
+def test_fields_are_taken_up_to_their_bounds() -> None:
+    most = {f"f{number}": "" for number in range(27)}
+    full = login(**most)
+    assert len(full) == 32
+    longest = login(last_name="x" * (8192 - sum(len(name) + len(value) for name, value in login(last_name="").items())))
+    assert [prove_login(fields, TOKEN, NOW).identity for fields in (full, longest)] == ["tg:987654321"] * 2
+
+
+def test_data_of_a_mini_app_are_taken_up_to_their_bounds_empty_values_too() -> None:
+    longest = mini_app(start="x" * (8192 - len(mini_app(start=""))))
+    assert len(longest) == 8192
+    full = mini_app(**{f"f{number}": "" for number in range(27)})
+    assert [prove_mini_app(data, TOKEN, NOW).identity for data in (longest, full)] == ["tg:987654321"] * 2

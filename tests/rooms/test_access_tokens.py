@@ -7,8 +7,8 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from dagi.access.token_wishes import MAX, TokenWish, token_terms
-from dagi.access.tokens import Holder, TokenRule, Wallet, settle, totals
+from dagi.access.token_wishes import MAX, TokenTerms, TokenWish, token_terms
+from dagi.access.tokens import Holder, Moved, Settled, TokenRule, Wallet, settle, totals
 from dagi.errors import Invalid
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -124,3 +124,48 @@ def test_a_rule_that_is_none_is_refused_and_names_the_field(field: str, changes:
 @given(st.integers(1, MAX))
 def test_no_digit_of_a_balance_is_lost(balance: int) -> None:
     assert token_terms(wish(min_balance=str(balance))).min_balance == balance
+
+
+YEAR_S = 365 * 86_400
+
+
+@pytest.mark.parametrize(
+    ("changes", "terms"),
+    [
+        ({}, TokenTerms(token=TOKEN, standard="erc20", token_id=None, min_balance=1, role="member", grace_s=86_400)),
+        (
+            {"standard": "erc1155", "token_id": "7", "min_balance": "2", "grace_s": 0},
+            TokenTerms(token=TOKEN, standard="erc1155", token_id=7, min_balance=2, role="member", grace_s=0),
+        ),
+        (
+            {"standard": "ERC-721", "min_balance": "2", "grace_s": YEAR_S, "role": "guest"},
+            TokenTerms(token=TOKEN, standard="erc721", token_id=None, min_balance=2, role="guest", grace_s=YEAR_S),
+        ),
+        (
+            {"standard": "erc721", "token_id": "0", "grace_s": 1},
+            TokenTerms(token=TOKEN, standard="erc721", token_id=0, min_balance=1, role="member", grace_s=1),
+        ),
+    ],
+)
+def test_a_wish_of_the_right_form_becomes_the_terms_of_a_rule(changes: dict[str, object], terms: TokenTerms) -> None:
+    assert token_terms(wish(**changes)) == terms
+
+
+def test_a_holder_keeps_since_when_it_holds_and_since_when_it_lacks() -> None:
+    later, last = NOW + timedelta(minutes=1), NOW + timedelta(minutes=2)
+    holds = Holder(person_id="a", balance=100, since=NOW)
+    assert settle(RULE, {"a": 100}, (), NOW) == Settled(holders=(holds,), moved=(Moved("gained", holds),))
+    more = Holder(person_id="a", balance=101, since=NOW)
+    assert settle(RULE, {"a": 101}, (holds,), later) == Settled(holders=(more,), moved=())
+    lacks = Holder(person_id="a", balance=5, since=NOW, lacking_since=later)
+    assert settle(RULE, {"a": 5}, (more,), later) == Settled(holders=(lacks,), moved=(Moved("lacking", lacks),))
+    poorer = Holder(person_id="a", balance=4, since=NOW, lacking_since=later)
+    assert settle(RULE, {"a": 4}, (lacks,), last) == Settled(holders=(poorer,), moved=())
+    again = Holder(person_id="a", balance=100, since=NOW)
+    assert settle(RULE, {"a": 100}, (poorer,), last) == Settled(holders=(again,), moved=(Moved("regained", again),))
+
+
+def test_whoever_has_no_wallet_holds_not_even_one() -> None:
+    one = msgspec.structs.replace(RULE, min_balance=1)
+    held = settle(one, {"a": 1}, (), NOW).holders
+    assert settle(one, {}, held, NOW).holders == (Holder(person_id="a", balance=0, since=NOW, lacking_since=NOW),)

@@ -174,3 +174,103 @@ def test_unknown_roles_are_told_with_those_there_are() -> None:
     told = [(one.line, one.field) for one in caught.value.facts["mistakes"]]  # type: ignore[union-attr]
     assert told == [(2, "roles"), (3, "accounts"), (5, "roles")]
     assert "admin, contributor, guest, member" in caught.value.message
+
+
+def test_a_step_tells_all_that_becomes_of_somebody_new() -> None:
+    two = ImportLine(line=2, accounts=("tg:new", "dc:new"), roles=("member", "admin"), name="Дарина", expires_at=THEN, suspended=True)
+    assert plan([two, line(3, "tg:other")], known(), EVERYTHING) == (
+        Step(
+            action="added", line=2, person_id=None, accounts=("tg:new", "dc:new"), roles=("admin", "member"), name="Дарина",
+            suspended=True, expires_at=THEN, links=("tg:new", "dc:new"),
+        ),
+        Step(action="added", line=3, person_id=None, accounts=("tg:other",), roles=("member",), links=("tg:other",)),
+    )  # fmt: skip
+
+
+IMPORTED = msgspec.structs.replace(held("a", member="import", guest="token"), suspended=True, expires_at=THEN)
+LINKED = msgspec.structs.replace(held("a", member="manual"), accounts=("tg:a", "dc:a"))
+
+
+@pytest.mark.parametrize(
+    ("options", "action", "why"),
+    [
+        (ImportOptions(), "kept", "differs from the file; --update changes it"),
+        (ImportOptions(update=True), "changed", ""),
+    ],
+)
+def test_a_member_that_differs_is_changed_or_told_as_it_is(options: ImportOptions, action: str, why: str) -> None:
+    roles = ("contributor",) if action == "changed" else ("guest", "member")
+    assert plan([line(2, "tg:a", "contributor")], known(IMPORTED), options) == (
+        Step(
+            action=action, line=2, person_id="a", accounts=("tg:a",), was=("guest", "member"), roles=roles,  # type: ignore[arg-type]
+            suspended=True, expires_at=THEN, why=why,
+        ),
+    )  # fmt: skip
+
+
+def test_what_was_made_by_hand_is_told_as_it_is_with_what_would_change_it() -> None:
+    (kept,) = plan([line(2, "tg:a", "guest", name="A")], known(held("a", member="manual")), ImportOptions(update=True))
+    assert kept == Step(
+        action="kept", line=2, person_id="a", accounts=("tg:a",), was=("member",), roles=("member",), name="A",
+        why="made by hand; --update --overwrite changes it",
+    )  # fmt: skip
+
+
+def test_somebody_kept_or_unchanged_gets_no_further_account() -> None:
+    known_elsewhere = known(LINKED)
+    both = ImportLine(line=2, accounts=("tg:a", "tg:more"), roles=("member",))
+    (kept,) = plan([both], known_elsewhere, ImportOptions(links=True))
+    assert (kept.action, kept.links) == ("kept", ())
+    (unchanged,) = plan([ImportLine(line=2, accounts=("tg:a", "dc:a"), roles=("member",))], known_elsewhere, ImportOptions())
+    assert (unchanged.action, unchanged.links, unchanged.why) == ("unchanged", (), "")
+
+
+@pytest.mark.parametrize(("remove", "action", "roles", "why"), [
+    (True, "removed", ("guest",), ""),
+    (False, "kept", ("guest", "member"), "not in the file; --remove-missing ends it"),
+])  # fmt: skip
+def test_a_member_of_an_earlier_file_that_is_in_no_line_keeps_what_it_has_otherwise(
+    remove: bool, action: str, roles: tuple[str, ...], why: str
+) -> None:
+    assert plan([], known(IMPORTED), ImportOptions(remove_missing=remove)) == (
+        Step(
+            action=action, line=None, person_id="a", accounts=("tg:a",), was=("guest", "member"), roles=roles,  # type: ignore[arg-type]
+            suspended=True, expires_at=THEN, why=why,
+        ),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "ends"), [(msgspec.UNSET, THEN), (None, None), (THEN.replace(year=2028), THEN.replace(year=2028))])
+def test_an_end_stays_where_the_file_does_not_speak_of_it(said: object, ends: datetime | None) -> None:
+    (step,) = plan([line(2, "tg:a", "contributor", expires_at=said)], known(IMPORTED), EVERYTHING)
+    assert step.expires_at == ends
+
+
+@pytest.mark.parametrize(("said", "suspended"), [(None, True), (False, False), (True, True)])
+def test_whoever_is_a_member_by_a_token_alone_is_added_and_stays_suspended(said: bool | None, suspended: bool) -> None:
+    by_token = msgspec.structs.replace(held("a", guest="token"), suspended=True, expires_at=THEN)
+    (step,) = plan([line(2, "tg:a", "member", suspended=said)], known(by_token), ImportOptions())
+    assert step == Step(
+        action="added", line=2, person_id="a", accounts=("tg:a",), was=("guest",), roles=("member",), suspended=suspended
+    )  # fmt: skip
+
+
+def test_mistakes_of_accounts_are_told_with_their_line_and_field() -> None:
+    others = known(LINKED, held("b", member="manual"), gone="c")
+    reading = [
+        ImportLine(line=2, accounts=("tg:a", "tg:b"), roles=("member",)),
+        ImportLine(line=3, accounts=("tg:x", "dc:x"), roles=("member",)),
+        ImportLine(line=4, accounts=("tg:gone", "tg:gone2"), roles=("member",)),
+        line(5, "tg:a"),
+        line(6, "dc:a"),
+    ]
+    others.owners["tg:gone2"] = "c"  # type: ignore[index]
+    with pytest.raises(Invalid) as caught:
+        plan(reading, others, ImportOptions())
+    by_hand = "Accounts are made one person's by whoever has them (`dagi identity`), not by a file. Name one account a person."
+    assert caught.value.facts["mistakes"] == [
+        Mistake(2, "accounts", "These accounts belong to different people. Give each a line of its own."),
+        Mistake(3, "accounts", by_hand),
+        Mistake(4, "accounts", by_hand),
+        Mistake(6, "accounts", "This is the same person as in line 5."),
+    ]

@@ -1,6 +1,8 @@
 """Members from a file: what is read, and what is refused with its line."""
 
 import json
+import time
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -9,7 +11,7 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from dagi.access.importing import ImportLine, Mistakes, Reading, read_members
+from dagi.access.importing import ImportLine, Mistake, Mistakes, Reading, read_members
 from dagi.errors import Invalid
 
 
@@ -35,7 +37,7 @@ PLAIN = (
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_a_spreadsheet_is_read_however_it_was_saved(delimiter: str, encoding: str, end: str) -> None:
     rows = [("User_ID", "role", "name"), ("tg:1", "member", "Дарина"), ("tg:2|dc:9", "admin member", "")]
     text = end.join(delimiter.join(row) for row in rows) + end
@@ -131,3 +133,136 @@ def test_a_file_that_is_none_is_refused_with_a_sentence(data: bytes) -> None:
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     with suppress(Invalid):
         assert read(data)
+
+
+def test_what_is_wrong_with_a_line_of_a_spreadsheet_is_told_with_its_field() -> None:
+    rows = [
+        "account,role,expires,suspended,name,dao_id",
+        "tg:1,member,,,,,more",
+        "tg:2",
+        "|,member",
+        "tg:3,member,5 May\u202e",
+        "tg:4,member,2026-12-31T18:00:00.00000000000000000000+02:00Z",
+        "tg:5,member,,perhaps",
+        f"tg:6,member,,yes{' ' * 40}no",
+        f"tg:7,member,,,{' ' * 2001}",
+        "tg:8,member,,,,blue",
+        "tg:9 tg:9,member,never,TRUE,   ,green",
+        "tg:9,member",
+    ]
+    found = reading("\n".join(rows))
+    expires = "is no time. Write 2026-12-31, 2026-12-31T18:00:00Z, or never."
+    assert sorted(found.mistakes, key=lambda one: one.line) == [
+        Mistake(2, "file", "The line has 7 cells, and there are 6 columns."),
+        Mistake(3, "roles", "roles is missing, or neither a text nor a list of texts."),
+        Mistake(4, "accounts", "There have to be 1 to 10 accounts."),
+        Mistake(5, "expires_at", f"'5 May' {expires}"),
+        Mistake(6, "expires_at", f"'2026-12-31T18:00:00.00000000000000000000' {expires}"),
+        Mistake(7, "suspended", "suspended is yes or no, or empty to leave it as it is."),
+        Mistake(8, "suspended", "suspended is yes or no, or empty to leave it as it is."),
+        Mistake(9, "name", "name is no short text."),
+        Mistake(10, "dao_id", "The line belongs to another DAO."),
+        Mistake(12, "accounts", "tg:9 stands in line 11 already."),
+    ]
+    assert found.lines[0] == ImportLine(line=11, accounts=("tg:9",), roles=("member",), expires_at=None, suspended=True)
+
+
+def test_what_is_wrong_with_an_object_is_told_with_its_field_and_never_at_length() -> None:
+    right = {"account": "tg:1", "role": "member"}
+    wrong = [
+        {"": "\x1b[31m" * 1000},
+        {"x" * 1000: 1},
+        {"user_id": "tg:2"},
+        {"expires": 5},
+        {"suspended": []},
+        {"name": ["x"]},
+        {"role": [1]},
+    ]
+    assert reading(json.dumps([right | one for one in wrong])).mistakes == (
+        Mistake(1, "file", "The key '' is unknown."),
+        Mistake(2, "file", f"The key '{'x' * 40}' is unknown."),
+        Mistake(3, "accounts", "accounts is there twice, under two names."),
+        Mistake(4, "expires_at", "'?' is no time. Write 2026-12-31, 2026-12-31T18:00:00Z, or never."),
+        Mistake(5, "suspended", "suspended is yes or no, or empty to leave it as it is."),
+        Mistake(6, "name", "name is no short text."),
+        Mistake(7, "roles", "roles is missing, or neither a text nor a list of texts."),
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "begins", "ends"),
+    [
+        (1, "Nothing was written, for one thing is wrong in the file:\nline 1: wrong", "\nline 1: wrong"),
+        (2, "Nothing was written, for 2 things are wrong in the file:\nline 1: wrong\nline 2: wrong", "\nline 2: wrong"),
+        (50, "Nothing was written, for 50 things are wrong in the file:\nline 1: wrong\nline 2: wrong\n", "\nline 50: wrong"),
+        (51, "Nothing was written, for 51 things are wrong in the file:\nline 1: wrong\nline 2: wrong\n", "\nline 50: wrong\nand 1 more"),
+    ],
+)
+def test_mistakes_are_told_in_the_order_of_the_file(count: int, begins: str, ends: str) -> None:
+    wrong = [Mistake(number, "accounts", "wrong") for number in range(count, 0, -1)]
+    with pytest.raises(Invalid) as caught:
+        Mistakes(wrong).check()
+    assert caught.value.message.startswith(begins)
+    assert caught.value.message.endswith(ends)
+    assert caught.value.facts == {"field": "file", "mistakes": wrong[::-1][:50], "mistake_count": count}
+
+
+def test_what_an_export_holds_beside_is_passed_over_and_blank_lines_before_the_first_are_no_first_line() -> None:
+    text = "\n\r\nperson_id;account;role;source;sources;created_at\np1;tg:1;member;manual;;2026-01-01\n"
+    assert read(text) == (ImportLine(line=4, accounts=("tg:1",), roles=("member",)),)
+
+
+def test_files_and_people_are_read_up_to_their_bounds() -> None:
+    ten = [f"tg:{number}" for number in range(10)]
+    row = {"accounts": ten, "role": "member", "name": "Ada" + " " * 1997}
+    assert read(json.dumps([row]).ljust(8_000_000)) == (ImportLine(line=1, accounts=tuple(ten), roles=("member",), name="Ada"),)
+    assert len(read("account,role\n" + "".join(f"tg:{number},member\n" for number in range(20_000)))) == 20_000
+
+
+@pytest.fixture
+def _far_from_greenwich(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "Pacific/Kiritimati")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_far_from_greenwich")
+@pytest.mark.parametrize(
+    ("written", "ends"),
+    [
+        ("2026-12-31", datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC)),
+        ("20261231", datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC)),
+        ("2026-W53-4", datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC)),
+        ("2026-12-31T18:00", datetime(2026, 12, 31, 18, tzinfo=UTC)),
+        ("2026-12-31 18:00:00Z", datetime(2026, 12, 31, 18, tzinfo=UTC)),
+        ("2026-12-31T18:00:00.00000000000000000000+02:00", datetime(2026, 12, 31, 16, tzinfo=UTC)),
+        (" never ", None),
+        ("", None),
+    ],
+)
+def test_a_time_is_utc_whatever_the_machine_thinks_unless_it_says_otherwise(written: str, ends: datetime | None) -> None:
+    (found,) = read(f"account,role,expires\ntg:1,member,{written}\n")
+    assert found.expires_at == ends
+    assert found.expires_at is None or found.expires_at.tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    ("written", "suspended"),
+    [
+        ("Yes", True),
+        ("true", True),
+        ("1", True),
+        (1, True),
+        ("NO", False),
+        ("false", False),
+        (0, False),
+        ("", None),
+        ("  ", None),
+        (None, None),
+    ],
+)
+def test_suspended_is_yes_or_no_or_not_said(written: object, suspended: bool | None) -> None:
+    (found,) = read(json.dumps([{"account": "tg:1", "role": "member", "suspended": written}]))
+    assert found.suspended is suspended

@@ -102,7 +102,7 @@ def plan(reading: Reading, known: Known, options: ImportOptions) -> tuple[Step, 
             steps.append(_step(line, person_id, members.get(person_id or ""), known, options))
     mistakes.check()
     steps += [_missing(member, options) for member in known.members if member.person_id not in people and IMPORT in member.roles.values()]
-    return tuple(step for step in steps if step.line is not None or step.action != "unchanged")
+    return tuple(steps)
 
 
 def _person(line: ImportLine, known: Known, members: Mapping[str, HeldMember], options: ImportOptions) -> str | None:

@@ -8,7 +8,8 @@ import codecs
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, time
+from contextlib import suppress
+from datetime import UTC, date, datetime, time
 from typing import Final
 
 import msgspec
@@ -36,6 +37,9 @@ _IGNORED: Final = frozenset({"person_id", "source", "sources", "created_at"})
 _DELIMITERS: Final = ",;\t"
 _YES_NO: Final[Mapping[str, bool]] = {"no": False, "false": False, "0": False, "yes": True, "true": True, "1": True}
 _BOMS: Final = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+
+# A line by its columns' names, or what is wrong with it already.
+_Row = Mapping[str, object] | Invalid
 
 
 class ImportLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,7 +134,7 @@ def _decoded(data: bytes) -> str:
         raise Invalid(sentence, field="file") from error
 
 
-def _from_json(text: str) -> Iterator[tuple[int, Mapping[str, object]]]:
+def _from_json(text: str) -> Iterator[tuple[int, _Row]]:
     try:
         found = msgspec.json.decode(text, type=list[dict[str, object]])
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
@@ -138,7 +142,7 @@ def _from_json(text: str) -> Iterator[tuple[int, Mapping[str, object]]]:
     return enumerate(found, 1)
 
 
-def _from_csv(text: str) -> Iterator[tuple[int, Mapping[str, object]]]:
+def _from_csv(text: str) -> Iterator[tuple[int, _Row]]:
     head = text.lstrip("\r\n").splitlines()[:1]
     delimiter = max(_DELIMITERS, key=head[0].count) if head else ","
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -154,7 +158,7 @@ def _from_csv(text: str) -> Iterator[tuple[int, Mapping[str, object]]]:
                 _check_columns(names)
                 continue
             if len(cells) > len(names):
-                yield line, {"": f"has {len(cells)} cells, and there are {len(names)} columns"}
+                yield line, Invalid(f"The line has {len(cells)} cells, and there are {len(names)} columns.", field="file")
                 continue
             yield line, dict(zip(names, cells, strict=False))
     except csv.Error as error:
@@ -172,14 +176,14 @@ def _check_columns(names: Sequence[str]) -> None:
         raise Invalid("The first line has to name the columns, account and role among them.", field="file", allowed=_allowed())
 
 
-def _line(number: int, row: Mapping[str, object], dao_id: str) -> ImportLine:
-    if "" in row:
-        raise Invalid(f"The line {row['']}.", field="file")
+def _line(number: int, row: _Row, dao_id: str) -> ImportLine:
+    if isinstance(row, Invalid):
+        raise row
     cells: dict[str, object] = {}
     for name, value in row.items():
         column = _COLUMNS.get(name)
         if column is None and name not in _IGNORED:
-            raise Invalid(f"The key {_shown(name)!r} is unknown.", field="file", allowed=_allowed())
+            raise Invalid(f"The key {_shown(name)!r} is unknown.", field="file")
         if column in cells:
             raise Invalid(f"{column} is there twice, under two names.", field=column)
         if column is not None:
@@ -209,7 +213,7 @@ def _several(value: object, field: str, check: Callable[[str, str], str], most: 
 
 
 def _name(value: object) -> str:
-    if value is None or value == "":
+    if value is None:
         return ""
     if not isinstance(value, str) or len(value) > MAX_CELL:
         raise Invalid("name is no short text.", field="name")
@@ -222,11 +226,11 @@ def _time(value: object) -> datetime | None:
     written = value.strip() if isinstance(value, str) else "?"
     if written in {"", "never"}:
         return None
+    with suppress(ValueError):
+        # A day that is named is a day on which one is still a member.
+        return datetime.combine(date.fromisoformat(written), time.max, UTC).replace(microsecond=0)
     try:
-        found = datetime.fromisoformat(written[:40])
-        if len(written) == len("2026-12-31"):
-            # A day that is named is a day on which one is still a member.
-            return datetime.combine(found.date(), time.max, UTC).replace(microsecond=0)
+        found = datetime.fromisoformat(written)
         return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
     except (ValueError, OverflowError) as error:
         sentence = f"{_shown(written)!r} is no time. Write 2026-12-31, 2026-12-31T18:00:00Z, or never."
@@ -236,7 +240,7 @@ def _time(value: object) -> datetime | None:
 def _yes(value: object) -> bool | None:
     if value is None or isinstance(value, bool):
         return value
-    written = str(value)[:40].strip().lower()
+    written = str(value).strip().lower()
     if written and written not in _YES_NO:
         raise Invalid("suspended is yes or no, or empty to leave it as it is.", field="suspended")
     return _YES_NO.get(written)

@@ -5,7 +5,7 @@ from datetime import timedelta
 from secrets import token_hex
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Row, Select, Table, and_, exists, or_, select, update
+from sqlalchemy import Column, ColumnElement, Row, Select, Table, and_, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dagi.ports.clock import Clock
@@ -29,14 +29,12 @@ class Lanes:
         self._together = together
         self._clock = clock
         self.holder = token_hex(16)
-        earlier = table.alias("earlier")
-        self._front = ~exists().where(
-            earlier.c.channel == table.c.channel,
-            earlier.c.bot == table.c.bot,
-            earlier.c.chat == table.c.chat,
-            earlier.c[place.name] < place,
-            earlier.c[settled.name].is_(None),
+        self._other = other = table.alias("other")
+        self._same_lane = and_(
+            *(other.c[name] == table.c[name] for name in ("channel", "bot", "chat")),
+            other.c[settled.name].is_(None),
         )
+        self._front = ~exists().where(self._same_lane, other.c[place.name] < place)
 
     async def take(self, most: int, *conditions: ColumnElement[bool]) -> Sequence[Row[Any]]:
         """Hold the first row of as many lanes, of those that nobody holds."""
@@ -44,8 +42,9 @@ class Lanes:
         async def work(connection: AsyncConnection) -> Sequence[Row[Any]]:
             now = self._clock.now()
             table = self._table
-            free = or_(table.c.held_until.is_(None), table.c.held_until <= now)
-            due: Select[tuple[int]] = select(table.c.id).where(self._settled.is_(None), free, self._front, *conditions)
+            # Of the whole lane, its later rows too: what has come late, or moved here, stands before what somebody has already.
+            free = ~exists().where(self._same_lane, self._other.c.held_until > now)
+            due: Select[tuple[int]] = select(table.c.id).where(self._settled.is_(None), self._front, free, *conditions)
             taken = (
                 update(table)
                 .where(table.c.id.in_(due.order_by(table.c.id).limit(most)))

@@ -104,6 +104,9 @@ class Hands(Generic[P]):
             await self._clock.sleep(RETRY_S)
             return
         for piece in pieces:
+            if piece.id in self._busy:
+                # Our time with it was over before we could have it for longer, and nobody else has begun: we go on with it.
+                continue
             task = asyncio.create_task(self._one(piece), name=f"{self._name}-{piece.id}")
             self._busy[piece.id] = task
 

@@ -124,7 +124,9 @@ def erase(
 
 
 def _what(erased: Erased) -> str:
-    dialogs = f"{erased.exchanges} exchanges, {erased.sessions} sessions, {erased.summaries} summaries"
+    dialogs = (
+        f"{erased.exchanges} exchanges, {erased.sessions} sessions, {erased.summaries} summaries, {erased.messages} messages on their way"
+    )
     return f"{dialogs}, and the names in {erased.records} records of the audit and {erased.votes} votes"
 
 

@@ -15,6 +15,7 @@ from dagi.ports.clock import Clock
 from dagi.stores.audit import Entry, append, erase_content, naming
 from dagi.stores.ballots import forget_voter
 from dagi.stores.changes import STACK
+from dagi.stores.channel_purge import chats_waiting, forget_chats
 from dagi.stores.database import Database
 from dagi.stores.governance_tables import vote
 from dagi.stores.link_tables import pending_link, wrong_code
@@ -28,7 +29,11 @@ _named_session = case((exchange.c.session_id != "", exchange.c.dao_id + " " + ex
 
 
 class Erased(msgspec.Struct, frozen=True, kw_only=True):
-    """What was removed, of which accounts. `records` of the audit and `votes` stay without saying whose they are."""
+    """What was removed, of which accounts. `records` of the audit and `votes` stay without saying whose they are.
+
+    Attributes:
+        messages: of private chats with a bot, not yet answered or delivered; removed where the person is, not where one DAO is named.
+    """
 
     accounts: tuple[str, ...]
     exchanges: int
@@ -36,6 +41,7 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
     summaries: int
     records: int
     votes: int
+    messages: int
 
 
 class Erasure:
@@ -70,8 +76,16 @@ class Erasure:
             records = len(await naming(connection, accounts, dao_id))
             named = select(func.count()).select_from(vote).where(vote.c.user_id.in_(accounts), *_within(vote, dao_id))
             votes = await connection.scalar(named)
+            # Whose DAO a message is for is found when it is handled.
+            messages = await chats_waiting(connection, accounts) if dao_id is None else 0
         return Erased(
-            accounts=accounts, exchanges=exchanges, sessions=sessions, summaries=summaries or 0, records=records, votes=votes or 0
+            accounts=accounts,
+            exchanges=exchanges,
+            sessions=sessions,
+            summaries=summaries or 0,
+            records=records,
+            votes=votes or 0,
+            messages=messages,
         )
 
     async def erase(self, user_id: str, dao_id: str | None = None) -> Erased:
@@ -95,8 +109,10 @@ class Erasure:
             # The DAO's and the keys' own sums stay, so nothing that was spent is lost to them.
             of_person = (spend.c.of == "user", spend.c.holder.in_(found.accounts))
             await connection.execute(delete(spend).where(*of_person, *_within(spend, dao_id)))
+            messages = 0
             if dao_id is None:
                 await _forget_links(connection, found.accounts)
+                messages = await forget_chats(connection, found.accounts, now)
             removed = await connection.execute(
                 delete(session_summary).where(session_summary.c.user_id.in_(found.accounts), *_within(session_summary, dao_id)),
             )
@@ -104,7 +120,8 @@ class Erasure:
         while cleared := await self._batch(found.accounts, dao_id):
             exchanges += cleared
         await self._database.truncate_journal()
-        return msgspec.structs.replace(found, exchanges=exchanges, summaries=removed.rowcount, records=len(records))
+        counts = {"exchanges": exchanges, "summaries": removed.rowcount, "records": len(records), "messages": messages}
+        return msgspec.structs.replace(found, **counts)
 
     async def _batch(self, accounts: Sequence[str], dao_id: str | None) -> int:
         due = select(exchange.c.id).where(exchange.c.user_id.in_(accounts), *_within(exchange, dao_id)).limit(BATCH)

@@ -8,6 +8,7 @@ from sqlalchemy import delete, exists, func, or_, select, update
 from dagi.errors import StoreError
 from dagi.ports.clock import Clock
 from dagi.ports.observer import Observer
+from dagi.stores.channel_purge import WAITED, ChannelPurge, Purged
 from dagi.stores.database import Database
 from dagi.stores.pending_links import over
 from dagi.stores.tables import erasure, exchange, session_summary
@@ -26,10 +27,13 @@ class Cleared(msgspec.Struct, frozen=True):
 
     exchanges: int
     summaries: int
+    channels: Purged = Purged()
 
 
 class Retention:
     """Removes the text of exchanges, and the summaries made from it, once they are older than `days`; everything countable stays.
+
+    So it does with what channels are done with, after times of its own: see `channel_purge`.
 
     What is removed does not come back, so a wall clock that jumped ahead is not believed at once: nothing is removed for a day, in which
     the operator hears of it and the clock may be set right. A jump is seen against the monotonic clock, and at the start against the
@@ -41,6 +45,7 @@ class Retention:
         self._observer = observer
         self._clock = clock
         self._age = timedelta(days=days)
+        self._channels = ChannelPurge(database, clock)
         # The wall clock and the monotonic one at the last run.
         self._last: tuple[datetime, float] | None = None
         self._doubted_until = float("-inf")
@@ -53,9 +58,19 @@ class Retention:
             except StoreError as error:
                 self._observer.note("retention_failed", level="error", why=str(error))
             else:
-                if cleared.exchanges or cleared.summaries:
-                    self._observer.note("retention", exchanges=cleared.exchanges, summaries=cleared.summaries, days=self._age.days)
+                self._tell(cleared)
             await self._clock.sleep(EVERY_S)
+
+    def _tell(self, cleared: Cleared) -> None:
+        if cleared.exchanges or cleared.summaries:
+            self._observer.note("retention", exchanges=cleared.exchanges, summaries=cleared.summaries, days=self._age.days)
+        channels = cleared.channels
+        if channels.updates or channels.parcels:
+            self._observer.note("channel_retention", updates=channels.updates, parcels=channels.parcels)
+        for event, given_up in (("updates_given_up", channels.updates_given_up), ("parcels_given_up", channels.parcels_given_up)):
+            for bot, count in given_up.items():
+                todo = f"the bot {bot} works nowhere: set it up again, or never mind"
+                self._observer.note(event, level="warning", bot=bot, count=count, hours=WAITED.total_seconds() / 3600, todo=todo)
 
     async def run(self) -> Cleared:
         """Remove what is too old.
@@ -72,7 +87,7 @@ class Retention:
         while cleared := await self._batch(end):
             exchanges += cleared
             await self._clock.sleep(PAUSE_S)
-        return Cleared(exchanges, summaries)
+        return Cleared(exchanges, summaries, await self._channels.run())
 
     async def _doubted(self) -> bool:
         now, monotonic = self._clock.now(), self._clock.monotonic()

@@ -4,15 +4,18 @@ Lenient on purpose: a field we do not know is skipped, one that is missing has a
 is known by its number alone. A server that is newer or older than this file must never make an update fail.
 """
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+
+# Numbers of Telegram's, which has them below 2^52: one that no database could hold is none.
+Id = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
     """See https://core.telegram.org/bots/api#user."""
 
-    id: int
+    id: Id
     is_bot: bool = False
     first_name: str = ""
     username: str = ""
@@ -22,7 +25,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
 class Chat(msgspec.Struct, frozen=True, kw_only=True):
     """See https://core.telegram.org/bots/api#chat; `type` is private, group, supergroup or channel."""
 
-    id: int
+    id: Id
     type: str = ""
     title: str = ""
     is_forum: bool = False
@@ -53,12 +56,12 @@ class Created(msgspec.Struct, frozen=True, kw_only=True):
 class TelegramMessage(msgspec.Struct, frozen=True, kw_only=True, rename={"sender": "from"}):
     """See https://core.telegram.org/bots/api#message."""
 
-    message_id: int
+    message_id: Id
     chat: Chat
     date: int = 0
     sender: User | None = None
     sender_chat: Chat | None = None
-    message_thread_id: int = 0
+    message_thread_id: Id = 0
     is_topic_message: bool = False
     is_automatic_forward: bool = False
     via_bot: User | None = None
@@ -68,8 +71,8 @@ class TelegramMessage(msgspec.Struct, frozen=True, kw_only=True, rename={"sender
     caption_entities: tuple[Entity, ...] = ()
     reply_to_message: "TelegramMessage | None" = None
     forum_topic_created: Created | None = None
-    migrate_to_chat_id: int = 0
-    migrate_from_chat_id: int = 0
+    migrate_to_chat_id: Id = 0
+    migrate_from_chat_id: Id = 0
     photo: tuple[File, ...] = ()
     document: File | None = None
     voice: File | None = None
@@ -78,6 +81,16 @@ class TelegramMessage(msgspec.Struct, frozen=True, kw_only=True, rename={"sender
     video_note: File | None = None
     animation: File | None = None
     sticker: File | None = None
+    # Of these, that they are there is all we read.
+    checklist: object = None
+    contact: object = None
+    dice: object = None
+    game: object = None
+    location: object = None
+    paid_media: object = None
+    poll: object = None
+    story: object = None
+    venue: object = None
 
 
 class CallbackQuery(msgspec.Struct, frozen=True, kw_only=True, rename={"sender": "from"}):
@@ -114,20 +127,24 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
     my_chat_member: ChatMemberUpdated | None = None
 
 
-# As far as databases count. Telegram itself stays far below.
-_MOST_NUMBER: Final = 2**63
+# Whatever is wrong with a body; nested deeper than Python's stack is one of it.
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class _Numbered(msgspec.Struct, frozen=True):
-    update_id: int
+    update_id: Id
+
+
+class _Named(msgspec.Struct, frozen=True):
+    id: Id = 0
 
 
 class _Placed(msgspec.Struct, frozen=True):
-    chat: Chat | None = None
+    chat: _Named | None = None
 
 
 class _Query(msgspec.Struct, frozen=True, rename={"sender": "from"}):
-    sender: User | None = None
+    sender: _Named | None = None
     message: _Placed | None = None
 
 
@@ -151,9 +168,9 @@ def number_of(body: bytes) -> int:
     """
     try:
         number = msgspec.json.decode(body, type=_Numbered).update_id
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _UNREADABLE:
         number = -1
-    if not 0 <= number < _MOST_NUMBER:
+    if number < 0:
         raise ValueError("the body is no update of the Bot API: a JSON object with update_id")
     return number
 
@@ -162,7 +179,7 @@ def chat_of(body: bytes) -> int:
     """The chat an update belongs to, whose updates are handled one after another; 0 where it belongs to none that we can read."""
     try:
         found = msgspec.json.decode(body, type=_Anywhere)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _UNREADABLE:
         return 0
     query = found.callback_query
     placed = (found.message, found.edited_message, found.channel_post, None if query is None else query.message, found.my_chat_member)
@@ -174,5 +191,5 @@ def update_of(body: bytes) -> Update:
     """The update; with its number alone where what it holds is not what we know."""
     try:
         return msgspec.json.decode(body, type=Update)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except _UNREADABLE:
         return Update(update_id=number_of(body))

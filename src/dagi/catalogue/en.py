@@ -99,6 +99,7 @@ MESSAGES: dict[str, str] = {
     "channel.kind.animation": "animations",
     "channel.kind.sticker": "stickers",
     "channel.kind.document": "files",
+    "channel.kind.other": "messages of this kind",
     "channel.say_it": "Here I am. What would you like to know?",
     "channel.not_seen": "(I have answered your words alone: what you attached I cannot look at yet.)",
     "channel.no_words": "The answer held no words. Ask again, perhaps in other words.",

@@ -103,6 +103,7 @@ MESSAGES: dict[str, str] = {
     "channel.kind.animation": "Анімацій",
     "channel.kind.sticker": "Стікерів",
     "channel.kind.document": "Файлів",
+    "channel.kind.other": "Таких повідомлень",
     "channel.say_it": "Я тут. Що б ви хотіли дізнатися?",
     "channel.not_seen": "(Я відповів лише на ваші слова: подивитися на вкладене поки що не можу.)",
     "channel.no_words": "У відповіді не було жодного слова. Запитайте ще раз, можливо, іншими словами.",

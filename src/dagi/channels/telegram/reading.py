@@ -1,5 +1,6 @@
 """Who said what to us: an update of Telegram, read. Groups speak to us only where they address us."""
 
+import re
 from typing import Final
 
 import msgspec
@@ -15,6 +16,9 @@ TELEGRAM: Final = 777000
 _PUT_OUT: Final = frozenset({"left", "kicked"})
 _PRIVATE: Final = "private"
 _OTHER_MEDIA: Final = ("voice", "audio", "video", "video_note", "animation", "sticker", "document")
+_NO_MEDIA: Final = ("checklist", "contact", "dice", "game", "location", "paid_media", "poll", "story", "venue")
+# As https://core.telegram.org/bots/features#commands has them.
+_COMMAND: Final = re.compile(r"/([A-Za-z0-9_]{1,64})(?:@([A-Za-z0-9_]{1,64}))?\Z")
 
 
 class Self(msgspec.Struct, frozen=True):
@@ -90,6 +94,9 @@ def _said(message: TelegramMessage, me: Self, *, mention_only: bool, edited: boo
     attachments = _attachments(message)
     words = spoken.words(me, named=named)
     unreadable = "" if words or command else _kind(message)
+    if edited and unreadable:
+        # They heard of it the first time; a location that is shared live changes every few seconds.
+        return Ignored("an edit of what holds no words")
     if not words and not command and not unreadable and not attachments and not named:
         return Ignored("a message without words")
     return Incoming(
@@ -142,24 +149,23 @@ def _attachments(message: TelegramMessage) -> tuple[Attachment, ...]:
 def _kind(message: TelegramMessage) -> str:
     if message.photo:
         return "photo"
-    return next((name for name in _OTHER_MEDIA if getattr(message, name) is not None), "")
+    media = next((name for name in _OTHER_MEDIA if getattr(message, name) is not None), "")
+    return media or ("other" if any(getattr(message, name) is not None for name in _NO_MEDIA) else "")
 
 
 class _Spoken:
-    """A text with its entities, whose places count UTF-16 code units."""
+    """A text with its entities, whose places count UTF-16 code units. An entity that does not lie within the text is none."""
 
     def __init__(self, text: str, entities: tuple[Entity, ...]) -> None:
-        # Halves of a character cannot come out of JSON's text in UTF-8, but out of its escapes.
         self._units = text.encode("utf-16-le", "surrogatepass")
-        self._entities = entities
+        self._entities = [one for one in entities if self._holds(one)]
+        first = next((one for one in self._entities if one.type == "bot_command" and one.offset == 0), None)
+        self._command = None if first is None else _COMMAND.match(self._at(first))
+        self._command_units = first.length if first is not None and self._command is not None else 0
 
     def command(self) -> tuple[str, str]:
         """The command the text begins with, in lower case, and the bot it names; both empty without one."""
-        first = next((one for one in self._entities if one.type == "bot_command" and one.offset == 0), None)
-        if first is None:
-            return "", ""
-        name, _, addressee = self._at(first).removeprefix("/").partition("@")
-        return name.lower(), addressee
+        return ("", "") if self._command is None else (self._command[1].lower(), self._command[2] or "")
 
     def mentions(self, me: Self) -> bool:
         """Whether we are named anywhere in it."""
@@ -167,23 +173,33 @@ class _Spoken:
 
     def words(self, me: Self, *, named: bool) -> str:
         """The text without the command it begins with, and without our name where it is the first or last word."""
-        units, start, end = self._units, 0, len(self._units)
-        cut = [one for one in self._entities if (one.type == "bot_command" and one.offset == 0) or (named and self._is_me(one, me))]
+        units, start, end = self._units, self._command_units * 2, len(self._units)
+        cut = [one for one in self._entities if named and self._is_me(one, me)]
         for one in sorted(cut, key=lambda one: one.offset):
             if not _text(units[start : one.offset * 2]).strip():
-                start = min((one.offset + one.length) * 2, end)
+                start = max(start, (one.offset + one.length) * 2)
         for one in sorted(cut, key=lambda one: -one.offset):
             if one.offset * 2 >= start and not _text(units[(one.offset + one.length) * 2 : end]).strip():
                 end = one.offset * 2
-        return _text(units[start:end]).strip().lstrip(",:").strip()
+        words = _text(units[start:end]).strip()
+        return words.lstrip(",:").strip() if start else words
 
     def _is_me(self, one: Entity, me: Self) -> bool:
         if one.type == "text_mention":
             return one.user is not None and one.user.id == me.id
         return one.type == "mention" and self._at(one).removeprefix("@").lower() == me.username.lower()
 
+    def _holds(self, one: Entity) -> bool:
+        whole = len(self._units) // 2
+        within = 0 <= one.offset < whole and 0 < one.length <= whole - one.offset
+        return within and not self._splits(one.offset) and not self._splits(one.offset + one.length)
+
+    def _splits(self, place: int) -> bool:
+        """Whether it is in the middle of a character of two units."""
+        return 0xDC <= (self._units[place * 2 + 1 : place * 2 + 2] or b"\0")[0] <= 0xDF
+
     def _at(self, one: Entity) -> str:
-        return _text(self._units[max(one.offset, 0) * 2 : max(one.offset + one.length, 0) * 2])
+        return _text(self._units[one.offset * 2 : (one.offset + one.length) * 2])
 
 
 def _text(units: bytes) -> str:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Asks a running router with clients that cannot live in our own environment: Dify's model classes (need Python 3.12 or newer), OpenAI's SDK
-# for Node, and its coding agent Codex. Each is installed into .clients/. What cannot be tried here is said, and is no failure.
+# for Node, and its coding agent Codex; and our scripted Telegram with aiogram, which needs another pydantic. Each is installed into .clients/. What cannot be tried here is said, and is no failure.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 status=0
@@ -29,6 +29,14 @@ elif [ -x .clients/dify/bin/python ] && .clients/dify/bin/python -c 'import dify
   run tests/clients/with_dify.py
 else
   echo "Dify's model class was not tried: it could not be installed into .clients/dify."
+fi
+
+if [ -x .clients/aiogram/bin/python ] && .clients/aiogram/bin/python -c 'import aiogram' 2>/dev/null ||
+  { rm -rf .clients/aiogram && mkdir -p .clients && .venv/bin/python -m venv --without-pip .clients/aiogram &&
+    VIRTUAL_ENV="$PWD/.clients/aiogram" UV_NO_CONFIG=1 .venv/bin/uv pip install --quiet "aiogram>=3.31,<4"; }; then
+  run tests/clients/with_aiogram.py
+else
+  echo "aiogram was not tried: it could not be installed into .clients/aiogram."
 fi
 
 # Installs a package of npm into .clients/NAME, where it is not there yet: npm_package NAME PACKAGE VERSIONS

@@ -1,14 +1,18 @@
-"""A scripted Bot API server over real HTTP, as strict as Telegram's about lengths, entities, chats and pace.
+"""A scripted Bot API server over real HTTP, as strict as Telegram's about lengths, entities, chats, topics and, where it is told so, pace.
 
-Facts: https://core.telegram.org/bots/api and https://core.telegram.org/bots/faq.
+Facts: https://core.telegram.org/bots/api and https://core.telegram.org/bots/faq; what is refused of texts stands in `telegram_rules`.
 """
 
 import asyncio
 import json
+import re
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Self, cast
 from urllib.parse import parse_qsl
 
+from dagi.testing.telegram_chats import Chats, chat_object
+from dagi.testing.telegram_rules import BotApiError, Limits, bad
 from dagi.testing.upstream_http import HttpConnection, Incoming
 
 TOKEN: Final = "4242424242:AAscripted-token-of-nobody-0123456789"  # noqa: S105 - nobody's
@@ -16,21 +20,11 @@ BOT_ID: Final = 4242424242
 USERNAME: Final = "dagi_test_bot"
 SECRET: Final = "secret_of-tests"  # noqa: S105 - nobody's
 
-_TEXT_UNITS: Final = 4096
-_ENTITIES: Final = frozenset(
-    {"bold", "italic", "underline", "strikethrough", "spoiler", "blockquote", "expandable_blockquote", "code", "pre", "text_link", "url"}
-    | {"mention", "hashtag", "text_mention", "bot_command", "email"}
-)
-
-
-class BotApiError(Exception):
-    """What the server refuses; `parameters` as https://core.telegram.org/bots/api#responseparameters."""
-
-    def __init__(self, code: int, description: str, **parameters: int) -> None:
-        super().__init__(description)
-        self.code = code
-        self.description = description
-        self.parameters = parameters
+# https://core.telegram.org/bots/api#setwebhook
+_WEBHOOK: Final = re.compile(r"https://[^/:]+(?::(?:443|80|88|8443))?(?:/.*)?\Z")
+_SECRET: Final = re.compile(r"[A-Za-z0-9_-]{1,256}\Z")
+_ME: Final = {"id": BOT_ID, "is_bot": True, "first_name": "DAGI", "username": USERNAME, "can_join_groups": True}
+_SHOWING: Final = ("send", "edit", "copy", "forward")
 
 
 class Call:
@@ -56,12 +50,18 @@ class BotApi:
         migrated: groups that have become supergroups, by their old ids.
         failing: called with each method before it is done; may raise `BotApiError`, or wait.
         webhook: what setWebhook was told; empty while none is set.
+        limits: how often something may be shown; not kept to unless its `on` is set.
+        chats: what is in them; topics that occur in `message` are known there.
+
+    Args:
+        now: a clock that never jumps, in seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self.limits = Limits(now)
+        self.chats = Chats(_ME, now)
         self.calls: list[Call] = []
-        self.blocked: set[int] = set()
-        self.migrated: dict[int, int] = {}
+        self.blocked, self.migrated = self.chats.blocked, self.chats.migrated
         self.failing: Callable[[str, Mapping[str, Any]], None] = lambda _method, _parameters: None
         self.webhook: dict[str, Any] = {}
         self.port = 0
@@ -69,20 +69,20 @@ class BotApi:
         self._arrived = asyncio.Event()
         self._heard = asyncio.Condition()
         self._polling = False
-        self._messages: dict[tuple[int, int], dict[str, Any]] = {}
-        self._next = 1000
         self._numbers = 5000
         self._methods: dict[str, Callable[[Mapping[str, Any]], object]] = {
             "getMe": self._me,
             "setWebhook": self._webhook_set,
             "deleteWebhook": self._webhook_deleted,
             "getWebhookInfo": self._webhook_told,
-            "sendMessage": self._said,
-            "editMessageText": self._edited,
-            "editMessageReplyMarkup": self._acted,
-            "sendMessageDraft": self._drafted,
-            "sendChatAction": self._acted,
-            "answerCallbackQuery": self._accepted,
+            "sendMessage": self.chats.said,
+            "sendPhoto": self.chats.filed,
+            "sendDocument": self.chats.filed,
+            "editMessageText": self.chats.edited,
+            "editMessageReplyMarkup": self.chats.marked,
+            "sendMessageDraft": self.chats.drafted,
+            "sendChatAction": self.chats.acted,
+            "answerCallbackQuery": self.chats.acknowledged,
             "setMyCommands": self._accepted,
         }
         self._server: asyncio.Server | None = None
@@ -119,18 +119,31 @@ class BotApi:
     def update(self, **content: object) -> dict[str, Any]:
         """A new update, delivered to nobody yet."""
         self._numbers += 1
+        query = content.get("callback_query")
+        if isinstance(query, dict):
+            self.chats.press(str(cast("dict[str, object]", query).get("id")))
         return {"update_id": self._numbers, **content}
+
+    def press(self, data: str, *, message: int, user: int = 12345, chat: int | None = None) -> dict[str, Any]:
+        """An update with a button that somebody pressed under a message of ours."""
+        where = user if chat is None else chat
+        found = self.chats.messages.get((where, message), {"message_id": message, "date": 0, "chat": chat_object(where)})
+        who = {"id": user, "is_bot": False, "first_name": "Ann", "language_code": "en"}
+        query = f"q{self.chats.number()}"
+        return self.update(callback_query={"id": query, "from": who, "chat_instance": "x", "message": found, "data": data})
 
     def message(self, text: str, *, user: int = 12345, chat: int | None = None, language: str = "en", **more: object) -> dict[str, Any]:
         """An update with a message of somebody, in their private chat unless another is named; negative ids are supergroups."""
-        self._next += 1
+        number = self.chats.number()
         where = user if chat is None else chat
-        kind = "private" if where > 0 else "supergroup"
+        self.chats.theirs.add((where, number))
+        if more.get("is_topic_message"):
+            self.chats.topics.add((where, int(str(more.get("message_thread_id", 0)))))
         entities = [{"type": "bot_command", "offset": 0, "length": len(text.split(maxsplit=1)[0])}] if text.startswith("/") else []
         body: dict[str, Any] = {
-            "message_id": self._next,
+            "message_id": number,
             "date": 1_700_000_000,
-            "chat": {"id": where, "type": kind},
+            "chat": chat_object(where),
             "from": {"id": user, "is_bot": False, "first_name": "Ann", "language_code": language},
             "text": text,
             **({"entities": entities} if entities else {}),
@@ -171,13 +184,20 @@ class BotApi:
         does = self._methods.get(method)
         if does is None:
             raise BotApiError(404, "Not Found")
+        if method.startswith(_SHOWING) and method != "sendChatAction":
+            self.limits.show(self.chats.chat(parameters))
         return does(parameters)
 
     def _me(self, _parameters: Mapping[str, Any]) -> object:
-        return {"id": BOT_ID, "is_bot": True, "first_name": "DAGI", "username": USERNAME, "can_join_groups": True}
+        return _ME
 
     def _webhook_set(self, parameters: Mapping[str, Any]) -> object:
-        self.webhook = dict(parameters) if parameters.get("url") else {}
+        url = str(parameters.get("url", ""))
+        if url and not _WEBHOOK.match(url):
+            raise bad("bad webhook: An HTTPS URL must be provided for webhook, on one of the ports 80, 88, 443 or 8443")
+        if (secret := parameters.get("secret_token")) is not None and not _SECRET.match(str(secret)):
+            raise bad("secret token contains unallowed characters")
+        self.webhook = dict(parameters) if url else {}
         return True
 
     def _webhook_deleted(self, _parameters: Mapping[str, Any]) -> object:
@@ -186,15 +206,6 @@ class BotApi:
 
     def _webhook_told(self, _parameters: Mapping[str, Any]) -> object:
         return {"url": self.webhook.get("url", ""), "has_custom_certificate": False, "pending_update_count": len(self._updates)}
-
-    def _drafted(self, parameters: Mapping[str, Any]) -> object:
-        if int(parameters.get("draft_id", 0)) == 0 or self._chat(parameters) < 0:
-            raise BotApiError(400, "Bad Request: DRAFT_ID_INVALID")
-        _text_of(parameters)
-        return True
-
-    def _acted(self, parameters: Mapping[str, Any]) -> object:
-        return bool(self._chat(parameters))
 
     def _accepted(self, _parameters: Mapping[str, Any]) -> object:
         return True
@@ -221,38 +232,6 @@ class BotApi:
             self._polling = False
         return self._updates[:100]
 
-    def _said(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        chat = self._chat(parameters)
-        text = _text_of(parameters)
-        self._next += 1
-        message = {"message_id": self._next, "date": 1_700_000_000, "chat": {"id": chat, "type": "private"}, "text": text}
-        self._messages[chat, self._next] = message
-        return message
-
-    def _edited(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        found = self._messages.get((self._chat(parameters), int(parameters.get("message_id", 0))))
-        if found is None:
-            raise BotApiError(400, "Bad Request: message to edit not found")
-        text = _text_of(parameters)
-        if found["text"] == text:
-            raise BotApiError(
-                400, "Bad Request: message is not modified: specified new message content and reply markup are exactly the same"
-            )
-        found["text"] = text
-        return found
-
-    def _chat(self, parameters: Mapping[str, Any]) -> int:
-        try:
-            chat = int(parameters["chat_id"])
-        except (KeyError, ValueError, TypeError):
-            raise BotApiError(400, "Bad Request: chat_id is empty") from None
-        if chat in self.blocked:
-            kicked = "bot was kicked from the supergroup chat" if chat < 0 else "bot was blocked by the user"
-            raise BotApiError(403, f"Forbidden: {kicked}")
-        if chat in self.migrated:
-            raise BotApiError(400, "Bad Request: group chat was upgraded to a supergroup chat", migrate_to_chat_id=self.migrated[chat])
-        return chat
-
     def _send(self, incoming: Incoming, status: int, body: Mapping[str, Any]) -> None:
         incoming.send(status, {"Content-Type": "application/json"}, json.dumps(body).encode())
 
@@ -261,22 +240,3 @@ def _parameters(incoming: Incoming) -> Mapping[str, Any]:
     if incoming.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         return dict(parse_qsl(incoming.body.decode()))
     return cast("Mapping[str, Any]", incoming.json())
-
-
-def _text_of(parameters: Mapping[str, Any]) -> str:
-    text = parameters.get("text")
-    if not isinstance(text, str) or not text.strip():
-        raise BotApiError(400, "Bad Request: message text is empty")
-    units = len(text.encode("utf-16-le")) // 2
-    if units > _TEXT_UNITS:
-        raise BotApiError(400, "Bad Request: message is too long")
-    entities = parameters.get("entities", [])
-    for entity in json.loads(entities) if isinstance(entities, str) else entities:
-        start, length = entity.get("offset"), entity.get("length")
-        if entity.get("type") not in _ENTITIES:
-            raise BotApiError(400, "Bad Request: can't parse entities: unsupported entity type")
-        if not isinstance(start, int) or not isinstance(length, int) or start < 0 or length <= 0 or start + length > units:
-            raise BotApiError(400, "Bad Request: ENTITY_BOUNDS_INVALID")
-        if entity["type"] == "text_link" and not entity.get("url"):
-            raise BotApiError(400, "Bad Request: can't parse entities: text_link without url")
-    return text

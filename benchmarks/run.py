@@ -20,7 +20,7 @@ import route
 import rule_choice
 import soak
 import start_time
-import telegram
+import telegram_updates
 import v1
 from figures import Plan, Row, Skipped, printed
 from processes import machine
@@ -36,7 +36,7 @@ BENCHMARKS: dict[str, Callable[[Plan], list[Row]]] = {
     "start": start_time.rows,
     "revocation": revocation.rows,
     "audit": audit_record.rows,
-    "telegram": telegram.rows,
+    "telegram": telegram_updates.rows,
     "soak": soak.rows,
     "v1": v1.rows,
 }

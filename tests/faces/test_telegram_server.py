@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import httpx
 import pytest
-from telegram import Bot, MessageEntity, ReplyParameters, Update
+from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup, Message, MessageEntity, ReplyParameters, Update
 from telegram.error import BadRequest, ChatMigrated, Conflict, Forbidden, InvalidToken, RetryAfter
 from telegram.ext import Application, ContextTypes, MessageHandler, filters
 from telegram.request import HTTPXRequest
@@ -130,7 +130,9 @@ async def test_what_the_server_refuses_is_what_a_bot_knows_it_by(
 
 
 async def test_a_pressed_button_is_acknowledged_once_and_in_time(api: BotApi, bot: Bot, clock: FakeClock) -> None:
-    sent = await bot.send_message(ANN, "Good?")
+    buttons = InlineKeyboardMarkup([[InlineKeyboardButton("👍", callback_data="up")]])
+    sent = await bot.send_message(ANN, "Good?", reply_markup=buttons)
+    assert sent.reply_markup == buttons
     for _ in range(2):
         api.queue(api.press("up", message=sent.message_id))
     first, second = [one.callback_query for one in await bot.get_updates()]
@@ -141,6 +143,10 @@ async def test_a_pressed_button_is_acknowledged_once_and_in_time(api: BotApi, bo
     for late in (first, second):
         with pytest.raises(BadRequest, match="Query is too old"):
             await late.answer()
+    gone = await sent.edit_reply_markup(None)
+    assert (isinstance(gone, Message), gone.reply_markup if isinstance(gone, Message) else buttons) == (True, None)
+    with pytest.raises(BadRequest, match="Message is not modified"):
+        await sent.edit_reply_markup(None)
 
 
 # --- what it takes

@@ -77,7 +77,7 @@ class Chats:
         """SendMessage."""
         place = self._placed(parameters)
         text, entities = text_of(parameters)
-        more = {"entities": entities, "reply_markup": parameters.get("reply_markup")}
+        more = {"entities": entities, "reply_markup": _object(parameters.get("reply_markup"))}
         return self._kept(place, {"text": text, **{name: value for name, value in more.items() if value}})
 
     def filed(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,15 +107,14 @@ class Chats:
             if (chat, topic) not in self.topics:
                 raise bad("message thread not found")
             place |= {"message_thread_id": topic, "is_topic_message": True}
-        told = parameters.get("reply_parameters", {})
-        reply = cast("dict[str, Any]", json.loads(told) if isinstance(told, str) else told)
+        reply = _object(parameters.get("reply_parameters"))
         answered = (chat, int(reply.get("message_id", 0)))
         if reply and not reply.get("allow_sending_without_reply") and answered not in self.theirs and answered not in self.messages:
             raise bad("message to be replied not found")
         return place
 
     def edited(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """editMessageText."""
+        """See editMessageText."""
         found = self._ours(parameters)
         text, entities = text_of(parameters)
         if (found.get("text"), found.get("entities", [])) == (text, entities):
@@ -127,12 +126,13 @@ class Chats:
         return found
 
     def marked(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """editMessageReplyMarkup."""
+        """See editMessageReplyMarkup."""
         found = self._ours(parameters)
-        if found.get("reply_markup") == parameters.get("reply_markup"):
+        markup = _object(parameters.get("reply_markup"))
+        if found.get("reply_markup", {}) == markup:
             raise bad("message is not modified: specified new message content and reply markup are exactly the same")
-        found["reply_markup"] = parameters.get("reply_markup")
-        return {name: value for name, value in found.items() if value is not None}
+        found["reply_markup"] = markup
+        return {name: value for name, value in found.items() if value}
 
     def _ours(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         key = (self.chat(parameters), int(parameters.get("message_id", 0)))
@@ -159,3 +159,9 @@ class Chats:
 def chat_object(chat: int) -> dict[str, Any]:
     """Negative ids are supergroups."""
     return {"id": chat, "type": "private", "first_name": "Ann"} if chat > 0 else {"id": chat, "type": "supergroup", "title": "Group"}
+
+
+def _object(value: object) -> dict[str, Any]:
+    """An object that may have come as JSON within a form; empty without one."""
+    found = json.loads(value) if isinstance(value, str) else value
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}

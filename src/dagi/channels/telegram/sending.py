@@ -15,8 +15,10 @@ from dagi.ports.observer import Observer
 # https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this; edits count as messages do.
 PER_CHAT: Final = 1.0
 CHAT_BURST: Final = 3
-PER_BOT: Final = 30.0
-PER_GROUP: Final = 20 / 60
+# With the burst it is what is taken at most: 30 within any second, 20 within any minute of a group.
+PER_BOT: Final = 25.0
+BOT_BURST: Final = 5
+PER_GROUP: Final = 15 / 60
 GROUP_BURST: Final = 5
 # After that an answer helps nobody any more.
 GIVE_UP: Final = timedelta(hours=1)
@@ -57,7 +59,7 @@ class Sender:
         self._moved = moved
         self._chats = Pace(PER_CHAT, CHAT_BURST)
         self._groups = Pace(PER_GROUP, GROUP_BURST)
-        self._bots = Pace(PER_BOT, int(PER_BOT))
+        self._bots = Pace(PER_BOT, BOT_BURST)
 
     async def deliver(self, owed: Owed) -> None:
         """Deliver it, put it off, or give it up.

@@ -87,6 +87,11 @@ async def served(
         await process.communicate()
 
 
+def to_member(telegram: BotApi) -> list[str]:
+    """What the member who asks was sent."""
+    return [call.text for call in telegram.sent if call.parameters["chat_id"] == 12345]
+
+
 @pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)
 async def test_updates_that_were_taken_are_answered_after_kill_9_of_the_process_that_had_them(
     tmp_path: Path, database_url: str | None, telegram: BotApi, upstream: Upstream
@@ -102,12 +107,13 @@ async def test_updates_that_were_taken_are_answered_after_kill_9_of_the_process_
         await telegram.until(lambda: len(telegram.sent) == 1, START_S)
         upstream.script(Answer(text="first"), Answer(text="second"))
         stack.kill_front()
-        await telegram.until(lambda: len(telegram.sent) == 3, START_S)
+        # The other chat's answer may come twice: it may not have been written down yet that Telegram took it.
+        await telegram.until(lambda: len(to_member(telegram)) == 2, START_S)
         # Telegram has not heard that it was taken, for all we know.
         assert await stack.deliver(hanging) == 200
         assert await stack.deliver(telegram.message("/whoami")) == 200
-        await telegram.until(lambda: len(telegram.sent) == 4, START_S)
-    assert [call.text for call in telegram.sent[1:3]] == ["first", "second"]
+        await telegram.until(lambda: len(to_member(telegram)) == 3, START_S)
+    assert to_member(telegram)[:2] == ["first", "second"]
 
 
 async def test_two_processes_on_one_database_share_the_work_and_either_may_die(

@@ -89,7 +89,7 @@ class Inbox(Protocol):
     """See the module. Everything may raise StoreError."""
 
     async def put(self, update: Update) -> bool:
-        """Keep an update; returns once it is on disk. False where it has been here before, however long ago it was handled."""
+        """Keep an update; returns once it is on disk. False where it has been here before, within two days."""
         ...
 
     async def take(self, most: int) -> Sequence[Taken]:

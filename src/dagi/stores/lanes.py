@@ -1,7 +1,7 @@
 """What inbox and outbox have in common: rows that stand in lanes, each lane taken from its front by one holder at a time."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from secrets import token_hex
 from typing import Any, Final
 
@@ -40,20 +40,25 @@ class Lanes:
         """Hold the first row of as many lanes, of those that nobody holds."""
 
         async def work(connection: AsyncConnection) -> Sequence[Row[Any]]:
-            now = self._clock.now()
-            table = self._table
-            # Of the whole lane, its later rows too: what has come late, or moved here, stands before what somebody has already.
-            free = ~exists().where(self._same_lane, self._other.c.held_until > now)
-            due: Select[tuple[int]] = select(table.c.id).where(self._settled.is_(None), self._front, free, *conditions)
+            now, table = self._clock.now(), self._table
             taken = (
                 update(table)
-                .where(table.c.id.in_(due.order_by(table.c.id).limit(most)))
+                .where(table.c.id.in_(self._due(now, conditions).order_by(table.c.id).limit(most)))
                 .values(holder=self.holder, held_until=now + HELD, attempts=table.c.attempts + 1)
                 .returning(*table.c)
             )
             return sorted((await connection.execute(taken)).all(), key=lambda row: row.id)
 
+        # Mostly there is nothing, and whoever only looks keeps nobody from writing.
+        async with self._together.database.read() as connection:
+            if not await connection.scalar(select(self._due(self._clock.now(), conditions).exists())):
+                return ()
         return await self._together.run(work)
+
+    def _due(self, now: datetime, conditions: Sequence[ColumnElement[bool]]) -> Select[tuple[int]]:
+        # Of the whole lane, its later rows too: what has come late, or moved here, stands before what somebody has already.
+        free = ~exists().where(self._same_lane, self._other.c.held_until > now)
+        return select(self._table.c.id).where(self._settled.is_(None), self._front, free, *conditions)
 
     async def keep(self, ids: Sequence[int]) -> None:
         """Hold these for longer."""

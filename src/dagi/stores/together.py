@@ -21,10 +21,14 @@ _Asked = tuple[_Work, "asyncio.Future[Any]"]
 
 
 class Together:
-    """Writes of several callers, in the order in which they came."""
+    """Writes of several callers, in the order in which they came.
+
+    Attributes:
+        database: where they go.
+    """
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
         self._waiting: list[_Asked] = []
         self._writing: asyncio.Task[None] | None = None
 
@@ -75,7 +79,7 @@ class Together:
     async def _committed(self, batch: Sequence[_Asked]) -> None:
         if not batch:
             return
-        async with self._database.write() as connection:
+        async with self.database.write() as connection:
             results = [await work(connection) for work, _ in batch]
         for (_, done), result in zip(batch, results, strict=True):
             if not done.done():

@@ -60,6 +60,16 @@ async def test_an_explanation_says_why_not_and_what_to_do(shell: Shell) -> None:
     assert (told["allow"], told["reason"], told["needs_one_of"]) == (False, "not_a_member", ["contributor", "admin"])
 
 
+async def test_a_check_decides_as_the_service_does_and_a_refusal_is_on_record(shell: Shell) -> None:
+    assert await shell.says("access", "check", "tg:1", "audit.read", "--dao", "blue") == "Yes. tg:1, audit.read in blue: role_grants.\n"
+    assert json.loads(await shell.says("audit", "list", "--dao", "blue", "--denied", "--json")) == []
+    status, out, _ = await shell.run("access", "check", "tg:7", "fs_write", "--dao", "blue", "--json")
+    told = json.loads(out)
+    assert (status, told["allow"], told["reason"], told["needs_one_of"]) == (3, False, "role_lacks_entitlement", ["contributor", "admin"])
+    [record] = json.loads(await shell.says("audit", "list", "--dao", "blue", "--denied", "--json"))
+    assert (record["actor"], record["action"], record["decision_id"]) == ("tg:7", "devtools.write", told["decision_id"])
+
+
 async def test_what_an_explanation_tells_an_operator_to_type_takes_no_right_from_anybody(shell: Shell) -> None:
     async def why(user: str, entitlement: str, status: int = 3) -> str:
         found, out, err = await shell.run("access", "why", user, entitlement, "--dao", "blue")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from secrets import token_hex
 from typing import Annotated
 
 import typer
@@ -10,13 +11,17 @@ from dagi.access.decide import Standing, decide
 from dagi.access.entitlements import ADMIN, TOOL_ENTITLEMENTS, is_entitlement
 from dagi.access.names import check_dao
 from dagi.access.wallets import account
+from dagi.assemble.installation import Installation
 from dagi.cli.options import AsJson, Config, Profile, installation
 from dagi.cli.output import as_json, say
 from dagi.cli.work import with_database
 from dagi.errors import Denied, Invalid
 from dagi.message import Grant, Sender, covers
 from dagi.observe.clock import SystemClock
+from dagi.observe.observer import SilentObserver
+from dagi.ports.audit import Denial
 from dagi.stores.database import Database
+from dagi.stores.denials import DenialStore
 from dagi.stores.standings import read_standing
 
 app = typer.Typer(help="What somebody may do, and why.", no_args_is_help=True)
@@ -41,10 +46,7 @@ def why(
     """Say whether somebody may do something in a DAO, and for which reason. Exit status 0: yes, 3: no."""
     user = account(user)
     of = installation(profile, config)
-    dao = dao or of.loaded.settings.dao.default
-    if dao is None:
-        raise Invalid("Which DAO? Name it with --dao: this profile has no default.", field="dao")
-    check_dao(dao)
+    dao = _dao(of, dao)
     if entitlement is not None:
         entitlement = _known(entitlement)
     grant, standing = with_database(of, lambda database: _decided(database, dao, user))
@@ -59,6 +61,50 @@ def why(
         raise typer.Exit(3)
 
 
+@app.command(epilog="Example: dagi access check tg:12345 fs_write --dao greenfood-dao")
+def check(
+    user: Annotated[str, typer.Argument(help="An account, for example tg:12345.")],
+    action: Annotated[str, typer.Argument(help="An entitlement, for example chat.use, or a tool, for example fs_write.")],
+    dao: Annotated[str | None, typer.Option("--dao", help="The DAO's id; the profile's default where left out.")] = None,
+    profile: Profile = None,
+    config: Config = None,
+    json: AsJson = False,
+) -> None:
+    """Decide as POST /rbac/check does: a refusal is put on record. Exit status 0: yes, 3: no."""
+    user, entitlement = account(user), _known(action)
+    of = installation(profile, config)
+    dao = _dao(of, dao)
+    denied, grant, standing = with_database(of, lambda database: _checked(database, dao, user, entitlement))
+    reason = grant.reason if denied is None else str(denied.facts["reason"])
+    if json:
+        needed = [] if denied is None else _granting(standing, entitlement)
+        body = {"allow": denied is None, "reason": reason, "needs_one_of": needed, "decision_id": grant.decision_id}
+        as_json({**body, "roles": grant.roles, "entitlement": entitlement, "policy_version": grant.policy_version})
+    else:
+        say(f"{'Yes' if denied is None else 'No'}. {user}, {entitlement} in {dao}: {reason}.")
+    if denied is not None:
+        raise typer.Exit(3)
+
+
+async def _checked(database: Database, dao: str, user: str, entitlement: str) -> tuple[Denied | None, Grant, Standing]:
+    grant, standing = await _decided(database, dao, user, token_hex(8))
+    try:
+        grant.require(entitlement)
+    except Denied as denied:
+        async with DenialStore(database, SystemClock(), SilentObserver()) as denials:
+            denials.denied(Denial.of(denied, grant, grant.decision_id))
+        return denied, grant, standing
+    return None, grant, standing
+
+
+def _dao(of: Installation, named: str | None) -> str:
+    dao = named or of.loaded.settings.dao.default
+    if dao is None:
+        raise Invalid("Which DAO? Name it with --dao: this profile has no default.", field="dao")
+    check_dao(dao)
+    return dao
+
+
 def _known(entitlement: str) -> str:
     """The entitlement that is meant: itself, or what a tool of that name needs."""
     entitlement = TOOL_ENTITLEMENTS.get(entitlement, entitlement)
@@ -70,10 +116,10 @@ def _known(entitlement: str) -> str:
     return entitlement
 
 
-async def _decided(database: Database, dao: str, user: str) -> tuple[Grant, Standing]:
+async def _decided(database: Database, dao: str, user: str, decision_id: str = "") -> tuple[Grant, Standing]:
     async with database.read(dao) as connection:
         standing = await read_standing(connection, dao, user)
-    return decide(Sender(dao_id=dao, user_id=user), standing, SystemClock().now(), ""), standing
+    return decide(Sender(dao_id=dao, user_id=user), standing, SystemClock().now(), decision_id), standing
 
 
 def _granting(standing: Standing, entitlement: str | None) -> list[str]:

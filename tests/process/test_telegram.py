@@ -1,6 +1,7 @@
 """Telegram's updates survive the death of the process that answers them."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -129,3 +130,61 @@ async def test_two_processes_on_one_database_share_the_work_and_either_may_die(
             assert await two.deliver(telegram.message("/help", user=2000 + number)) == 200
         await telegram.until(lambda: len(telegram.sent) == 30, START_S)
     assert sorted(call.parameters["chat_id"] for call in telegram.sent) == [*range(1000, 1020), *range(2000, 2010)]
+
+
+async def dagi(tmp_path: Path, telegram: BotApi, *arguments: str, mode: str = "webhook", **environment: str) -> tuple[int, str, str]:
+    """Run a command of ours about a bot: its exit status, what it says, and what it complains of."""
+    bot = {"name": "main", "dao_id": DAO, "token_env": "TELEGRAM_BOT_TOKEN", "secret_env": "TELEGRAM_WEBHOOK_SECRET", "mode": mode}
+    file = tmp_path / "bot.yml"
+    settings = {"data_dir": str(tmp_path / "data"), "channels": {"telegram": {"api_base_url": telegram.url, "bots": [bot]}}}
+    file.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    secrets = {"TELEGRAM_BOT_TOKEN": TOKEN, "TELEGRAM_WEBHOOK_SECRET": SECRET, **environment}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "dagi", "telegram", *arguments, "--config", str(file)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **secrets},
+    )
+    async with asyncio.timeout(START_S):
+        out, err = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+async def test_a_bots_owner_sets_its_webhook_looks_at_it_and_takes_it_away(tmp_path: Path, telegram: BotApi) -> None:
+    url = "https://dao.example/telegram/webhook/main"
+    status, out, err = await dagi(tmp_path, telegram, "set-webhook", url)
+    assert (status, err) == (0, "")
+    assert url in out
+    assert telegram.webhook["url"] == url
+    assert telegram.webhook["secret_token"] == SECRET
+    assert "callback_query" in telegram.webhook["allowed_updates"]
+    offered = [call.parameters for call in telegram.calls if call.method == "setMyCommands"]
+    assert {one.get("language_code") for one in offered} == {"uk", "en", None}
+    assert {command["command"] for command in offered[0]["commands"]} == {"start", "help", "whoami", "proposals", "link"}
+    status, out, _ = await dagi(tmp_path, telegram, "info", "--json")
+    assert (status, json.loads(out)["url"]) == (0, url)
+    assert url in (await dagi(tmp_path, telegram, "info"))[1]
+    assert (await dagi(tmp_path, telegram, "delete"))[0] == 0
+    assert telegram.webhook == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "says"),
+    [
+        (("set-webhook", "http://dao.example/telegram/webhook"), {}, "HTTPS"),
+        (("set-webhook", "https://dao.example:9300/telegram/webhook"), {}, "443, 80, 88 and 8443"),
+        (("info", "--bot", "other"), {}, "There is no bot other"),
+        (("info",), {"TELEGRAM_BOT_TOKEN": ""}, "TELEGRAM_BOT_TOKEN is not set"),
+        (("info",), {"TELEGRAM_BOT_TOKEN": "nonsense"}, "not of the form BotFather gives"),
+        (("info",), {"TELEGRAM_BOT_TOKEN": TOKEN[:-1] + "x"}, "Telegram did not do it for the bot main: 401 Unauthorized"),
+    ],
+)
+async def test_what_is_wrong_with_a_bot_is_told_without_its_token(
+    tmp_path: Path, telegram: BotApi, arguments: tuple[str, ...], environment: dict[str, str], says: str
+) -> None:
+    status, out, err = await dagi(tmp_path, telegram, *arguments, **environment)
+    assert status != 0
+    assert says in err
+    assert "Traceback" not in err
+    assert TOKEN[:-1] not in out + err

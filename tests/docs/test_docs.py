@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -145,9 +146,27 @@ def test_the_configuration_in_the_readme_is_right(tmp_path: Path) -> None:
     assert "MY_MODEL_KEY" in done.stderr + done.stdout
 
 
+async def test_the_configurations_of_bots_are_right_and_say_which_secret_is_missing(tmp_path: Path) -> None:
+    examples = blocks("docs/channels.md", "yaml")
+    assert len(examples) == 2
+    for example in examples:
+        done = checked(tmp_path, textwrap.dedent(example))
+        assert done.returncode == 0, done.stderr
+        assert "TELEGRAM_BOT_TOKEN is not set" in done.stderr
+
+
 @pytest.mark.parametrize(
     "page",
-    [*PAGES, "SECURITY.md", "CHANGELOG.md", "docs/configuration.md", "docs/http.md", "docs/dify-integration.md", "docs/benchmarks.md"],
+    [
+        *PAGES,
+        "SECURITY.md",
+        "CHANGELOG.md",
+        "docs/configuration.md",
+        "docs/http.md",
+        "docs/dify-integration.md",
+        "docs/benchmarks.md",
+        "docs/channels.md",
+    ],
 )
 def test_every_link_within_the_repository_leads_somewhere(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")

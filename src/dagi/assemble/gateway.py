@@ -14,7 +14,7 @@ from dagi.assemble.services import built_callers, built_service
 from dagi.assemble.world import World
 from dagi.channels.conversation import COMMANDS, Conversation
 from dagi.channels.hands import Hands
-from dagi.channels.telegram.api import Api, Refusal
+from dagi.channels.telegram.api import UNREADABLE, Api, Refusal
 from dagi.channels.telegram.attending import Attendant, Bot, Bound
 from dagi.channels.telegram.polling import Poller
 from dagi.channels.telegram.reading import Self
@@ -115,7 +115,7 @@ class Gateway:
                 try:
                     me = msgspec.json.decode(await self._apis[name].call("getMe"), type=Self)
                     await offer_commands(self._apis[name], COMMANDS)
-                except (Refusal, msgspec.DecodeError) as error:
+                except (Refusal, *UNREADABLE) as error:
                     self._world.observer.note("telegram_unreachable", level="warning", bot=name, why=str(error), again_s=_ASK_AGAIN_S)
                 else:
                     self._selves[name] = me

@@ -6,12 +6,11 @@ from datetime import UTC, datetime
 from typing import Annotated, Final, TypeVar
 from urllib.parse import urlsplit
 
-import msgspec
 import typer
 
 from dagi.assemble.bots import BotPlan, read_bots
 from dagi.channels.conversation import COMMANDS
-from dagi.channels.telegram.api import Api, Refusal
+from dagi.channels.telegram.api import UNREADABLE, Api, Refusal
 from dagi.channels.telegram.setup import WebhookInfo, delete_webhook, offer_commands, set_webhook, webhook_info
 from dagi.cli.options import AsJson, Config, Profile, looked_at
 from dagi.cli.output import as_json, say, table
@@ -92,7 +91,7 @@ def _at_telegram(plan: BotPlan, base_url: str, work: Callable[[Api], Awaitable[T
 
     try:
         return asyncio.run(run())
-    except (Refusal, msgspec.DecodeError) as refusal:
+    except (Refusal, *UNREADABLE) as refusal:
         raise OutsideFailure(f"Telegram did not do it for the bot {plan.settings.name}: {refusal}.", service="telegram") from refusal
 
 

@@ -230,7 +230,7 @@ class BotApi:
             return []
         finally:
             self._polling = False
-        return self._updates[:100]
+        return self._updates[: int(parameters.get("limit", 100))]
 
     def _send(self, incoming: Incoming, status: int, body: Mapping[str, Any]) -> None:
         incoming.send(status, {"Content-Type": "application/json"}, json.dumps(body).encode())

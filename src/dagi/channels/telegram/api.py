@@ -1,7 +1,8 @@
 """The Bot API (https://core.telegram.org/bots/api#making-requests): one method called, its result or its error told."""
 
 import asyncio
-from typing import Final
+from datetime import timedelta
+from typing import Annotated, Final
 
 import msgspec
 
@@ -9,13 +10,17 @@ from dagi.ports.http import HttpClient, HttpFailure, HttpRequest
 
 REPLY_LIMIT: Final = 1024 * 1024
 _SHOWN: Final = 200
+# A server that wants to be left alone for longer is asked again then.
+LONGEST_PAUSE_S: Final = timedelta(hours=1).total_seconds()
+# Whatever is wrong with a reply; nested deeper than Python's stack is one of it.
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Parameters(msgspec.Struct, frozen=True):
     """See https://core.telegram.org/bots/api#responseparameters."""
 
     retry_after: float = 0.0
-    migrate_to_chat_id: int = 0
+    migrate_to_chat_id: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] = 0
 
 
 _NONE: Final = Parameters()
@@ -25,9 +30,9 @@ class Refusal(Exception):
     """The server did not do it.
 
     Attributes:
-        code: its number, an HTTP status; 0 where there was no answer of its own.
+        code: its number, an HTTP status; 0 where there was no answer of the Bot API, whatever a proxy on the way may have said.
         description: its words, which never hold the token.
-        retry_after_s: how long it wants to be left alone.
+        retry_after_s: how long it wants to be left alone; 0 to `LONGEST_PAUSE_S`.
         migrate_to: the chat's new id.
     """
 
@@ -35,7 +40,7 @@ class Refusal(Exception):
         super().__init__(f"{code} {description}" if code else description)
         self.code = code
         self.description = description
-        self.retry_after_s = parameters.retry_after
+        self.retry_after_s = min(max(parameters.retry_after, 0.0), LONGEST_PAUSE_S)
         self.migrate_to = parameters.migrate_to_chat_id
 
 
@@ -61,11 +66,12 @@ class Api:
         self._token = token
         self._timeout_s = timeout_s
 
-    async def call(self, method: str, body: bytes = b"{}", *, timeout_s: float | None = None) -> msgspec.Raw:
+    async def call(self, method: str, body: bytes = b"{}", *, timeout_s: float | None = None, most: int = REPLY_LIMIT) -> msgspec.Raw:
         """Call a method; gives its `result`, unread.
 
         Args:
             body: its parameters as a JSON object.
+            most: bytes that are read of the reply.
 
         Raises:
             Refusal: the server did not do it, or gave no usable answer.
@@ -73,7 +79,7 @@ class Api:
         request = HttpRequest(method="POST", url=self._prefix + method, headers={"Content-Type": "application/json"}, body=body)
         try:
             async with asyncio.timeout(timeout_s or self._timeout_s), self._http.open(request) as response:
-                status, content = response.status, await response.read(REPLY_LIMIT)
+                status, content = response.status, await response.read(most)
         except TimeoutError:
             raise Refusal(0, "no answer in time") from None
         except HttpFailure as failure:
@@ -81,8 +87,9 @@ class Api:
             raise Refusal(0, self._safe(str(failure))) from None
         try:
             reply = msgspec.json.decode(content, type=_Reply)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise Refusal(status if status >= 400 else 0, "no answer of the Bot API") from None
+        except UNREADABLE:
+            # It may be that of a proxy, which does not know what the Bot API would say.
+            raise Refusal(0, f"no answer of the Bot API (HTTP {status})") from None
         if not reply.ok:
             raise Refusal(reply.error_code or status, self._safe(reply.description), reply.parameters)
         return reply.result

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from dagi.channels.telegram.api import Api, Refusal
+from dagi.channels.telegram.api import UNREADABLE, Api, Refusal
 from dagi.channels.telegram.updates import ALLOWED, chat_of, number_of
 from dagi.errors import StoreError
 from dagi.ports.clock import Clock
@@ -15,6 +15,9 @@ from dagi.ports.observer import Observer
 # How long the server holds a request for which it has nothing; ours waits a little longer.
 HOLD_S: Final = 30
 _SLACK_S: Final = 10.0
+# https://core.telegram.org/bots/api#getupdates: 1-100. A long message, with the one it answers, may take a hundred kilobytes.
+MOST: Final = 100
+REPLY_LIMIT: Final = 16 * 1024 * 1024
 _FIRST_RETRY_S: Final = 1.0
 _LONGEST_RETRY_S: Final = 30.0
 # How long another process waits before it takes over from one that died.
@@ -45,6 +48,7 @@ class Poller:
         self._mine = mine
         self._arrived = arrived
         self._offset = 0
+        self._most = MOST
         self._failures = 0
         self._begun = False
 
@@ -68,18 +72,19 @@ class Poller:
             # While a webhook is set, the server refuses to be asked. What waits for it is ours then.
             await self._api.call("deleteWebhook", b'{"drop_pending_updates": false}')
             self._begun = True
-        asked = {"offset": self._offset, "timeout": HOLD_S, "allowed_updates": ALLOWED}
-        found = await self._api.call("getUpdates", msgspec.json.encode(asked), timeout_s=HOLD_S + _SLACK_S)
+        asked = {"offset": self._offset, "limit": self._most, "timeout": HOLD_S, "allowed_updates": ALLOWED}
+        found = await self._api.call("getUpdates", msgspec.json.encode(asked), timeout_s=HOLD_S + _SLACK_S, most=REPLY_LIMIT)
         try:
             bodies = msgspec.json.decode(found, type=list[msgspec.Raw])
             numbers = [number_of(bytes(body)) for body in bodies]
-        except (msgspec.DecodeError, ValueError):
+        except (*UNREADABLE, ValueError):
             raise Refusal(0, "getUpdates gave something that holds no updates") from None
         for number, body in zip(numbers, bodies, strict=True):
             content = bytes(body)
             lane = Lane("telegram", self._bot, str(chat_of(content)))
             await self._arrived(Update(lane=lane, number=number, body=content, received_at=self._clock.now()))
             self._offset = max(self._offset, number + 1)
+        self._most = min(self._most * 2, MOST)
 
     async def _failed(self, why: str, refusal: Refusal | None) -> None:
         self._failures += 1
@@ -87,6 +92,9 @@ class Poller:
         todo = ""
         if refusal is not None:
             wait = max(wait, refusal.retry_after_s)
+            if not refusal.code:
+                # The same that could not be read would come again and again: less of it at once.
+                self._most = 1
             if refusal.code == 409:
                 todo = "somebody else fetches the updates of this bot: stop that program"
                 # Or they set a webhook since.

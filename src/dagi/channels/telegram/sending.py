@@ -7,7 +7,8 @@ from typing import Final
 import msgspec
 
 from dagi.channels.pacing import Pace
-from dagi.channels.telegram.api import Api, Refusal
+from dagi.channels.telegram.api import UNREADABLE, Api, Refusal
+from dagi.channels.telegram.updates import Id
 from dagi.ports.clock import Clock
 from dagi.ports.inbox import Lane, Outbox, Owed, Parcel
 from dagi.ports.observer import Observer
@@ -33,7 +34,7 @@ _TOPIC_GONE: Final = ("message thread not found", "topic_closed", "topic_deleted
 
 
 class _Sent(msgspec.Struct):
-    message_id: int = 0
+    message_id: Id = 0
 
 
 class Sender:
@@ -111,21 +112,24 @@ class Sender:
         said = refusal.description.lower()
         if refusal.code == 400 and any(words in said for words in _NOTHING_TO_DO):
             await self._outbox.delivered(owed)
-        elif refusal.migrate_to:
-            await self._moved(owed.parcel.lane, str(refusal.migrate_to))
-            await self._outbox.moved(owed.parcel.lane, str(refusal.migrate_to))
-            await self._outbox.later(owed, self._clock.now())
-        elif owed.parcel.optional or refusal.code in {400, 403, 404}:
-            await self._give_up(owed, str(refusal))
         elif self._clock.now() - owed.since > GIVE_UP:
             await self._give_up(owed, f"not delivered within {GIVE_UP}: {refusal}")
+        elif refusal.migrate_to and str(refusal.migrate_to) != owed.parcel.lane.chat:
+            await self._moved(owed.parcel.lane, str(refusal.migrate_to))
+            await self._outbox.moved(owed.parcel.lane, str(refusal.migrate_to))
+            # At once; a chat that is sent to and fro is not followed in a circle as fast as we can.
+            wait = _FIRST_RETRY_S if owed.attempt > 1 else 0.0
+            await self._outbox.later(owed, self._clock.now() + timedelta(seconds=wait))
+        elif owed.parcel.optional or refusal.code in {400, 403}:
+            await self._give_up(owed, str(refusal))
         else:
             await self._put_off(owed, refusal)
 
     async def _put_off(self, owed: Owed, refusal: Refusal) -> None:
         lane = owed.parcel.lane
         wait = refusal.retry_after_s or min(_FIRST_RETRY_S * 2 ** min(owed.attempt - 1, 10), _LONGEST_RETRY_S)
-        if refusal.code == 401:
+        if refusal.code in {401, 404}:
+            # It says 404 where the token is not even one of its own form; it knows the methods that we call.
             wait = _TOKEN_RETRY_S
             self._observer.note("telegram_token_refused", level="error", bot=lane.bot, todo="give the bot a token that counts")
         if refusal.code == 429:
@@ -159,7 +163,7 @@ def _addressed(parcel: Parcel, body: bytes) -> bytes:
 def _message_id(result: msgspec.Raw) -> str:
     try:
         found = msgspec.json.decode(result, type=_Sent).message_id
-    except msgspec.DecodeError:
+    except UNREADABLE:
         # Some methods give true.
         return ""
     return str(found) if found else ""

@@ -139,7 +139,7 @@ def test_what_telegram_itself_says_in_a_chat_is_not_answered(kind: str, chat: di
 
 def test_a_group_that_becomes_a_supergroup_tells_its_new_id() -> None:
     assert heard({"message": message({"id": -5, "type": "group"}, migrate_to_chat_id=-1005)}) == Moved(chat="-5", to="-1005")
-    assert isinstance(heard({"message": message(migrate_from_chat_id=-5)}), Ignored)
+    assert heard({"message": message({"id": -1005, "type": "supergroup"}, migrate_from_chat_id=-5)}) == Moved(chat="-5", to="-1005")
 
 
 def test_a_button_under_a_message_that_can_no_longer_be_read_is_still_a_button() -> None:

@@ -28,6 +28,7 @@ from dagi.services.gateway.face import GatewayFace
 from dagi.services.gateway.telegram import Hook, Read, TelegramHooks
 from dagi.services.http1.service import Service
 from dagi.services.operations import Operations
+from dagi.stores.chat_moves import ChatMoves
 from dagi.stores.inbox import SqlInbox
 from dagi.stores.leases import Lease
 from dagi.stores.outbox import SqlOutbox
@@ -50,8 +51,7 @@ class Gateway:
         self._plans = {plan.settings.name: plan for plan in bots.plans}
         self._apis = {name: Api(world.http, self._base_url, plan.token) for name, plan in self._plans.items()}
         self._selves = {name: Self(plan.id, plan.settings.username or "") for name, plan in self._plans.items()}
-        # Groups that have a new id since the configuration was written.
-        self._moves: dict[tuple[str, str], str] = {}
+        self._moves = ChatMoves(world.database)
         together = Together(world.database)
         self._together = together
         self.inbox, self.outbox = SqlInbox(together, world.clock), SqlOutbox(together, world.clock)
@@ -71,12 +71,16 @@ class Gateway:
         name = plan.settings.name
         return Bot(name=name, api=self._apis[name], me=lambda: self._selves[name], bound=partial(self._bound, plan), moved=self._moved)
 
-    def _bound(self, plan: BotPlan, chat: str) -> Bound:
-        return plan.bound(self._moves.get((plan.settings.name, chat), chat))
+    async def _bound(self, plan: BotPlan, chat: str) -> Bound:
+        # Groups alone move, which have negative ids; one that the configuration names is what it says there.
+        if plan.settings.chats and chat.startswith("-") and chat not in plan.settings.chats:
+            chat = await self._moves.first(Lane("telegram", plan.settings.name, chat))
+        return plan.bound(chat)
 
     async def _moved(self, lane: Lane, chat: str) -> None:
         """What was said about the old id counts for the new one, until the operator writes it."""
-        self._moves[lane.bot, chat] = self._moves.get((lane.bot, lane.chat), lane.chat)
+        if not await self._moves.note(lane, chat):
+            return
         self._world.observer.note("chat_moved", level="warning", bot=lane.bot, chat=lane.chat, to=chat)
 
     async def _arrived(self, update: Update) -> None:

@@ -68,4 +68,14 @@ Index(
 )
 Index("ix_outbox_settled_at", outbox.c.settled_at)
 
-TABLES = (inbox, outbox)
+# A group's new id, and the first one it was known by, which the configuration may still name.
+chat_move = Table(
+    "chat_move",
+    metadata,
+    Column("channel", String(16), primary_key=True),
+    Column("bot", String(64), primary_key=True),
+    Column("chat", String(40), primary_key=True),
+    Column("first", String(40), nullable=False),
+)
+
+TABLES = (inbox, outbox, chat_move)

@@ -21,6 +21,8 @@ from dagi.ports.observer import Observer
 
 # Whoever dies three times of the same update does not try a fourth time: the member is told, and the chat goes on.
 ATTEMPTS: Final = 3
+# What a request's id may hold of the bot's name: its end, which tells updates apart, has to fit, too.
+_NAME: Final = 40
 _MOST_DRAFT: Final = 2**31 - 1
 
 
@@ -47,7 +49,7 @@ class Bot(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     api: Api
     me: Callable[[], Self]
-    bound: Callable[[str], Bound]
+    bound: Callable[[str], Awaitable[Bound]]
     moved: Callable[[Lane, str], Awaitable[None]]
 
 
@@ -91,15 +93,15 @@ class Attendant:
         if bot is None:
             self._note(taken, "the bot is not configured any more")
             return ()
-        bound = bot.bound(lane.chat)
+        bound = await bot.bound(lane.chat)
         heard = read(update_of(taken.update.body), bot.me(), mention_only=bound.mention_only)
         match heard:
             case Ignored(why):
                 self._note(taken, why)
                 return ()
-            case Moved(to=to):
+            case Moved(chat=chat, to=to):
                 if to:
-                    await bot.moved(lane, to)
+                    await bot.moved(msgspec.structs.replace(lane, chat=chat), to)
                 else:
                     self._note(taken, "the bot was put out of the chat")
                 return ()
@@ -116,7 +118,7 @@ class Attendant:
             said=said,
             dao_id=bound.dao_id,
             source="telegram",
-            request_id=f"tg-{bot.name}-{number}",
+            request_id=f"tg-{bot.name[:_NAME]}-{number}",
             session_id=f"tg:{said.place.chat}{topic}:{bound.dao_id}",
         )
         if taken.attempt > ATTEMPTS:

@@ -43,6 +43,9 @@ def read(update: Update, me: Self, *, mention_only: bool) -> Heard:
         return Ignored("an update of a kind that is not asked for")
     if message.migrate_to_chat_id:
         return Moved(chat=str(message.chat.id), to=str(message.migrate_to_chat_id))
+    if message.migrate_from_chat_id:
+        # The first there is in the new chat: what is said there after it knows where it belongs.
+        return Moved(chat=str(message.migrate_from_chat_id), to=str(message.chat.id))
     why = _not_a_person(message)
     if why:
         return Ignored(why)

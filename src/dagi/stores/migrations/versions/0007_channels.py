@@ -57,9 +57,18 @@ def upgrade() -> None:
     unsettled = sa.text("settled_at IS NULL")
     op.create_index("ix_outbox_lane", "outbox", ["channel", "bot", "chat", "id"], sqlite_where=unsettled, postgresql_where=unsettled)
     op.create_index("ix_outbox_settled_at", "outbox", ["settled_at"])
+    op.create_table(
+        "chat_move",
+        sa.Column("channel", sa.String(16), nullable=False),
+        sa.Column("bot", sa.String(64), nullable=False),
+        sa.Column("chat", sa.String(40), nullable=False),
+        sa.Column("first", sa.String(40), nullable=False),
+        sa.PrimaryKeyConstraint("channel", "bot", "chat", name="pk_chat_move"),
+    )
 
 
 def downgrade() -> None:
     """Take it back; what was not handled or delivered is gone."""
+    op.drop_table("chat_move")
     op.drop_table("outbox")
     op.drop_table("inbox")

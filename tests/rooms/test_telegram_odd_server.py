@@ -24,6 +24,18 @@ pytestmark = pytest.mark.anyio
 LANE = Lane("telegram", "main", "-77")
 
 
+class Ours:
+    """Nobody else fetches."""
+
+    async def take(self, seconds: float) -> bool:
+        """Yes."""
+        del seconds
+        return True
+
+    async def give_back(self) -> None:
+        """Nobody waits for it."""
+
+
 def http(body: bytes, status: int = 200) -> bytes:
     return b"HTTP/1.1 %d Odd\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % (status, len(body)) + body
 
@@ -107,13 +119,10 @@ async def test_updates_that_are_too_much_for_one_reply_come_in_several() -> None
         for _ in range(70):
             telegram.queue(telegram.message("ї" * 4096, quote={"text": "x" * 250_000}))
 
-        async def mine(_seconds: float) -> bool:
-            return True
-
         async def keep(update: Update) -> None:
             arrived.append(update.number)
 
-        poller = Poller("main", Api(client, telegram.url, TOKEN), CollectingObserver(), clock, mine, keep)
+        poller = Poller("main", Api(client, telegram.url, TOKEN), CollectingObserver(), clock, Ours(), keep)
         polling = asyncio.create_task(poller.follow())
         await until(lambda: len(arrived) == 70)
         polling.cancel()

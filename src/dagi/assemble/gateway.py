@@ -1,6 +1,8 @@
 """The gateway (port 9300), put together: what platforms deliver, handled; what is owed to them, delivered."""
 
+import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from functools import partial
 
 import msgspec
@@ -36,6 +38,8 @@ from dagi.stores.together import Together
 
 # How long it is waited before Telegram is asked again who a bot is.
 _ASK_AGAIN_S = 30.0
+# How long an update waits to know its bot's name: past the next time it is asked for.
+_NAME_S = 45.0
 
 
 class Gateway:
@@ -51,6 +55,7 @@ class Gateway:
         self._plans = {plan.settings.name: plan for plan in bots.plans}
         self._apis = {name: Api(world.http, self._base_url, plan.token) for name, plan in self._plans.items()}
         self._selves = {name: Self(plan.id, plan.settings.username or "") for name, plan in self._plans.items()}
+        self._known = {name: asyncio.Event() for name in self._plans}
         self._moves = ChatMoves(world.database)
         together = Together(world.database)
         self._together = together
@@ -69,7 +74,15 @@ class Gateway:
 
     def _bot(self, plan: BotPlan) -> Bot:
         name = plan.settings.name
-        return Bot(name=name, api=self._apis[name], me=lambda: self._selves[name], bound=partial(self._bound, plan), moved=self._moved)
+        return Bot(name=name, api=self._apis[name], me=partial(self._me, name), bound=partial(self._bound, plan), moved=self._moved)
+
+    async def _me(self, name: str, chat: str) -> Self:
+        # Whether a group's command or mention is for us nobody knows without our name; what waited there is handled before it is told.
+        if chat.startswith("-") and not self._selves[name].username:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_NAME_S):
+                    await self._known[name].wait()
+        return self._selves[name]
 
     async def _bound(self, plan: BotPlan, chat: str) -> Bound:
         # Groups alone move, which have negative ids; one that the configuration names is what it says there.
@@ -109,7 +122,7 @@ class Gateway:
     def _poller(self, name: str) -> Poller:
         world = self._world
         lease = Lease(world.database, world.clock, f"telegram:{name}")
-        return Poller(name, self._apis[name], world.observer, world.clock, lease.take, self._arrived)
+        return Poller(name, self._apis[name], world.observer, world.clock, lease, self._arrived)
 
     async def _introduce(self) -> None:
         """Ask Telegram for the names of the bots, and tell it what they do, each until that is done."""
@@ -117,12 +130,12 @@ class Gateway:
         while unknown:
             for name in sorted(unknown):
                 try:
-                    me = msgspec.json.decode(await self._apis[name].call("getMe"), type=Self)
+                    self._selves[name] = msgspec.json.decode(await self._apis[name].call("getMe"), type=Self)
+                    self._known[name].set()
                     await offer_commands(self._apis[name], COMMANDS)
                 except (Refusal, *UNREADABLE) as error:
                     self._world.observer.note("telegram_unreachable", level="warning", bot=name, why=str(error), again_s=_ASK_AGAIN_S)
                 else:
-                    self._selves[name] = me
                     unknown.discard(name)
             if unknown:
                 await self._world.clock.sleep(_ASK_AGAIN_S)

@@ -41,14 +41,14 @@ class Bot(msgspec.Struct, frozen=True, kw_only=True):
     """One bot at work.
 
     Attributes:
-        me: who it is; without a username until the server has told it.
+        me: who it is, as the server has told it; in a group, given by its id, that is waited for a while.
         bound: what a chat belongs to, by its id.
         moved: told of a group that has a new id.
     """
 
     name: str
     api: Api
-    me: Callable[[], Self]
+    me: Callable[[str], Awaitable[Self]]
     bound: Callable[[str], Awaitable[Bound]]
     moved: Callable[[Lane, str], Awaitable[None]]
 
@@ -94,7 +94,7 @@ class Attendant:
             self._note(taken, "the bot is not configured any more")
             return ()
         bound = await bot.bound(lane.chat)
-        heard = read(update_of(taken.update.body), bot.me(), mention_only=bound.mention_only)
+        heard = read(update_of(taken.update.body), await bot.me(lane.chat), mention_only=bound.mention_only)
         match heard:
             case Ignored(why):
                 self._note(taken, why)

@@ -1,7 +1,8 @@
 """Fetches updates (https://core.telegram.org/bots/api#getupdates), for a machine without a public address."""
 
 from collections.abc import Awaitable, Callable
-from typing import Final
+from contextlib import suppress
+from typing import Final, Protocol
 
 import msgspec
 
@@ -24,11 +25,23 @@ _LONGEST_RETRY_S: Final = 30.0
 LEASE_S: Final = HOLD_S + _SLACK_S + 5
 
 
+class Turn(Protocol):
+    """Which process fetches."""
+
+    async def take(self, seconds: float) -> bool:
+        """Be that for so long; False where another one is."""
+        ...
+
+    async def give_back(self) -> None:
+        """Let another one be it at once."""
+        ...
+
+
 class Poller:
     """Fetches one bot's updates. The server forgets an update once a later one is asked for, so that happens after it is on disk.
 
     Args:
-        mine: whether this process is the one that fetches; it is, for `LEASE_S` seconds, once it says so.
+        turn: whether this process is the one that fetches.
         arrived: keeps an update; it is on disk when that returns.
     """
 
@@ -38,14 +51,14 @@ class Poller:
         api: Api,
         observer: Observer,
         clock: Clock,
-        mine: Callable[[float], Awaitable[bool]],
+        turn: Turn,
         arrived: Callable[[Update], Awaitable[None]],
     ) -> None:
         self._bot = bot
         self._api = api
         self._observer = observer
         self._clock = clock
-        self._mine = mine
+        self._turn = turn
         self._arrived = arrived
         self._offset = 0
         self._most = MOST
@@ -53,10 +66,17 @@ class Poller:
         self._begun = False
 
     async def follow(self) -> None:
-        """Fetch until cancelled."""
+        """Fetch until cancelled; then whoever starts next need not wait until we would be taken for dead."""
+        try:
+            await self._go_on()
+        finally:
+            with suppress(StoreError):
+                await self._turn.give_back()
+
+    async def _go_on(self) -> None:
         while True:
             try:
-                if await self._mine(LEASE_S):
+                if await self._turn.take(LEASE_S):
                     await self._fetch()
                     self._failures = 0
                 else:

@@ -54,3 +54,23 @@ async def test_what_we_are_doing_is_not_begun_again_by_ourselves_when_our_time_w
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)
     assert begun == [1]
+
+
+async def test_a_defect_in_what_is_done_is_told_and_the_others_go_on() -> None:
+    clock, observer = FakeClock(), CollectingObserver()
+    inbox = FakeInbox(FakePost(), clock)
+    done: list[str] = []
+
+    async def do(taken: Taken) -> None:
+        if taken.update.lane.chat == "1":
+            raise RuntimeError("a defect")
+        done.append(taken.update.lane.chat)
+        await inbox.handled(taken, [])
+
+    for chat in ("1", "2"):
+        await inbox.put(Update(lane=Lane("telegram", "main", chat), number=int(chat), body=b"{}", received_at=clock.now()))
+    following = asyncio.create_task(Hands("inbox", inbox, do, observer, clock).follow())
+    await until(lambda: done and "internal_error" in observer.events)
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    assert done == ["2"]

@@ -128,3 +128,30 @@ async def test_updates_that_are_too_much_for_one_reply_come_in_several() -> None
         polling.cancel()
         await asyncio.gather(polling, return_exceptions=True)
     assert arrived == sorted(set(arrived))
+
+
+async def test_whoever_is_stopped_in_the_middle_of_sending_notes_what_telegram_took() -> None:
+    post, clock = FakePost(), FakeClock()
+    outbox = FakeOutbox(post, clock)
+    await outbox.owe([Parcel(lane=LANE, method="sendMessage", body=b'{"text":"x"}')])
+    (owed,) = await outbox.take(1)
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        await answer.wait()
+        writer.write(http(b'{"ok":true,"result":{"message_id":9}}'))
+        await writer.drain()
+
+    async def moved(_lane: Lane, _chat: str) -> None:
+        pass
+
+    async with raw_server(handle) as url, Client() as client:
+        sender = Sender({"main": Api(client, url, TOKEN)}, outbox, CollectingObserver(), clock, moved)
+        delivering = asyncio.create_task(sender.deliver(owed))
+        await asked.wait()
+        delivering.cancel()
+        answer.set()
+        await asyncio.gather(delivering, return_exceptions=True)
+    assert (post.parcels[0].settled, post.parcels[0].message) == (True, "9")

@@ -59,6 +59,7 @@ def read_bots(loaded: Loaded) -> Bots:
     plans: list[BotPlan] = []
     notes: list[str] = []
     mistakes = [*_twice(loaded.settings.channels.telegram.bots)]
+    tokens: dict[str, str] = {}
     for index, bot in enumerate(loaded.settings.channels.telegram.bots):
         path = f"channels.telegram.bots[{index}]"
         try:
@@ -73,6 +74,8 @@ def read_bots(loaded: Loaded) -> Bots:
             mistakes.append((path, missing))
         elif wrong := _wrong(token, secret):
             mistakes.append((path, wrong))
+        elif token is not None and (other := tokens.setdefault(token, bot.name)) != bot.name:
+            mistakes.append((path, f"its token is that of the bot {other}, too; Telegram has one place for the updates of each"))
         elif token is not None:
             plans.append(BotPlan(settings=bot, token=token, secret=secret if bot.mode == "webhook" else None))
     if mistakes:

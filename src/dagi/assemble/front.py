@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -78,7 +79,9 @@ async def opened_front(installation: Installation, urls: Mapping[str, str], *, l
         if gateway is not None:
             stack.push_async_callback(gateway.aclose)
         for name, work in _background(installation, world, router, reloader, gateway).items() if lasting else ():
-            stack.push_async_callback(_cancelled, asyncio.create_task(work, name=name))
+            task = asyncio.create_task(work, name=name)
+            task.add_done_callback(partial(_ended, world.observer))
+            stack.push_async_callback(_cancelled, task)
         yield Front(
             router=router,
             services=_services(installation, world, router, live, urls, gateway),
@@ -127,6 +130,12 @@ def _background(
     if installation.loaded.settings.server.reload_on_change:
         work["watch"] = reloader.watch()
     return work
+
+
+def _ended(observer: LoggingObserver, task: asyncio.Task[None]) -> None:
+    """Work beside the requests ends when it is cancelled. Whatever else ends it is a defect, and nobody waits for it who could tell."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        observer.note("background_ended", level="error", task=task.get_name(), exc_info=error)
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

@@ -109,6 +109,7 @@ class Hands(Generic[P]):
                 continue
             task = asyncio.create_task(self._one(piece), name=f"{self._name}-{piece.id}")
             self._busy[piece.id] = task
+            task.add_done_callback(self._told)
 
     async def _one(self, piece: P) -> None:
         try:
@@ -119,6 +120,10 @@ class Hands(Generic[P]):
             self._busy.pop(piece.id, None)
             # Its lane is free, and so is its place.
             self._there.set()
+
+    def _told(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._observer.note("internal_error", level="error", where=task.get_name(), exc_info=error)
 
     async def _keep_them(self) -> None:
         while True:

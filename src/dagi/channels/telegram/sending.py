@@ -1,5 +1,6 @@
 """Delivers what is owed to Telegram: paced, patient, and never for ever."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Final
@@ -23,6 +24,8 @@ PER_GROUP: Final = 15 / 60
 GROUP_BURST: Final = 5
 # After that an answer helps nobody any more.
 GIVE_UP: Final = timedelta(hours=1)
+# How long what is under way may take when we are stopped.
+FINISH_S: Final = 5.0
 _FIRST_RETRY_S: Final = 1.0
 _LONGEST_RETRY_S: Final = 60.0
 _TOKEN_RETRY_S: Final = 60.0
@@ -74,6 +77,17 @@ class Sender:
             await self._give_up(owed, "the bot is not configured any more")
             return
         await self._turn(parcel.lane, parcel.method)
+        settling = asyncio.create_task(self._settled(api, owed), name=f"settle-{owed.id}")
+        try:
+            await asyncio.shield(settling)
+        except asyncio.CancelledError:
+            # We are stopped. Telegram may have it already: without a note of that it would come twice.
+            await asyncio.wait([settling], timeout=FINISH_S)
+            settling.cancel()
+            await asyncio.gather(settling, return_exceptions=True)
+            raise
+
+    async def _settled(self, api: Api, owed: Owed) -> None:
         try:
             result = await self._sent(api, owed)
         except Refusal as refusal:

@@ -27,6 +27,9 @@ class Hook(msgspec.Struct, frozen=True, kw_only=True):
     bot: str
     secret: bytes
 
+    def __repr__(self) -> str:
+        return f"Hook({self.bot})"
+
 
 class UpdateBody(msgspec.Struct):
     """An update of the Bot API, for the description."""

@@ -1,0 +1,46 @@
+"""The bots of a configuration: what is wrong with them is said, and their secrets never are."""
+
+from pathlib import Path
+
+import pytest
+
+from dagi.assemble.bots import BotPlan, read_bots
+from dagi.assemble.installation import Choice, Installation
+from dagi.config.channel_schema import TelegramBot
+from dagi.errors import ConfigError
+from dagi.services.gateway.telegram import Hook
+from dagi.testing.telegram import SECRET, TOKEN
+
+
+def refused(tmp_path: Path, bots: str) -> str:
+    """What is said about a configuration with these bots."""
+    file = tmp_path / "dagi.yml"
+    file.write_text(f"channels:\n  telegram:\n    bots:\n{bots}", encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        read_bots(Installation.of(Choice(config=str(file))).loaded)
+    return caught.value.message
+
+
+def test_two_bots_of_one_token_are_a_mistake_and_neither_token_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONE", TOKEN)
+    monkeypatch.setenv("OTHER", TOKEN)
+    bots = "".join(f"      - {{name: {name.lower()}, dao_id: a-dao, token_env: {name}, mode: polling}}\n" for name in ("ONE", "OTHER"))
+    said = refused(tmp_path, bots)
+    assert "its token is that of the bot one, too" in said
+    assert TOKEN not in said
+
+
+@pytest.mark.parametrize(
+    "wrong", [f'token: "{TOKEN}"', "chats: {-100123: {mention_only: false}}", 'username: "@a b"', 'chats: {"-1001": {token: x}}']
+)
+def test_a_mistake_is_told_at_its_line_without_what_may_be_a_secret(tmp_path: Path, wrong: str) -> None:
+    said = refused(tmp_path, f"      - name: main\n        dao_id: a-dao\n        {wrong}\n")
+    assert "dagi.yml:6" in said
+    assert TOKEN not in said
+
+
+def test_nobody_reads_a_secret_where_a_bot_is_shown() -> None:
+    settings = TelegramBot(name="main", dao_id="a-dao")
+    shown = f"{Hook(bot='main', secret=SECRET.encode())!r} {BotPlan(settings=settings, token=TOKEN, secret=SECRET)!r}"
+    assert SECRET not in shown
+    assert TOKEN not in shown

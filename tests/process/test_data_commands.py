@@ -112,6 +112,8 @@ async def test_a_log_is_followed_through_a_rotation_until_somebody_has_seen_enou
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment(),
+        # What a shell starts in the background has it ignored, and hands that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
     async def seen() -> str:

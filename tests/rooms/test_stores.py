@@ -437,6 +437,24 @@ async def test_who_is_cancelled_while_a_connection_is_opened_leaves_none_open(tm
     gc.collect()
 
 
+async def test_who_is_told_to_stop_gives_its_connection_back_before_the_database_is_closed(tmp_path: Path) -> None:
+    async def read(database: Database) -> None:
+        async with database.read() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    for turns in range(20):
+        database = Database(tmp_path / f"{turns}.sqlite")
+        reading = asyncio.ensure_future(read(database))
+        for _ in range(turns):
+            await asyncio.to_thread(int)
+        reading.cancel()
+        # Nobody waits for it but the database.
+        await database.close()
+        await asyncio.gather(reading, return_exceptions=True)
+        del database, reading
+    gc.collect()
+
+
 async def test_processes_that_open_a_new_file_at_once_all_get_it(tmp_path: Path) -> None:
     async def opening(path: Path) -> None:
         database = Database(path)

@@ -159,3 +159,17 @@ async def test_an_erased_person_leaves_nothing_in_inbox_and_outbox_and_gets_no_a
     # Whoever was answering has nothing to say any more; the platform's second delivery says nothing new.
     assert not await post.inbox.handled(held[0], [Parcel(lane=ANN, method="sendMessage", body=b"SECRET")])
     assert not await post.put(0)
+
+
+async def test_a_process_takes_only_what_belongs_to_its_own_bots(post: Post) -> None:
+    other = Lane("telegram", "other", "1")
+    for number, lane in enumerate((ANN, other)):
+        await post.put(number, lane)
+        await post.owe(lane)
+    together = Together(post.database)
+    inbox, outbox = SqlInbox(together, post.clock, ["other"]), SqlOutbox(together, post.clock, ["other"])
+    assert [one.update.lane for one in await inbox.take(9)] == [other]
+    assert [one.parcel.lane for one in await outbox.take(9)] == [other]
+    nobody = SqlInbox(together, post.clock, [])
+    assert await nobody.take(9) == []
+    assert [one.update.lane for one in await post.inbox.take(9)] == [ANN]

@@ -59,7 +59,8 @@ class Gateway:
         self._moves = ChatMoves(world.database)
         together = Together(world.database)
         self._together = together
-        self.inbox, self.outbox = SqlInbox(together, world.clock), SqlOutbox(together, world.clock)
+        bots_here = tuple(self._plans)
+        self.inbox, self.outbox = SqlInbox(together, world.clock, bots_here), SqlOutbox(together, world.clock, bots_here)
         sender = Sender(self._apis, self.outbox, world.observer, world.clock, self._moved)
         self.delivering: Hands[Owed] = Hands("outbox", self.outbox, sender.deliver, world.observer, world.clock)
         attendant = Attendant(

@@ -128,7 +128,7 @@ class Conversation:
         grant = self._router.grant(self._message(case))
         if not grant.allows("chat.use"):
             grant.require("chat.use")
-        greeting = say(tongue, "channel.start", dao=self._dao_name(case.dao_id) or case.dao_id)
+        greeting = say(tongue, "channel.start", dao=literal(self._dao_name(case.dao_id) or case.dao_id))
         return Told(markdown=f"{greeting}\n\n{say(tongue, 'channel.help', known=self._described(tongue))}")
 
     async def _help(self, case: Case, tongue: str) -> Told:
@@ -141,7 +141,7 @@ class Conversation:
             grant.require("chat.use")
         roles = ", ".join(grant.roles)
         may = "\n".join(f"- `{one}`" for one in sorted(grant.entitlements))
-        dao = self._dao_name(case.dao_id) or case.dao_id
+        dao = literal(self._dao_name(case.dao_id) or case.dao_id)
         why = say(tongue, f"channel.why.{grant.reason}")
         return Told(markdown=say(tongue, "channel.whoami", user_id=case.said.user_id, dao=dao, roles=roles, why=why, may=may))
 

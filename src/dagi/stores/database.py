@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -17,6 +17,9 @@ from dagi.stores.sqlite import Sqlite
 T = TypeVar("T")
 
 FILE_NAME = "dagi.sqlite"
+# How long closing waits for connections that somebody has.
+CLOSE_S: Final = 5.0
+_LOOK_S: Final = 0.005
 
 
 class Database:
@@ -36,6 +39,7 @@ class Database:
         self.path = place if isinstance(place, Path) else None
         self._backend: Backend = Sqlite(place) if isinstance(place, Path) else Postgres(place)
         self._left: set[asyncio.Task[None]] = set()
+        self._lent = 0
 
     @classmethod
     def in_directory(cls, data_dir: Path) -> "Database":
@@ -142,11 +146,25 @@ class Database:
     async def _connected(self, engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
         # Cancelled while it opens a connection or gives one back, the driver would leave it open, with its thread.
         with self._explained(connecting=True):
-            connection = await self._finished(engine.connect().start(), _give_back)
+            connection = await self._finished(self._lend(engine), self._take_back)
         try:
             yield connection
         finally:
-            await self._finished(connection.close())
+            await self._finished(self._take_back(connection))
+
+    async def _lend(self, engine: AsyncEngine) -> AsyncConnection:
+        self._lent += 1
+        try:
+            return await engine.connect().start()
+        except BaseException:
+            self._lent -= 1
+            raise
+
+    async def _take_back(self, connection: AsyncConnection) -> None:
+        try:
+            await connection.close()
+        finally:
+            self._lent -= 1
 
     async def _finished(self, work: Coroutine[None, None, T], undo: Callable[[T], Coroutine[None, None, None]] | None = None) -> T:
         """Do the work to its end, also where the caller is cancelled; then `undo` it."""
@@ -181,8 +199,11 @@ class Database:
             await self._backend.tidy()
 
     async def close(self) -> None:
-        """Give all connections back."""
-        await asyncio.gather(*self._left)
+        """Give all connections back. Whoever was told to stop and has one still gives it back first."""
+        tries = int(CLOSE_S / _LOOK_S)
+        while (self._left or self._lent) and tries:
+            tries -= 1
+            await asyncio.sleep(_LOOK_S)
         await self._backend.close()
 
 
@@ -190,10 +211,6 @@ async def _then(task: "asyncio.Future[T]", undo: Callable[[T], Coroutine[None, N
     await asyncio.wait([task])
     if undo is not None and not task.cancelled() and task.exception() is None:
         await undo(task.result())
-
-
-async def _give_back(connection: AsyncConnection) -> None:
-    await connection.close()
 
 
 class _explained:  # noqa: N801 - reads as a clause: with _explained(backend)

@@ -1,6 +1,6 @@
 """Implements the port Inbox."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Row, insert
@@ -16,12 +16,17 @@ from dagi.stores.together import Together
 
 
 class SqlInbox:
-    """See the port."""
+    """See the port.
 
-    def __init__(self, together: Together, clock: Clock) -> None:
+    Args:
+        bots: whose updates are taken; all where left out. Those of others wait for a process that has them.
+    """
+
+    def __init__(self, together: Together, clock: Clock, bots: Collection[str] | None = None) -> None:
         self._together = together
         self._clock = clock
         self._lanes = Lanes(inbox, inbox.c.number, inbox.c.handled_at, together, clock)
+        self._ours = () if bots is None else (inbox.c.bot.in_(bots),)
 
     async def put(self, update: Update) -> bool:
         """See the port."""
@@ -44,7 +49,7 @@ class SqlInbox:
 
     async def take(self, most: int) -> Sequence[Taken]:
         """See the port."""
-        return [_taken(row) for row in await self._lanes.take(most)]
+        return [_taken(row) for row in await self._lanes.take(most, *self._ours)]
 
     async def keep(self, taken: Sequence[int]) -> None:
         """See the port."""

@@ -1,6 +1,6 @@
 """Implements the port Outbox."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -19,12 +19,17 @@ _EMPTY: Final = {"body": b"", "plain": b"", "holder": ""}
 
 
 class SqlOutbox:
-    """See the port."""
+    """See the port.
 
-    def __init__(self, together: Together, clock: Clock) -> None:
+    Args:
+        bots: whose parcels are taken; all where left out. Those of others wait for a process that has them.
+    """
+
+    def __init__(self, together: Together, clock: Clock, bots: Collection[str] | None = None) -> None:
         self._together = together
         self._clock = clock
         self._lanes = Lanes(outbox, outbox.c.id, outbox.c.settled_at, together, clock)
+        self._ours = () if bots is None else (outbox.c.bot.in_(bots),)
 
     async def owe(self, parcels: Sequence[Parcel]) -> None:
         """See the port."""
@@ -38,7 +43,7 @@ class SqlOutbox:
 
     async def take(self, most: int) -> Sequence[Owed]:
         """See the port."""
-        return [_owed(row) for row in await self._lanes.take(most, outbox.c.due_at <= self._clock.now())]
+        return [_owed(row) for row in await self._lanes.take(most, outbox.c.due_at <= self._clock.now(), *self._ours)]
 
     async def keep(self, owed: Sequence[int]) -> None:
         """See the port."""

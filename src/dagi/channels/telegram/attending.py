@@ -23,6 +23,7 @@ from dagi.ports.observer import Observer
 ATTEMPTS: Final = 3
 # What a request's id may hold of the bot's name: its end, which tells updates apart, has to fit, too.
 _NAME: Final = 40
+HOPELESS: Final = 2 * ATTEMPTS
 _MOST_DRAFT: Final = 2**31 - 1
 
 
@@ -83,6 +84,11 @@ class Attendant:
         Raises:
             StoreError: what came of it could not be written down.
         """
+        if taken.attempt > HOPELESS:
+            # Not even an apology came of it: the chat goes on without.
+            self._observer.note("update_given_up", level="error", id=taken.id, bot=taken.update.lane.bot, attempts=taken.attempt)
+            await self._inbox.handled(taken, ())
+            return
         parcels = await self._parcels(taken)
         if await self._inbox.handled(taken, parcels) and parcels:
             self._owing()

@@ -153,12 +153,15 @@ class Database:
             await self._finished(self._take_back(connection))
 
     async def _lend(self, engine: AsyncEngine) -> AsyncConnection:
+        # Counted from the first moment on: whoever is told to stop now gets the connection all the same, and gives it back.
         self._lent += 1
+        connection: AsyncConnection | None = None
         try:
-            return await engine.connect().start()
-        except BaseException:
-            self._lent -= 1
-            raise
+            connection = await engine.connect().start()
+            return connection
+        finally:
+            if connection is None:
+                self._lent -= 1
 
     async def _take_back(self, connection: AsyncConnection) -> None:
         try:

@@ -69,8 +69,8 @@ class Retention:
             self._observer.note("channel_retention", updates=channels.updates, parcels=channels.parcels)
         for event, given_up in (("updates_given_up", channels.updates_given_up), ("parcels_given_up", channels.parcels_given_up)):
             for bot, count in given_up.items():
-                todo = f"the bot {bot} works nowhere: set it up again, or never mind"
-                self._observer.note(event, level="warning", bot=bot, count=count, hours=WAITED.total_seconds() / 3600, todo=todo)
+                advice = f"the bot {bot} works nowhere: set it up again, or never mind"
+                self._observer.note(event, level="warning", bot=bot, count=count, hours=WAITED.total_seconds() / 3600, advice=advice)
 
     async def run(self) -> Cleared:
         """Remove what is too old.

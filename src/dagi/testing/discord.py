@@ -5,16 +5,15 @@ import json
 import secrets
 from base64 import urlsafe_b64encode
 from hashlib import sha256
-from typing import Self, cast
 from urllib.parse import parse_qsl, urlsplit
 
-from dagi.testing.upstream_http import HttpConnection, Incoming
+from dagi.testing.upstream_http import Incoming, ScriptedServer
 
 CLIENT_ID = "1122334455"
 CLIENT_SECRET = "discord-secret-of-tests"  # noqa: S105 - nobody's
 
 
-class Discord:
+class Discord(ScriptedServer):
     """The server.
 
     Attributes:
@@ -27,30 +26,15 @@ class Discord:
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.user: dict[str, object] = {"id": "987654321098765432", "username": "ann", "global_name": "Ann"}
         self.status = 200
         self.body = b""
         self.silent = False
         self.redirect_url = ""
         self.heard: list[str] = []
-        self.port = 0
         self._codes: dict[str, dict[str, str]] = {}
         self._tokens: set[str] = set()
-        self._server: asyncio.Server | None = None
-        self._open: set[HttpConnection] = set()
-
-    async def __aenter__(self) -> Self:
-        loop = asyncio.get_running_loop()
-        made = lambda: HttpConnection(self._answer, lambda _: None, self._open)  # noqa: E731 - a factory of one line
-        self._server = await loop.create_server(made, "127.0.0.1", 0)
-        self.port = cast("int", self._server.sockets[0].getsockname()[1])
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._server is not None:
-            self._server.close()
-        for connection in list(self._open):
-            await connection.drop()
 
     @property
     def api_url(self) -> str:
@@ -67,7 +51,8 @@ class Discord:
         self._codes[code] = asked
         return f"code={code}&state={asked['state']}"
 
-    async def _answer(self, incoming: Incoming) -> None:
+    async def answer(self, incoming: Incoming) -> None:
+        """See ScriptedServer."""
         self.heard.append(incoming.path)
         if self.silent:
             await asyncio.Event().wait()

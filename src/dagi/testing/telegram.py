@@ -8,12 +8,12 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Self, cast
+from typing import Any, Final, cast
 from urllib.parse import parse_qsl
 
 from dagi.testing.telegram_chats import Chats, chat_object
 from dagi.testing.telegram_rules import BotApiError, Limits, bad
-from dagi.testing.upstream_http import HttpConnection, Incoming
+from dagi.testing.upstream_http import Incoming, ScriptedServer
 
 TOKEN: Final = "4242424242:AAscripted-token-of-nobody-0123456789"  # noqa: S105 - nobody's
 BOT_ID: Final = 4242424242
@@ -41,7 +41,7 @@ class Call:
         return str(self.parameters.get("text", ""))
 
 
-class BotApi:
+class BotApi(ScriptedServer):
     """The server.
 
     Attributes:
@@ -58,13 +58,13 @@ class BotApi:
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
         self.limits = Limits(now)
         self.chats = Chats(_ME, now)
         self.calls: list[Call] = []
         self.blocked, self.migrated = self.chats.blocked, self.chats.migrated
         self.failing: Callable[[str, Mapping[str, Any]], None] = lambda _method, _parameters: None
         self.webhook: dict[str, Any] = {}
-        self.port = 0
         self._updates: list[dict[str, Any]] = []
         self._arrived = asyncio.Event()
         self._heard = asyncio.Condition()
@@ -85,21 +85,6 @@ class BotApi:
             "answerCallbackQuery": self.chats.acknowledged,
             "setMyCommands": self._accepted,
         }
-        self._server: asyncio.Server | None = None
-        self._open: set[HttpConnection] = set()
-
-    async def __aenter__(self) -> Self:
-        loop = asyncio.get_running_loop()
-        made = lambda: HttpConnection(self._answer, lambda _: None, self._open)  # noqa: E731 - a factory of one line
-        self._server = await loop.create_server(made, "127.0.0.1", 0)
-        self.port = cast("int", self._server.sockets[0].getsockname()[1])
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._server is not None:
-            self._server.close()
-        for connection in list(self._open):
-            await connection.drop()
 
     @property
     def url(self) -> str:
@@ -156,7 +141,8 @@ class BotApi:
         self._updates.append(dict(update))
         self._arrived.set()
 
-    async def _answer(self, incoming: Incoming) -> None:
+    async def answer(self, incoming: Incoming) -> None:
+        """See ScriptedServer."""
         _, _, rest = incoming.path.partition("/bot")
         token, _, method = rest.partition("/")
         if token != TOKEN:

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Awaitable, Callable, Mapping, MutableSet
 from contextlib import suppress
 from http import HTTPStatus
-from typing import cast
+from typing import Self, cast
 
 import httptools
 
@@ -168,3 +168,33 @@ def _head(status: int, headers: Mapping[str, str]) -> bytes:
     reasons = {one.value: one.phrase for one in HTTPStatus}
     lines = [f"HTTP/1.1 {status} {reasons.get(status, 'Unknown')}", *(f"{name}: {value}" for name, value in headers.items())]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+class ScriptedServer:
+    """A scripted server of one platform, on a free port of this machine while its context lasts. Who inherits answers requests.
+
+    Attributes:
+        port: where it listens.
+    """
+
+    def __init__(self) -> None:
+        self.port = 0
+        self._server: asyncio.Server | None = None
+        self._open: set[HttpConnection] = set()
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        made = lambda: HttpConnection(self.answer, lambda _: None, self._open)  # noqa: E731 - a factory of one line
+        self._server = await loop.create_server(made, "127.0.0.1", 0)
+        self.port = cast("int", self._server.sockets[0].getsockname()[1])
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self._open):
+            await connection.drop()
+
+    async def answer(self, incoming: Incoming) -> None:
+        """Answer one request."""
+        raise NotImplementedError

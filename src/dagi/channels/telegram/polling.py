@@ -109,17 +109,17 @@ class Poller:
     async def _failed(self, why: str, refusal: Refusal | None) -> None:
         self._failures += 1
         wait = min(_FIRST_RETRY_S * 2 ** min(self._failures - 1, 10), _LONGEST_RETRY_S)
-        todo = ""
+        advice = ""
         if refusal is not None:
             wait = max(wait, refusal.retry_after_s)
             if not refusal.code:
                 # The same that could not be read would come again and again: less of it at once.
                 self._most = 1
             if refusal.code == 409:
-                todo = "somebody else fetches the updates of this bot: stop that program"
+                advice = "somebody else fetches the updates of this bot: stop that program"
                 # Or they set a webhook since.
                 self._begun = False
             elif refusal.code in {401, 404}:
-                todo = "give the bot a token that counts"
-        self._observer.note("telegram_poll_failed", level="warning", bot=self._bot, why=why, wait_s=wait, todo=todo)
+                advice = "give the bot a token that counts"
+        self._observer.note("telegram_poll_failed", level="warning", bot=self._bot, why=why, wait_s=wait, advice=advice)
         await self._clock.sleep(wait)

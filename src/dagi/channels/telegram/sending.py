@@ -145,7 +145,7 @@ class Sender:
         if refusal.code in {401, 404}:
             # It says 404 where the token is not even one of its own form; it knows the methods that we call.
             wait = _TOKEN_RETRY_S
-            self._observer.note("telegram_token_refused", level="error", bot=lane.bot, todo="give the bot a token that counts")
+            self._observer.note("telegram_token_refused", level="error", bot=lane.bot, advice="give the bot a token that counts")
         if refusal.code == 429:
             # The chat is what is slowed down; where the whole bot is, its other chats hear so themselves.
             self._chats.hold(_key(lane), self._clock.monotonic() + wait)

@@ -26,7 +26,7 @@ class Discord(ScriptedServer):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(self._answer)
         self.user: dict[str, object] = {"id": "987654321098765432", "username": "ann", "global_name": "Ann"}
         self.status = 200
         self.body = b""
@@ -51,8 +51,7 @@ class Discord(ScriptedServer):
         self._codes[code] = asked
         return f"code={code}&state={asked['state']}"
 
-    async def answer(self, incoming: Incoming) -> None:
-        """See ScriptedServer."""
+    async def _answer(self, incoming: Incoming) -> None:
         self.heard.append(incoming.path)
         if self.silent:
             await asyncio.Event().wait()

@@ -58,7 +58,7 @@ class BotApi(ScriptedServer):
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        super().__init__()
+        super().__init__(self._answer)
         self.limits = Limits(now)
         self.chats = Chats(_ME, now)
         self.calls: list[Call] = []
@@ -141,8 +141,7 @@ class BotApi(ScriptedServer):
         self._updates.append(dict(update))
         self._arrived.set()
 
-    async def answer(self, incoming: Incoming) -> None:
-        """See ScriptedServer."""
+    async def _answer(self, incoming: Incoming) -> None:
         _, _, rest = incoming.path.partition("/bot")
         token, _, method = rest.partition("/")
         if token != TOKEN:

@@ -171,20 +171,24 @@ def _head(status: int, headers: Mapping[str, str]) -> bytes:
 
 
 class ScriptedServer:
-    """A scripted server of one platform, on a free port of this machine while its context lasts. Who inherits answers requests.
+    """A scripted server of one platform, on a free port of this machine while its context lasts.
+
+    Args:
+        answer: called with each request.
 
     Attributes:
         port: where it listens.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, answer: Callable[[Incoming], Awaitable[None]]) -> None:
         self.port = 0
+        self._serve = answer
         self._server: asyncio.Server | None = None
         self._open: set[HttpConnection] = set()
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
-        made = lambda: HttpConnection(self.answer, lambda _: None, self._open)  # noqa: E731 - a factory of one line
+        made = lambda: HttpConnection(self._serve, lambda _: None, self._open)  # noqa: E731 - a factory of one line
         self._server = await loop.create_server(made, "127.0.0.1", 0)
         self.port = cast("int", self._server.sockets[0].getsockname()[1])
         return self
@@ -194,7 +198,3 @@ class ScriptedServer:
             self._server.close()
         for connection in list(self._open):
             await connection.drop()
-
-    async def answer(self, incoming: Incoming) -> None:
-        """Answer one request."""
-        raise NotImplementedError

@@ -14,8 +14,9 @@ SERVICES: Final = ("router", "rbac", "gateway")
 
 
 def usual_services(settings: Settings) -> tuple[str, ...]:
-    """What runs where nobody says what: the gateway only where it has a bot."""
-    return SERVICES if settings.channels.telegram.bots else SERVICES[:2]
+    """What runs where nobody says what: the gateway only where it has a bot or an application."""
+    channels = settings.channels
+    return SERVICES if channels.telegram.bots or channels.discord.applications else SERVICES[:2]
 
 
 def built_callers(installation: Installation, world: World) -> Callers:

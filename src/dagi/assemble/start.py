@@ -2,6 +2,7 @@
 
 import msgspec
 
+from dagi.assemble.applications import read_applications
 from dagi.assemble.bots import read_bots
 from dagi.assemble.demo import DemoMade, seed_demo
 from dagi.assemble.files import attainable_files, few_files
@@ -39,7 +40,7 @@ async def prepare(installation: Installation) -> Prepared:
     rules = read_rules(installation.loaded, providers)
     open_server(installation.loaded)
     outside = read_outside(installation.loaded)
-    bots = read_bots(installation.loaded)
+    bots, applications = read_bots(installation.loaded), read_applications(installation.loaded)
     database = installation.database()
     try:
         await upgrade(database)
@@ -53,7 +54,7 @@ async def prepare(installation: Installation) -> Prepared:
         free = await free_of_charge(installation.loaded.settings, providers, used, database)
     finally:
         await database.close()
-    notes = [*installation.loaded.warnings, *rules.warnings, *free, *outside.notes, *bots.notes]
+    notes = [*installation.loaded.warnings, *rules.warnings, *free, *outside.notes, *bots.notes, *applications.notes]
     few = few_files(attainable_files())
     if few is not None:
         notes.append(few)

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
+from dagi.assemble.applications import read_applications
 from dagi.assemble.bots import read_bots
 from dagi.assemble.installation import Installation, Running
 from dagi.assemble.outside import read_outside
@@ -32,7 +33,7 @@ def check(profile: Profile = None, config: Config = None) -> None:
     of = looked_at(profile, config)
     providers = read_providers(of.loaded)
     rules = read_rules(of.loaded, providers)
-    outside, bots = read_outside(of.loaded), read_bots(of.loaded)
+    outside, bots, applications = read_outside(of.loaded), read_bots(of.loaded), read_applications(of.loaded)
     of.database_place()
     unsafe = of.loaded.unsafe()
     if unsafe:
@@ -42,7 +43,7 @@ def check(profile: Profile = None, config: Config = None) -> None:
     for provider in providers:
         if provider.missing:
             typer.echo(f"note: {provider.name}: {provider.missing}", err=True)
-    for note in (*outside.notes, *bots.notes):
+    for note in (*outside.notes, *bots.notes, *applications.notes):
         typer.echo(f"note: {note}", err=True)
     settings = of.loaded.settings
     say(f"The configuration is good: {settings.environment}, {len(providers)} providers, {len(rules.rules.rules)} rules.")

@@ -1,4 +1,4 @@
-"""The section about channels: bots of platforms, each bound to a DAO."""
+"""The section about channels: bots and applications of platforms, each bound to a DAO."""
 
 import re
 from collections.abc import Mapping
@@ -11,6 +11,9 @@ from dagi.config.section import Name, Section, Text
 
 _CHAT = re.compile(r"-?[0-9]{1,19}\Z")
 _USERNAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{2,31}\Z")
+# Discord's ids: https://docs.discord.com/developers/reference#snowflakes
+_SNOWFLAKE = re.compile(r"[0-9]{15,20}\Z")
+_KEY = re.compile(r"[0-9a-fA-F]{64}\Z")
 
 
 def _chat(text: str) -> str:
@@ -23,6 +26,21 @@ def _username(text: str) -> str:
     if not _USERNAME.match(text.removeprefix("@")):
         raise ValueError("must be the name BotFather gave the bot, such as greenfood_bot")
     return text.removeprefix("@")
+
+
+def _snowflake(text: str) -> str:
+    if not _SNOWFLAKE.match(text):
+        raise ValueError('must be an id of Discord in quotes, such as "1100000000000000001"')
+    return text
+
+
+def _key(text: str) -> str:
+    if not _KEY.match(text):
+        raise ValueError("must be the application's public key, 64 hexadecimal digits, from the page General Information at Discord")
+    return text.lower()
+
+
+Snowflake = Annotated[str, AfterValidator(_snowflake)]
 
 
 class Chat(Section):
@@ -73,7 +91,48 @@ class Telegram(Section):
     bots: Annotated[tuple[TelegramBot, ...], Field(strict=False)] = ()
 
 
+class Guild(Section):
+    """A server of Discord with a binding of its own.
+
+    Attributes:
+        dao_id: the application's where null.
+    """
+
+    dao_id: Name | None = None
+
+
+class DiscordApplication(Section):
+    """An application of Discord.
+
+    Attributes:
+        dao_id: the DAO of every server that has no binding of its own, and of private messages.
+        public_key: with which Discord's signatures are checked; 64 hexadecimal digits.
+        bot_token_env, bot_token_file: the bot's token, to register commands and to write without having been asked.
+        guilds: by their ids.
+    """
+
+    name: Name
+    dao_id: Name
+    application_id: Snowflake
+    public_key: Annotated[str, AfterValidator(_key)]
+    bot_token_env: Text | None = None
+    bot_token_file: Text | None = None
+    guilds: Mapping[Snowflake, Guild] = Field(default_factory=dict)
+
+
+class Discord(Section):
+    """Discord's applications.
+
+    Attributes:
+        api_base_url: Discord's own, or that of a server that stands for it.
+    """
+
+    api_base_url: WebAddress = "https://discord.com/api/v10"
+    applications: Annotated[tuple[DiscordApplication, ...], Field(strict=False)] = ()
+
+
 class Channels(Section):
     """Where people speak with the stack."""
 
     telegram: Telegram = Telegram()
+    discord: Discord = Discord()

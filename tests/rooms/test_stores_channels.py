@@ -167,7 +167,7 @@ async def test_a_process_takes_only_what_belongs_to_its_own_bots(post: Post) -> 
         await post.put(number, lane)
         await post.owe(lane)
     together = Together(post.database)
-    inbox, outbox = SqlInbox(together, post.clock, ["other"]), SqlOutbox(together, post.clock, ["other"])
+    inbox, outbox = SqlInbox(together, post.clock, [("telegram", "other")]), SqlOutbox(together, post.clock, [("telegram", "other")])
     assert [one.update.lane for one in await inbox.take(9)] == [other]
     assert [one.parcel.lane for one in await outbox.take(9)] == [other]
     nobody = SqlInbox(together, post.clock, [])

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from dagi.assemble.applications import read_applications
 from dagi.assemble.bots import read_bots
 from dagi.assemble.dialogs import dialog_work
 from dagi.assemble.embedding import local_embeddings
@@ -75,7 +76,7 @@ async def opened_front(installation: Installation, urls: Mapping[str, str], *, l
             return live.renewed
 
         reloader = Reloader(installation, apply, world.clock.now, world.observer)
-        gateway = Gateway(installation, world, router, read_bots(installation.loaded)) if "gateway" in urls else None
+        gateway = _gateway(installation, world, router) if "gateway" in urls else None
         if gateway is not None:
             stack.push_async_callback(gateway.aclose)
         for name, work in _background(installation, world, router, reloader, gateway).items() if lasting else ():
@@ -90,6 +91,10 @@ async def opened_front(installation: Installation, urls: Mapping[str, str], *, l
             reloader=reloader,
             cache=world.answers,
         )
+
+
+def _gateway(installation: Installation, world: World, router: Router) -> Gateway:
+    return Gateway(installation, world, router, read_bots(installation.loaded), read_applications(installation.loaded))
 
 
 def _services(

@@ -1,13 +1,15 @@
 """The gateway (port 9300), put together: what platforms deliver, handled; what is owed to them, delivered."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
 
 import msgspec
 
+from dagi.assemble.applications import Applications
 from dagi.assemble.bots import BotPlan, Bots
+from dagi.assemble.discord import DiscordSide
 from dagi.assemble.identities import Linked
 from dagi.assemble.installation import Installation, stack_version
 from dagi.assemble.outside import read_outside
@@ -24,8 +26,9 @@ from dagi.channels.telegram.sending import Sender
 from dagi.channels.telegram.setup import offer_commands
 from dagi.channels.telegram.updates import chat_of, number_of
 from dagi.ports.identities import Linking
-from dagi.ports.inbox import Lane, Owed, Taken, Update
+from dagi.ports.inbox import Channel, Lane, Owed, Taken, Update
 from dagi.router import Router
+from dagi.services.face import Endpoint
 from dagi.services.gateway.face import GatewayFace
 from dagi.services.gateway.telegram import Hook, Read, TelegramHooks
 from dagi.services.http1.service import Service
@@ -49,7 +52,7 @@ class Gateway:
         inbox, outbox: what waits.
     """
 
-    def __init__(self, installation: Installation, world: World, router: Router, bots: Bots) -> None:
+    def __init__(self, installation: Installation, world: World, router: Router, bots: Bots, applications: Applications) -> None:
         self._world = world
         self._base_url = installation.loaded.settings.channels.telegram.api_base_url
         self._plans = {plan.settings.name: plan for plan in bots.plans}
@@ -59,19 +62,35 @@ class Gateway:
         self._moves = ChatMoves(world.database)
         together = Together(world.database)
         self._together = together
-        bots_here = tuple(self._plans)
-        self.inbox, self.outbox = SqlInbox(together, world.clock, bots_here), SqlOutbox(together, world.clock, bots_here)
-        sender = Sender(self._apis, self.outbox, world.observer, world.clock, self._moved)
-        self.delivering: Hands[Owed] = Hands("outbox", self.outbox, sender.deliver, world.observer, world.clock)
-        attendant = Attendant(
+        here: list[tuple[Channel, str]] = []
+        here.extend(("telegram", name) for name in self._plans)
+        here.extend(("discord", plan.settings.name) for plan in applications.plans)
+        self._any = bool(here)
+        self.inbox, self.outbox = SqlInbox(together, world.clock, here), SqlOutbox(together, world.clock, here)
+        conversation = Conversation(router, world.directory.name, world.observer, _linking(installation, world), world.proposals)
+        self._discord = DiscordSide(installation, world, applications, conversation, (self.inbox, self.outbox), self._owing)
+        self._sender = Sender(self._apis, self.outbox, world.observer, world.clock, self._moved)
+        self._attendant = Attendant(
             {name: self._bot(plan) for name, plan in self._plans.items()},
-            Conversation(router, world.directory.name, world.observer, _linking(installation, world), world.proposals),
+            conversation,
             self.inbox,
             world.observer,
             world.clock,
-            self.delivering.wake,
+            self._owing,
         )
-        self.attending: Hands[Taken] = Hands("inbox", self.inbox, attendant.attend, world.observer, world.clock)
+        self.delivering: Hands[Owed] = Hands("outbox", self.outbox, self._deliver, world.observer, world.clock)
+        self.attending: Hands[Taken] = Hands("inbox", self.inbox, self._attend, world.observer, world.clock)
+
+    def _owing(self) -> None:
+        self.delivering.wake()
+
+    async def _attend(self, taken: Taken) -> None:
+        side = self._discord.attendant if taken.update.lane.channel == "discord" else self._attendant
+        await side.attend(taken)
+
+    async def _deliver(self, owed: Owed) -> None:
+        side = self._discord.sender if owed.parcel.lane.channel == "discord" else self._sender
+        await side.deliver(owed)
 
     def _bot(self, plan: BotPlan) -> Bot:
         name = plan.settings.name
@@ -101,14 +120,17 @@ class Gateway:
         if await self.inbox.put(update):
             self.attending.wake()
 
-    def hooks(self) -> TelegramHooks:
-        """What takes updates in."""
+    def endpoints(self) -> Sequence[Endpoint]:
+        """Where platforms deliver."""
+        return [*self._telegram_hooks().endpoints(), *self._discord.hooks(self._arrived).endpoints()]
+
+    def _telegram_hooks(self) -> TelegramHooks:
         hooks = [Hook(bot=name, secret=plan.secret.encode()) for name, plan in self._plans.items() if plan.secret is not None]
         return TelegramHooks(hooks, Read(number_of, chat_of), self._world.clock, self._arrived)
 
     def work(self) -> dict[str, Coroutine[None, None, None]]:
         """What goes on beside the requests."""
-        if not self._plans:
+        if not self._any:
             return {}
         found: dict[str, Coroutine[None, None, None]] = {
             "inbox": self.attending.follow(),
@@ -156,7 +178,7 @@ def gateway_service(installation: Installation, world: World, gateway: Gateway, 
     open_details = installation.loaded.settings.environment == "development"
     dependencies = access_dependencies(world.database, world.directory, world.denials)
     face = GatewayFace(
-        platforms=gateway.hooks().endpoints(),
+        platforms=gateway.endpoints(),
         operations=Operations(built_callers(installation, world), dependencies, open_details=open_details),
         metrics=world.metrics.exposition,
         url=url,

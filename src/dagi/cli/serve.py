@@ -27,7 +27,7 @@ from dagi.supervisor import Supervisor
 ANSWERS = {
     "router": "/route, /route/explain, /ready, /metrics, /openapi.json",
     "rbac": "/rbac/resolve, /rbac/check, /roles, /daos, /openapi.json",
-    "gateway": "/telegram/webhook, /openapi.json",
+    "gateway": "/telegram/webhook, /discord/webhook, /openapi.json",
 }
 BACKLOG = 2048
 # What a process may take beyond the requests under way: writing down what is unwritten.

@@ -8,9 +8,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dagi.ports.clock import Clock
-from dagi.ports.inbox import Parcel, Taken, Update
+from dagi.ports.inbox import Channel, Parcel, Taken, Update
 from dagi.stores.channel_tables import inbox, outbox
-from dagi.stores.lanes import Lanes, lane_of
+from dagi.stores.lanes import Lanes, lane_of, of_bots
 from dagi.stores.outbox import row_of
 from dagi.stores.together import Together
 
@@ -19,14 +19,14 @@ class SqlInbox:
     """See the port.
 
     Args:
-        bots: whose updates are taken; all where left out. Those of others wait for a process that has them.
+        bots: whose updates are taken, each with its channel; all where left out. Those of others wait for a process that has them.
     """
 
-    def __init__(self, together: Together, clock: Clock, bots: Collection[str] | None = None) -> None:
+    def __init__(self, together: Together, clock: Clock, bots: Collection[tuple[Channel, str]] | None = None) -> None:
         self._together = together
         self._clock = clock
         self._lanes = Lanes(inbox, inbox.c.number, inbox.c.handled_at, together, clock)
-        self._ours = () if bots is None else (inbox.c.bot.in_(bots),)
+        self._ours = () if bots is None else (of_bots(inbox, bots),)
 
     async def put(self, update: Update) -> bool:
         """See the port."""

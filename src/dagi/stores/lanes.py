@@ -1,15 +1,15 @@
 """What inbox and outbox have in common: rows that stand in lanes, each lane taken from its front by one holder at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from secrets import token_hex
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Row, Select, Table, and_, exists, select, update
+from sqlalchemy import Column, ColumnElement, Row, Select, Table, and_, exists, false, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dagi.ports.clock import Clock
-from dagi.ports.inbox import HELD_S, Lane
+from dagi.ports.inbox import HELD_S, Channel, Lane
 from dagi.stores.together import Together
 
 HELD: Final = timedelta(seconds=HELD_S)
@@ -84,6 +84,11 @@ class Lanes:
     def _mine(self, ids: Sequence[int]) -> ColumnElement[bool]:
         # The holder alone: one whose time is over may go on as long as nobody else has begun.
         return and_(self._table.c.id.in_(ids), self._table.c.holder == self.holder, self._settled.is_(None))
+
+
+def of_bots(table: Table, bots: Collection[tuple[Channel, str]]) -> ColumnElement[bool]:
+    """Whether a row belongs to one of them."""
+    return or_(false(), *(and_(table.c.channel == channel, table.c.bot == bot) for channel, bot in bots))
 
 
 def lane_of(row: Row[Any]) -> Lane:

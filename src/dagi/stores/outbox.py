@@ -8,9 +8,9 @@ from sqlalchemy import Row, insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dagi.ports.clock import Clock
-from dagi.ports.inbox import Lane, Owed, Parcel
+from dagi.ports.inbox import Channel, Lane, Owed, Parcel
 from dagi.stores.channel_tables import outbox
-from dagi.stores.lanes import Lanes, lane_of
+from dagi.stores.lanes import Lanes, lane_of, of_bots
 from dagi.stores.together import Together
 
 _WHY: Final = 200
@@ -22,14 +22,14 @@ class SqlOutbox:
     """See the port.
 
     Args:
-        bots: whose parcels are taken; all where left out. Those of others wait for a process that has them.
+        bots: whose parcels are taken, each with its channel; all where left out. Those of others wait for a process that has them.
     """
 
-    def __init__(self, together: Together, clock: Clock, bots: Collection[str] | None = None) -> None:
+    def __init__(self, together: Together, clock: Clock, bots: Collection[tuple[Channel, str]] | None = None) -> None:
         self._together = together
         self._clock = clock
         self._lanes = Lanes(outbox, outbox.c.id, outbox.c.settled_at, together, clock)
-        self._ours = () if bots is None else (outbox.c.bot.in_(bots),)
+        self._ours = () if bots is None else (of_bots(outbox, bots),)
 
     async def owe(self, parcels: Sequence[Parcel]) -> None:
         """See the port."""

@@ -1,0 +1,67 @@
+"""Discord's side of the gateway, put together."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
+from dagi.assemble.applications import ApplicationPlan, Applications
+from dagi.assemble.installation import Installation
+from dagi.assemble.world import World
+from dagi.channels.conversation import Conversation
+from dagi.channels.discord.answering import Application, Attendant
+from dagi.channels.discord.api import Api
+from dagi.channels.discord.authentic import authentic
+from dagi.channels.discord.interactions import Interaction
+from dagi.channels.discord.receiving import Reception
+from dagi.channels.discord.sending import PER_TOKEN, TOKEN_BURST, Sender
+from dagi.channels.pacing import Pace
+from dagi.ports.inbox import Inbox, Outbox, Update
+from dagi.services.gateway.discord import DiscordHooks, Door
+
+
+class DiscordSide:
+    """The applications at work.
+
+    Attributes:
+        attendant: handles interactions.
+        sender: delivers what is owed for them.
+    """
+
+    def __init__(
+        self,
+        installation: Installation,
+        world: World,
+        applications: Applications,
+        conversation: Conversation,
+        kept: tuple[Inbox, Outbox],
+        owing: Callable[[], None],
+    ) -> None:
+        base_url = installation.loaded.settings.channels.discord.api_base_url
+        self._world = world
+        self._plans = applications.plans
+        pace = Pace(PER_TOKEN, TOKEN_BURST)
+        apis = {plan.settings.name: Api(world.http, base_url, plan.token) for plan in self._plans}
+        known = {
+            plan.settings.name: Application(
+                name=plan.settings.name,
+                id=plan.settings.application_id,
+                api=apis[plan.settings.name],
+                dao_of=plan.dao_of,
+                pace=pace,
+            )
+            for plan in self._plans
+        }
+        self.attendant = Attendant(known, conversation, kept[0], world.observer, world.clock, owing)
+        addressed = {name: (api, known[name].id) for name, api in apis.items()}
+        self.sender = Sender(addressed, kept[1], world.observer, world.clock, pace)
+
+    def hooks(self, arrived: Callable[[Update], Awaitable[None]]) -> DiscordHooks:
+        """What takes interactions in."""
+        return DiscordHooks([self._door(plan, arrived) for plan in self._plans], self._world.clock)
+
+    def _door(self, plan: ApplicationPlan, arrived: Callable[[Update], Awaitable[None]]) -> Door:
+        reception = Reception(plan.settings.name, arrived, partial(self._choices, plan), self._world.observer, self._world.clock)
+        return Door(application=plan.settings.name, authentic=authentic(plan.public_key), answer=reception.answer)
+
+    async def _choices(self, plan: ApplicationPlan, _: Interaction, typed: str) -> Sequence[tuple[str, str]]:
+        self._world.observer.note("typed", level="debug", bot=plan.settings.name, letters=len(typed))
+        return ()

@@ -1,0 +1,113 @@
+"""Handles one interaction of Discord: has it answered, and owes the answer to whoever asked."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from dagi.channels.attending import HOPELESS, told
+from dagi.channels.conversation import Case, Conversation
+from dagi.channels.discord.api import Api
+from dagi.channels.discord.interactions import Interaction, interaction_of
+from dagi.channels.discord.letters import letters
+from dagi.channels.discord.reading import read
+from dagi.channels.discord.sending import original
+from dagi.channels.discord.showing import Showing, turns
+from dagi.channels.incoming import Ignored, Incoming, Moved, Pressed
+from dagi.channels.pacing import Pace
+from dagi.ports.clock import Clock
+from dagi.ports.inbox import Inbox, Parcel, Taken
+from dagi.ports.observer import Observer
+
+# What a request's id may hold of the application's name: its end, which tells interactions apart, has to fit, too.
+_NAME: Final = 40
+
+
+class Application(msgspec.Struct, frozen=True, kw_only=True):
+    """One application at work.
+
+    Attributes:
+        id: Discord's.
+        dao_of: the DAO of a server, by its id; of private messages where that is empty.
+        pace: what a token of an interaction may do.
+    """
+
+    name: str
+    id: str
+    api: Api
+    dao_of: Callable[[str], str]
+    pace: Pace
+
+
+class Attendant:
+    """Handles interactions, one at a time of each person in a channel.
+
+    Args:
+        applications: by their names.
+        owing: called when something is owed.
+    """
+
+    def __init__(
+        self,
+        applications: Mapping[str, Application],
+        conversation: Conversation,
+        inbox: Inbox,
+        observer: Observer,
+        clock: Clock,
+        owing: Callable[[], None],
+    ) -> None:
+        self._applications = applications
+        self._conversation = conversation
+        self._inbox = inbox
+        self._observer = observer
+        self._clock = clock
+        self._owing = owing
+
+    async def attend(self, taken: Taken) -> None:
+        """Handle it.
+
+        Raises:
+            StoreError: what came of it could not be written down.
+        """
+        if taken.attempt > HOPELESS:
+            self._observer.note("update_given_up", level="error", id=taken.id, bot=taken.update.lane.bot, attempts=taken.attempt)
+            await self._inbox.handled(taken, ())
+            return
+        parcels = await self._parcels(taken)
+        if await self._inbox.handled(taken, parcels) and parcels:
+            self._owing()
+
+    async def _parcels(self, taken: Taken) -> Sequence[Parcel]:
+        application = self._applications.get(taken.update.lane.bot)
+        if application is None:
+            self._note(taken, "the application is not configured any more")
+            return ()
+        interaction = interaction_of(taken.update.body)
+        heard = read(interaction)
+        if isinstance(heard, Ignored | Moved):
+            self._note(taken, "nothing that is answered")
+            return ()
+        case = _case(application, interaction, heard)
+        if taken.attempt > 1:
+            self._observer.note("update_again", level="warning", request_id=case.request_id, attempt=taken.attempt)
+        path = original(application.id, interaction.token)
+        showing = Showing(application.api, path, self._clock, turns(application.pace, interaction.id, self._clock))
+        pressed = heard.data if isinstance(heard, Pressed) else None
+        said = await told(self._conversation, case, showing, pressed, taken.attempt)
+        return letters(taken.update, interaction, said)
+
+    def _note(self, taken: Taken, why: str) -> None:
+        lane = taken.update.lane
+        self._observer.note("update_ignored", level="debug", bot=lane.bot, number=taken.update.number, why=why)
+
+
+def _case(application: Application, interaction: Interaction, heard: Incoming | Pressed) -> Case:
+    said = heard if isinstance(heard, Incoming) else Incoming(place=heard.place, user_id=heard.user_id, language=heard.language)
+    dao_id = application.dao_of(interaction.guild_id)
+    return Case(
+        said=said,
+        dao_id=dao_id,
+        source="discord",
+        request_id=f"dc-{application.name[:_NAME]}-{interaction.id}",
+        session_id=f"dc:{said.place.chat}:{dao_id}",
+    )

@@ -1,0 +1,95 @@
+"""What is owed for an interaction, as it waits in the outbox."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from dagi.channels.discord.interactions import Interaction
+from dagi.channels.discord.markup import contents
+from dagi.channels.discord.reading import is_private
+from dagi.channels.told import Button, Told
+from dagi.ports.inbox import Parcel, Update
+
+# The promised answer, and what follows it.
+EDIT: Final = "edit_original"
+FOLLOW: Final = "follow_up"
+# A token is good for 15 minutes (https://docs.discord.com/developers/interactions/receiving-and-responding); the last is left for the way.
+TOKEN: Final = timedelta(minutes=14)
+EPHEMERAL: Final = 1 << 6
+# Nobody is called by what a model says.
+QUIET: Final = {"parse": ()}
+_ROW: Final = 1
+_BUTTON: Final = 2
+_GREY: Final = 2
+# https://docs.discord.com/developers/components/reference#button
+_IN_ROW: Final = 5
+_MOST_ROWS: Final = 5
+_LABEL: Final = 80
+
+
+class Letter(msgspec.Struct, frozen=True, kw_only=True):
+    """One message.
+
+    Attributes:
+        interaction: its id.
+        until: the token is good so long.
+        token: with which it is answered.
+        channel: where it is said when the token is good no more.
+        person: Discord's id of whoever asked.
+        private: for their eyes alone.
+        message: as Discord takes it.
+    """
+
+    interaction: str
+    until: datetime
+    token: str
+    channel: str
+    person: str
+    private: bool
+    message: msgspec.Raw
+
+
+def letters(update: Update, interaction: Interaction, told: Told) -> list[Parcel]:
+    """What is said, as messages: the first one is the promised answer, the others follow it.
+
+    Args:
+        update: what brought the interaction.
+    """
+    shown = contents(told.markdown) or ["…"]
+    last = len(shown) - 1
+    return [
+        _parcel(update, interaction, told.request_id, _message(content, told.buttons if index == last else ()), first=index == 0)
+        for index, content in enumerate(shown)
+    ]
+
+
+def _parcel(update: Update, interaction: Interaction, request_id: str, message: dict[str, object], *, first: bool) -> Parcel:
+    private = is_private(interaction)
+    if private and not first:
+        message["flags"] = EPHEMERAL
+    letter = Letter(
+        interaction=interaction.id,
+        until=update.received_at + TOKEN,
+        token=interaction.token,
+        channel=interaction.place,
+        person=interaction.person,
+        private=private and bool(interaction.guild_id),
+        message=msgspec.Raw(msgspec.json.encode(message)),
+    )
+    return Parcel(lane=update.lane, method=EDIT if first else FOLLOW, body=msgspec.json.encode(letter), request_id=request_id)
+
+
+def _message(content: str, buttons: Sequence[Button]) -> dict[str, object]:
+    message: dict[str, object] = {"content": content, "allowed_mentions": QUIET}
+    if buttons:
+        message["components"] = rows(buttons)
+    return message
+
+
+def rows(buttons: Sequence[Button]) -> list[dict[str, object]]:
+    """Buttons in rows, as Discord takes them."""
+    shown = [{"type": _BUTTON, "style": _GREY, "label": button.label[:_LABEL], "custom_id": button.data} for button in buttons]
+    found: list[dict[str, object]] = [{"type": _ROW, "components": shown[at : at + _IN_ROW]} for at in range(0, len(shown), _IN_ROW)]
+    return found[:_MOST_ROWS]

@@ -1,0 +1,90 @@
+"""What an interaction of Discord means to us."""
+
+from typing import Final
+
+from dagi.channels.discord.interactions import Data, Interaction, Option, Type
+from dagi.channels.incoming import Heard, Ignored, Incoming, Place, Pressed
+
+# What is nobody's business but the asker's; Discord wants to know before there is an answer.
+PRIVATE: Final = frozenset({"whoami", "link", "feedback"})
+# The command whose words are a question.
+ASK: Final = "ask"
+FEEDBACK: Final = "feedback"
+# The input of a modal, and the menu below proposals.
+WORDS: Final = "words"
+PICK: Final = "pick"
+# A command of an application with a slash before it; the others stand in menus of messages and people.
+_CHAT_INPUT: Final = 1
+# As Telegram's are called: Discord knows one command for both.
+_NAMES: Final = {"proposal": ("proposals", "proposal")}
+
+
+def read(interaction: Interaction) -> Heard:
+    """What it means. Pings and what is being typed are answered at once and never come here."""
+    match interaction.type:
+        case Type.COMMAND:
+            return _command(interaction)
+        case Type.COMPONENT:
+            return _pressed(interaction)
+        case Type.MODAL:
+            return _submitted(interaction)
+        case _:
+            return Ignored("an interaction of a kind that is not known")
+
+
+def typed(data: Data) -> Option | None:
+    """What somebody is typing."""
+    return next((option for option in data.options if option.focused), None)
+
+
+def is_private(interaction: Interaction) -> bool:
+    """Whether the answer is for the asker's eyes alone: so are those to buttons and modals, which one person of many pressed."""
+    if interaction.type == Type.COMMAND:
+        return not interaction.guild_id or interaction.data.name in PRIVATE
+    return True
+
+
+def _command(interaction: Interaction) -> Heard:
+    data = interaction.data
+    if data.type != _CHAT_INPUT:
+        return Ignored("a command of a menu, which we have not offered")
+    words = next((str(option.value).strip() for option in data.options), "")
+    if data.name == ASK:
+        return _said(interaction, "", words)
+    without, having = _NAMES.get(data.name, (data.name, data.name))
+    return _said(interaction, having if words else without, words)
+
+
+def _pressed(interaction: Interaction) -> Heard:
+    data = interaction.data
+    if data.custom_id == PICK:
+        return _said(interaction, "proposal", data.values[0] if data.values else "")
+    return Pressed(
+        place=_place(interaction),
+        user_id=_user_id(interaction),
+        query=interaction.id,
+        data=data.custom_id,
+        message=0 if interaction.message is None or not interaction.message.id.isdigit() else int(interaction.message.id),
+        language=interaction.locale,
+    )
+
+
+def _submitted(interaction: Interaction) -> Heard:
+    data = interaction.data
+    inputs = (one for component in data.components for one in component.inputs())
+    words = next((one.value.strip() for one in inputs if one.custom_id == WORDS), "")
+    return _said(interaction, data.custom_id, words)
+
+
+def _said(interaction: Interaction, command: str, words: str) -> Incoming:
+    return Incoming(
+        place=_place(interaction), user_id=_user_id(interaction), language=interaction.locale, command=command.lower(), text=words
+    )
+
+
+def _place(interaction: Interaction) -> Place:
+    return Place(chat=interaction.place, private=is_private(interaction))
+
+
+def _user_id(interaction: Interaction) -> str:
+    return f"dc:{interaction.person}" if interaction.person else ""

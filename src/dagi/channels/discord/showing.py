@@ -1,0 +1,89 @@
+"""Shows what there is of an answer already, by changing the promised message. None of it is owed: the final text is."""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from dagi.channels.discord.api import Api, Refusal
+from dagi.channels.discord.letters import QUIET
+from dagi.channels.discord.markup import contents
+from dagi.channels.pacing import Pace
+from dagi.ports.clock import Clock
+from dagi.ports.target import Delta, End, Event, Passed, Progress
+
+# Discord shows by itself that an answer is awaited; each change counts against the five that a token may do in two seconds.
+EDIT_S: Final = 1.5
+# A piece this long is worth a first look.
+_FIRST: Final = 20
+
+
+class Showing:
+    """An ear that shows what it hears. What is shown can be changed as long as it is not complete: so nothing counts as seen.
+
+    Args:
+        path: of the promised message.
+        turn: whether there is one now for a change nobody needs.
+    """
+
+    def __init__(self, api: Api, path: str, clock: Clock, turn: Callable[[], bool]) -> None:
+        self.progress = Progress()
+        self._api = api
+        self._path = path
+        self._clock = clock
+        self._turn = turn
+        self._text: list[str] = []
+        self._shown = ""
+
+    def hear(self, event: Event) -> None:
+        """See `dagi.ports.target.Ear`."""
+        match event:
+            case Delta(text):
+                self._text.append(text)
+            case Passed():
+                self._text.append(event.read(event.raw))
+            case End():
+                self.progress.ended = True
+            case _:
+                pass
+
+    def forget(self) -> None:
+        """See `Ear`."""
+        self._text.clear()
+        self.progress.ended = False
+
+    async def room(self) -> None:
+        """See `Ear`. There is always room: what is shown is far less than what is heard."""
+
+    async def follow(self) -> None:
+        """Show until cancelled. What Discord refuses is left out, and nothing is tried after it: nobody waits for it."""
+        while True:
+            await self._clock.sleep(EDIT_S)
+            text = "".join(self._text)
+            if len(text) < _FIRST:
+                continue
+            content = next(iter(contents(text)), "")
+            if content in {"", self._shown} or not self._turn():
+                continue
+            try:
+                await self._api.call("PATCH", self._path, _encoded(content), as_bot=False)
+            except Refusal:
+                return
+            self._shown = content
+
+
+def turns(pace: Pace, whose: str, clock: Clock) -> Callable[[], bool]:
+    """Takes a turn where there is one."""
+
+    def turn() -> bool:
+        now = clock.monotonic()
+        if pace.wait(whose, now) > 0:
+            return False
+        pace.take(whose, now)
+        return True
+
+    return turn
+
+
+def _encoded(content: str) -> bytes:
+    return msgspec.json.encode({"content": content, "allowed_mentions": QUIET})

@@ -1,0 +1,104 @@
+"""`POST /discord/webhook[/{name}]`: an interaction is authentic, then kept, then answered within three seconds.
+
+See https://docs.discord.com/developers/interactions/overview#setting-up-an-endpoint.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from dagi.errors import Invalid, Missing, Unauthenticated
+from dagi.ports.clock import Clock
+from dagi.services.face import Answer, Endpoint, Parameter, Request, path_values
+
+SIGNATURE: Final = b"x-signature-ed25519"
+TIMESTAMP: Final = b"x-signature-timestamp"
+# A rule of ours: what was signed longer ago may have been overheard and sent again.
+STALE_S: Final = 300
+_NAMED: Final = "/discord/webhook/{name}"
+
+
+class Door(msgspec.Struct, frozen=True, kw_only=True):
+    """An application whose interactions come in.
+
+    Attributes:
+        authentic: whether a signature (hexadecimal) counts for the bytes signed; never raises.
+        answer: the answer to an authentic request, as JSON; ValueError where it is no interaction.
+    """
+
+    application: str
+    authentic: Callable[[bytes, bytes], bool]
+    answer: Callable[[bytes], Awaitable[bytes]]
+
+
+class InteractionBody(msgspec.Struct):
+    """An interaction, for the description."""
+
+    id: str
+    type: int
+
+
+class DiscordHooks:
+    """Takes interactions in."""
+
+    def __init__(self, doors: Sequence[Door], clock: Clock) -> None:
+        self._doors: Mapping[str, Door] = {door.application: door for door in doors}
+        self._clock = clock
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        """What the gateway's table gets."""
+        about = (
+            "Discord calls it, with its signature over time and body. What cannot be answered at once is on disk before it is promised; "
+            "the answer follows within the token's 15 minutes."
+        )
+        name = Parameter(name="name", description="The application's name in the configuration", place="path")
+        return [
+            Endpoint(
+                method="POST",
+                path="/discord/webhook",
+                handler=self._only,
+                summary="An interaction of the only application",
+                description=about,
+                audience="public",
+                takes=InteractionBody,
+                errors=(400, 401, 404, 503),
+            ),
+            Endpoint(
+                method="POST",
+                path=_NAMED,
+                handler=self._named,
+                summary="An interaction of an application",
+                description=about,
+                audience="public",
+                takes=InteractionBody,
+                parameters=(name,),
+                errors=(400, 401, 404, 503),
+            ),
+        ]
+
+    async def _only(self, request: Request) -> Answer:
+        if len(self._doors) != 1:
+            raise Missing("There is not exactly one application here. Name it: /discord/webhook/{name}.")
+        return await self._answered(request, next(iter(self._doors.values())))
+
+    async def _named(self, request: Request) -> Answer:
+        door = self._doors.get(path_values(_NAMED, request.path)["name"])
+        if door is None:
+            raise Missing("No application of this name is here.")
+        return await self._answered(request, door)
+
+    async def _answered(self, request: Request, door: Door) -> Answer:
+        signature, timestamp = request.headers.get(SIGNATURE, b""), request.headers.get(TIMESTAMP, b"")
+        # Discord tries now and then whether a wrong one is refused, and takes nothing but 401.
+        if not door.authentic(signature, timestamp + request.body) or not self._recent(timestamp):
+            raise Unauthenticated("This is not signed by Discord for this application (X-Signature-Ed25519), or was too long ago.")
+        try:
+            return Answer(body=await door.answer(request.body))
+        except ValueError as error:
+            raise Invalid(f"{error}.", field="type") from None
+
+    def _recent(self, timestamp: bytes) -> bool:
+        if not (timestamp.isdigit() and len(timestamp) <= 12):
+            return False
+        return abs(self._clock.now().timestamp() - int(timestamp)) <= STALE_S

@@ -1,6 +1,6 @@
 """Implements the port Inbox."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row, insert
@@ -30,22 +30,7 @@ class SqlInbox:
 
     async def put(self, update: Update) -> bool:
         """See the port."""
-        lane = update.lane
-        values = {
-            "channel": lane.channel,
-            "bot": lane.bot,
-            "chat": lane.chat,
-            "number": update.number,
-            "body": update.body,
-            "received_at": update.received_at,
-        }
-
-        async def work(connection: AsyncConnection) -> bool:
-            new = postgresql.insert(inbox) if connection.dialect.name == "postgresql" else sqlite.insert(inbox)
-            added = await connection.execute(new.values(**values).on_conflict_do_nothing())
-            return bool(added.rowcount)
-
-        return await self._together.run(work)
+        return await self._together.gathered(_put, update)
 
     async def take(self, most: int) -> Sequence[Taken]:
         """See the port."""
@@ -76,6 +61,35 @@ class SqlInbox:
     async def give_back(self, taken: Taken) -> None:
         """See the port."""
         await self._lanes.change(taken.id, held_until=self._clock.now(), holder="")
+
+
+async def _put(connection: AsyncConnection, updates: Sequence[Update]) -> Sequence[bool]:
+    """Insert them in one statement; tells of each whether it is new."""
+    # One that stands here twice is new once.
+    first = {_name(update): index for index, update in reversed(list(enumerate(updates)))}
+    new = postgresql.insert(inbox) if connection.dialect.name == "postgresql" else sqlite.insert(inbox)
+    added = await connection.execute(
+        new.on_conflict_do_nothing().returning(inbox.c.channel, inbox.c.bot, inbox.c.number),
+        [_row(updates[index]) for index in sorted(first.values())],
+    )
+    kept = {first[row.channel, row.bot, row.number] for row in added}
+    return [index in kept for index in range(len(updates))]
+
+
+def _name(update: Update) -> tuple[str, str, int]:
+    return update.lane.channel, update.lane.bot, update.number
+
+
+def _row(update: Update) -> Mapping[str, object]:
+    lane = update.lane
+    return {
+        "channel": lane.channel,
+        "bot": lane.bot,
+        "chat": lane.chat,
+        "number": update.number,
+        "body": update.body,
+        "received_at": update.received_at,
+    }
 
 
 def _taken(row: Row[Any]) -> Taken:

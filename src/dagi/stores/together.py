@@ -5,7 +5,7 @@ A transaction costs a wait for the disk and for other writers, whether it holds 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,10 +14,18 @@ from dagi.errors import StoreError
 from dagi.stores.database import Database
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 MOST: Final = 500
 
-_Work = Callable[[AsyncConnection], Awaitable[Any]]
-_Asked = tuple[_Work, "asyncio.Future[Any]"]
+Many = Callable[[AsyncConnection, Sequence[Any]], Awaitable[Sequence[Any]]]
+
+
+class _Asked(NamedTuple):
+    """One caller's item, what does it together with others of its kind, and what the caller waits for."""
+
+    many: Many
+    item: Any
+    done: "asyncio.Future[Any]"
 
 
 class Together:
@@ -40,8 +48,19 @@ class Together:
         Raises:
             StoreError: the database cannot be written.
         """
+        return await self.gathered(_each, work)
+
+    async def gathered(self, many: Callable[[AsyncConnection, Sequence[Item]], Awaitable[Sequence[T]]], item: Item) -> T:
+        """The same for an item of many of which one statement takes all; those of one `many` are done with the first of them.
+
+        Args:
+            many: does them within the transaction; gives a result for each, in their order.
+
+        Raises:
+            StoreError: the database cannot be written.
+        """
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append((work, done))
+        self._waiting.append(_Asked(many, item, done))
         if self._writing is None:
             self._writing = asyncio.create_task(self._write_all(), name="together")
         return await done
@@ -54,7 +73,7 @@ class Together:
     async def _write_all(self) -> None:
         try:
             while self._waiting:
-                batch = [(work, done) for work, done in self._waiting[:MOST] if not done.cancelled()]
+                batch = [asked for asked in self._waiting[:MOST] if not asked.done.cancelled()]
                 del self._waiting[:MOST]
                 await self._write(batch)
         finally:
@@ -79,14 +98,23 @@ class Together:
     async def _committed(self, batch: Sequence[_Asked]) -> None:
         if not batch:
             return
+        kinds: dict[Many, list[_Asked]] = {}
+        for asked in batch:
+            kinds.setdefault(asked.many, []).append(asked)
+        results: list[tuple[_Asked, Any]] = []
         async with self.database.write() as connection:
-            results = [await work(connection) for work, _ in batch]
-        for (_, done), result in zip(batch, results, strict=True):
-            if not done.done():
-                done.set_result(result)
+            for many, of_kind in kinds.items():
+                results += zip(of_kind, await many(connection, [asked.item for asked in of_kind]), strict=True)
+        for asked, result in results:
+            if not asked.done.done():
+                asked.done.set_result(result)
+
+
+async def _each(connection: AsyncConnection, works: Sequence[Callable[[AsyncConnection], Awaitable[Any]]]) -> Sequence[Any]:
+    return [await work(connection) for work in works]
 
 
 def _fail(batch: Sequence[_Asked], error: Exception) -> None:
-    for _, done in batch:
-        if not done.done():
-            done.set_exception(error)
+    for asked in batch:
+        if not asked.done.done():
+            asked.done.set_exception(error)

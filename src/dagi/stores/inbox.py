@@ -75,7 +75,7 @@ class SqlInbox:
 
     async def give_back(self, taken: Taken) -> None:
         """See the port."""
-        await self._lanes.change(taken.id, held_until=self._clock.now(), holder="")
+        await self._lanes.give_back(taken.id)
 
 
 def _taken(row: Row[Any]) -> Taken:

@@ -213,13 +213,45 @@ async def test_whoever_is_late_may_still_finish_until_another_has_begun(subject:
     assert await _all(subject.other) == [b"one", b"two"]
 
 
-async def test_what_is_given_back_is_anybodys_at_once(subject: Subject) -> None:
+async def test_what_is_given_back_is_anybodys_at_once_as_if_it_had_not_been_tried(subject: Subject) -> None:
     await subject.one.put(1)
-    taken = await only(await subject.one.inbox.take(1))
-    await subject.one.inbox.give_back(taken)
-    again = await only(await subject.other.inbox.take(1))
-    assert (again.attempt, again.id) == (2, taken.id)
-    assert not await subject.one.inbox.handled(taken, [])
+    await subject.one.owe(b"{}")
+    for one, other in ((subject.one, subject.other), (subject.other, subject.one)):
+        taken = await only(await one.inbox.take(1))
+        (owed,) = await one.outbox.take(1)
+        assert (taken.attempt, owed.attempt) == (1, 1)
+        await one.inbox.give_back(taken)
+        await one.outbox.give_back(owed)
+        assert not await one.inbox.handled(taken, [])
+        await other.inbox.give_back(taken)
+    assert [await subject.one.numbers(), await subject.one.bodies()] == [[1], [b"{}"]]
+
+
+def _of(bot: str, chat: int) -> Lane:
+    return Lane("telegram", bot, str(chat))
+
+
+async def test_what_is_taken_is_shared_among_the_bots_that_have_work(subject: Subject) -> None:
+    for number in range(30):
+        await subject.one.put(number, lane=_of("flooded", number))
+        await subject.one.owe(b"%d" % number, lane=_of("flooded", number))
+    for number in range(4):
+        await subject.one.put(number, lane=_of("quiet", number))
+        await subject.one.owe(b"q", lane=_of("quiet", number))
+
+    async def bots(most: int) -> list[str]:
+        found = [one.update.lane.bot for one in await subject.one.inbox.take(most)]
+        assert [one.parcel.lane.bot for one in await subject.one.outbox.take(most)] == found
+        return sorted(found)
+
+    assert await bots(6) == ["flooded"] * 3 + ["quiet"] * 3
+    # What one has already counts; what others have elsewhere does not.
+    assert await bots(2) == ["flooded", "quiet"]
+    assert (len(await subject.other.numbers(5)), len(await subject.other.bodies(5))) == (5, 5)
+    await subject.one.put(77, lane=_of("late", 1))
+    await subject.one.owe(b"l", lane=_of("late", 1))
+    assert await bots(1) == ["late"]
+    assert set(await bots(30)) == {"flooded"}
 
 
 async def _all(process: Process) -> list[bytes]:

@@ -16,6 +16,7 @@ import pytest
 import yaml
 from tests.conftest import DAO, configuration, merged
 
+from dagi.ports.inbox import HELD_S
 from dagi.testing.telegram import SECRET, TOKEN, BotApi
 from dagi.testing.upstream import Answer, Upstream
 
@@ -130,6 +131,23 @@ async def test_two_processes_on_one_database_share_the_work_and_either_may_die(
             assert await two.deliver(telegram.message("/help", user=2000 + number)) == 200
         await telegram.until(lambda: len(telegram.sent) == 30, START_S)
     assert sorted(call.parameters["chat_id"] for call in telegram.sent) == [*range(1000, 1020), *range(2000, 2010)]
+
+
+async def test_a_process_that_is_told_to_stop_in_the_middle_of_an_answer_leaves_it_to_another_at_once(
+    tmp_path: Path, postgres_url: str, telegram: BotApi, upstream: Upstream
+) -> None:
+    sharing = partial(served, tmp_path, telegram, upstream, postgres_url)
+    async with sharing("one") as one:
+        upstream.script(Answer(hang_after=0))
+        assert await one.deliver(telegram.message("One?")) == 200
+        await upstream.until(lambda: len(upstream.heard) == 1, START_S)
+        upstream.script(Answer(text="first"))
+        async with sharing("two"):
+            one.process.terminate()
+            await one.process.wait()
+            # What was not given back would be free no sooner than this after it was last said to be kept.
+            await telegram.until(lambda: telegram.sent, HELD_S / 2)
+    assert to_member(telegram) == ["first"]
 
 
 async def dagi(tmp_path: Path, telegram: BotApi, *arguments: str, mode: str = "webhook", **environment: str) -> tuple[int, str, str]:

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from dagi.assemble.applications import read_applications
+from dagi.assemble.background import kept_going
 from dagi.assemble.bots import read_bots
 from dagi.assemble.dialogs import dialog_work
 from dagi.assemble.embedding import local_embeddings
@@ -129,7 +130,8 @@ def _background(
     work["proposals"] = world.proposals.follow()
     work["tokens"] = world.tokens.checks.follow()
     if gateway is not None:
-        work |= gateway.work()
+        clock = world.clock
+        work |= {name: kept_going(name, begin, world.observer, clock) for name, begin in gateway.work().items()}
     work |= dialog_work(installation.loaded.settings, world.database, world.dialogs, router)
     work["erasures"] = ErasureWatch(world.database, world.clock).follow(world.answers.clear)
     if installation.loaded.settings.server.reload_on_change:

@@ -1,13 +1,14 @@
 """The gateway (port 9300), put together: what platforms deliver, handled; what is owed to them, delivered."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 
 import msgspec
 
 from dagi.assemble.applications import Applications
+from dagi.assemble.background import Work
 from dagi.assemble.bots import BotPlan, Bots
 from dagi.assemble.discord import DiscordSide
 from dagi.assemble.identities import Linked
@@ -128,18 +129,18 @@ class Gateway:
         hooks = [Hook(bot=name, secret=plan.secret.encode()) for name, plan in self._plans.items() if plan.secret is not None]
         return TelegramHooks(hooks, Read(number_of, chat_of), self._world.clock, self._arrived)
 
-    def work(self) -> dict[str, Coroutine[None, None, None]]:
-        """What goes on beside the requests."""
+    def work(self) -> dict[str, Work]:
+        """What goes on beside the requests, and how it is begun."""
         if not self._any:
             return {}
-        found: dict[str, Coroutine[None, None, None]] = {
-            "inbox": self.attending.follow(),
-            "outbox": self.delivering.follow(),
-            "bots": self._introduce(),
+        found: dict[str, Work] = {
+            "inbox": self.attending.follow,
+            "outbox": self.delivering.follow,
+            "bots": self._introduce,
         }
         for name, plan in self._plans.items():
             if plan.secret is None:
-                found[f"poll-{name}"] = self._poller(name).follow()
+                found[f"poll-{name}"] = self._poller(name).follow
         return found
 
     def _poller(self, name: str) -> Poller:

@@ -43,7 +43,7 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     """An update somebody is handling.
 
     Attributes:
-        attempt: 1 the first time; more where whoever had it before died, or gave it back.
+        attempt: 1 the first time; more where whoever had it before died, or could not write down what came of it.
         progress: what an earlier attempt has noted.
     """
 
@@ -93,7 +93,10 @@ class Inbox(Protocol):
         ...
 
     async def take(self, most: int) -> Sequence[Taken]:
-        """The next update of as many lanes as that; none of a lane of which somebody has one. They are ours for `HELD_S` seconds."""
+        """The next update of as many lanes as that; none of a lane of which somebody has one. They are ours for `HELD_S` seconds.
+
+        What we have of each bot is the same in the end, as far as it has so much: a flood of one leaves the others their places.
+        """
         ...
 
     async def keep(self, taken: Sequence[int]) -> None:
@@ -109,7 +112,7 @@ class Inbox(Protocol):
         ...
 
     async def give_back(self, taken: Taken) -> None:
-        """Let it be handled again, by anybody."""
+        """Let it be handled by anybody at once. It does not count as an attempt."""
         ...
 
 
@@ -134,6 +137,10 @@ class Outbox(Protocol):
 
     async def later(self, owed: Owed, until: datetime) -> None:
         """Not before then. The lane waits with it."""
+        ...
+
+    async def give_back(self, owed: Owed) -> None:
+        """Let it be delivered by anybody at once. It does not count as an attempt."""
         ...
 
     async def given_up(self, owed: Owed, why: str) -> None:

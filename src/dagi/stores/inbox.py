@@ -60,7 +60,7 @@ class SqlInbox:
 
     async def give_back(self, taken: Taken) -> None:
         """See the port."""
-        await self._lanes.change(taken.id, held_until=self._clock.now(), holder="")
+        await self._lanes.give_back(taken.id)
 
 
 async def _put(connection: AsyncConnection, updates: Sequence[Update]) -> Sequence[bool]:

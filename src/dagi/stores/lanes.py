@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from secrets import token_hex
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Row, Select, Table, and_, exists, false, or_, select, update
+from sqlalchemy import Column, ColumnElement, Row, Select, Table, and_, case, exists, false, func, or_, select, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dagi.ports.clock import Clock
@@ -37,23 +37,46 @@ class Lanes:
         self._front = ~exists().where(self._same_lane, other.c[place.name] < place)
 
     async def take(self, most: int, *conditions: ColumnElement[bool]) -> Sequence[Row[Any]]:
-        """Hold the first row of as many lanes, of those that nobody holds."""
+        """Hold the first row of as many lanes, of those that nobody holds; of each bot as many as of others, as far as it has them."""
+        # Mostly there is nothing, and whoever only looks keeps nobody from writing.
+        async with self._together.database.read() as connection:
+            now = self._clock.now()
+            if most <= 0 or not await connection.scalar(select(self._due(now, conditions).exists())):
+                return ()
+            bots = (await connection.execute(self._waiting(now, conditions))).all()
 
         async def work(connection: AsyncConnection) -> Sequence[Row[Any]]:
             now, table = self._clock.now(), self._table
             taken = (
                 update(table)
-                .where(table.c.id.in_(self._due(now, conditions).order_by(table.c.id).limit(most)))
+                .where(table.c.id.in_(self._shared(now, conditions, bots, most)))
                 .values(holder=self.holder, held_until=now + HELD, attempts=table.c.attempts + 1)
                 .returning(*table.c)
             )
             return sorted((await connection.execute(taken)).all(), key=lambda row: row.id)
 
-        # Mostly there is nothing, and whoever only looks keeps nobody from writing.
-        async with self._together.database.read() as connection:
-            if not await connection.scalar(select(self._due(self._clock.now(), conditions).exists())):
-                return ()
         return await self._together.run(work)
+
+    def _waiting(self, now: datetime, conditions: Sequence[ColumnElement[bool]]) -> Select[Any, Any, Any]:
+        """The bots with rows that may be due, and how many of each we have: those first of which we have least."""
+        table, held = self._table, self._table.c.held_until > now
+        bots = select(table.c.channel, table.c.bot, func.sum(case((and_(held, table.c.holder == self.holder), 1), else_=0)).label("held"))
+        anything = func.sum(case((held, 0), else_=1)) > 0
+        return bots.where(self._settled.is_(None), *conditions).group_by(table.c.channel, table.c.bot).having(anything).order_by("held")
+
+    def _shared(
+        self, now: datetime, conditions: Sequence[ColumnElement[bool]], bots: Sequence[Row[Any, Any, Any]], most: int
+    ) -> Select[tuple[int]]:
+        """Of each bot its first rows, so that what we have already and what we get is the same of all."""
+        due, table = self._due(now, conditions).order_by(self._table.c.id).limit(most), self._table
+        if len(bots) == 1:
+            return due
+        turns: list[Select[Any, Any]] = []
+        for bot in bots[:most]:
+            own = due.where(table.c.channel == bot.channel, table.c.bot == bot.bot).subquery()
+            turns.append(select(own.c.id, (func.row_number().over(order_by=own.c.id) + bot.held).label("turn")))
+        line = union_all(*turns).subquery()
+        return select(line.c.id).order_by(line.c.turn, line.c.id).limit(most)
 
     def _due(self, now: datetime, conditions: Sequence[ColumnElement[bool]]) -> Select[tuple[int]]:
         # Of the whole lane, its later rows too: what has come late, or moved here, stands before what somebody has already.
@@ -76,6 +99,10 @@ class Lanes:
             await self.changed(connection, one, **values)
 
         await self._together.run(work)
+
+    async def give_back(self, one: int) -> None:
+        """Let anybody have it at once, as if we had not tried it."""
+        await self.change(one, held_until=None, holder="", attempts=self._table.c.attempts - 1)
 
     async def changed(self, connection: AsyncConnection, one: int, **values: object) -> bool:
         """The same within somebody's transaction; whether it was still ours."""

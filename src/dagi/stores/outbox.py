@@ -57,6 +57,10 @@ class SqlOutbox:
         """See the port."""
         await self._lanes.change(owed.id, due_at=until, holder="", held_until=None)
 
+    async def give_back(self, owed: Owed) -> None:
+        """See the port."""
+        await self._lanes.give_back(owed.id)
+
     async def given_up(self, owed: Owed, why: str) -> None:
         """See the port."""
         await self._lanes.change(owed.id, settled_at=self._clock.now(), why=why[:_WHY], **_EMPTY)

@@ -1,5 +1,6 @@
 """Inbox and outbox in memory, written as plainly as can be: what the others are compared with."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from secrets import token_hex
@@ -99,7 +100,7 @@ class FakeInbox:
 
     async def give_back(self, taken: Taken) -> None:
         """See the port."""
-        _let_go(_mine(self._post.updates, [taken.id], self._holder))
+        _give_back(_mine(self._post.updates, [taken.id], self._holder))
 
 
 class FakeOutbox:
@@ -135,6 +136,10 @@ class FakeOutbox:
             row.due_at = until
         _let_go(rows)
 
+    async def give_back(self, owed: Owed) -> None:
+        """See the port."""
+        _give_back(_mine(self._post.parcels, [owed.id], self._holder))
+
     async def given_up(self, owed: Owed, why: str) -> None:
         """See the port."""
         self._settle(owed, "", why)
@@ -159,10 +164,19 @@ def _taken(rows: Sequence[R], most: int, holder: str, now: datetime, due: Callab
         if not row.settled:
             fronts.setdefault(row.lane, row)
     free = [row for row in fronts.values() if row.lane not in held and due(row)]
-    chosen = sorted(free, key=lambda row: row.id)[:most]
+    turns = Counter(_bot(row) for row in rows if not row.settled and row.holder == holder and row.held_until and row.held_until > now)
+    line: list[tuple[int, R]] = []
+    for row in sorted(free, key=lambda row: row.id):
+        turns[_bot(row)] += 1
+        line.append((turns[_bot(row)], row))
+    chosen = sorted((row for _, row in sorted(line, key=lambda one: (one[0], one[1].id))[:most]), key=lambda row: row.id)
     for row in chosen:
         row.holder, row.held_until, row.attempts = holder, now + _HELD, row.attempts + 1
     return chosen
+
+
+def _bot(row: _Row) -> tuple[str, str]:
+    return row.lane.channel, row.lane.bot
 
 
 def _mine(rows: Sequence[R], ids: Sequence[int], holder: str) -> list[R]:
@@ -172,6 +186,12 @@ def _mine(rows: Sequence[R], ids: Sequence[int], holder: str) -> list[R]:
 def _keep(rows: Sequence[_Row], ids: Sequence[int], holder: str, now: datetime) -> None:
     for row in _mine(rows, ids, holder):
         row.held_until = now + _HELD
+
+
+def _give_back(rows: Sequence[_Row]) -> None:
+    for row in rows:
+        row.attempts -= 1
+    _let_go(rows)
 
 
 def _let_go(rows: Sequence[_Row]) -> None:

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Final, Protocol
 
-from dagi.channels.conversation import Case, Conversation
+from dagi.channels.case import Case
+from dagi.channels.conversation import Conversation
 from dagi.channels.told import Told
 from dagi.errors import DagiError, Internal
 from dagi.ports.target import Ear
@@ -31,7 +32,7 @@ async def told(conversation: Conversation, case: Case, shown: Shown, pressed: st
         attempt: of handling the update.
     """
     if attempt > ATTEMPTS:
-        return conversation.refusal(case, Internal("It could not be answered."))
+        return conversation.refusal(case, Internal("It could not be answered."), pressed=pressed is not None)
     work = conversation.answer(case, shown) if pressed is None else conversation.pressed(case, pressed)
     answering = asyncio.create_task(_awaited(work), name=case.request_id)
     showing = asyncio.create_task(shown.follow(), name=f"{case.request_id}-shown")
@@ -45,7 +46,9 @@ async def told(conversation: Conversation, case: Case, shown: Shown, pressed: st
     error = answering.exception()
     if error is None:
         return answering.result()
-    return conversation.refusal(case, error) if isinstance(error, DagiError) else conversation.defect(case, error)
+    if isinstance(error, DagiError):
+        return conversation.refusal(case, error, pressed=pressed is not None)
+    return conversation.defect(case, error, pressed=pressed is not None)
 
 
 async def _awaited(work: Awaitable[Told]) -> Told:

@@ -6,7 +6,8 @@ from typing import Final
 import msgspec
 
 from dagi.channels.attending import HOPELESS, told
-from dagi.channels.conversation import Case, Conversation
+from dagi.channels.case import Case
+from dagi.channels.conversation import Conversation
 from dagi.channels.discord.api import Api
 from dagi.channels.discord.interactions import Interaction, interaction_of
 from dagi.channels.discord.letters import letters
@@ -103,11 +104,12 @@ class Attendant:
 
 def _case(application: Application, interaction: Interaction, heard: Incoming | Pressed) -> Case:
     said = heard if isinstance(heard, Incoming) else Incoming(place=heard.place, user_id=heard.user_id, language=heard.language)
-    dao_id = application.dao_of(interaction.guild_id)
+    dao_id, ids = application.dao_of(interaction.guild_id), f"dc-{application.name[:_NAME]}-"
     return Case(
         said=said,
         dao_id=dao_id,
         source="discord",
-        request_id=f"dc-{application.name[:_NAME]}-{interaction.id}",
+        request_id=f"{ids}{interaction.id}",
         session_id=f"dc:{said.place.chat}:{dao_id}",
+        ids=ids,
     )

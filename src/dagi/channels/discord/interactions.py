@@ -111,6 +111,7 @@ class _Bare(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     type: int
     token: str = ""
+    locale: str = ""
 
 
 def interaction_of(body: bytes) -> Interaction:
@@ -138,4 +139,4 @@ def _bare(body: bytes) -> Interaction:
         raise ValueError(_NONE) from None
     # Of an unknown type, whatever it calls itself: what it holds cannot be read.
     kind = known.type if known.type == Type.PING else 0
-    return Interaction(id=known.id, type=kind, token=known.token)
+    return Interaction(id=known.id, type=kind, token=known.token, locale=known.locale)

@@ -1,5 +1,6 @@
 """Answers an interaction within three seconds: at once where that can be, else with the promise of an answer, and keeps it before that."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -9,7 +10,7 @@ from dagi.catalogue import say
 from dagi.channels.discord.interactions import Interaction, Type, interaction_of
 from dagi.channels.discord.reading import FEEDBACK, WORDS, is_private, read, typed
 from dagi.channels.incoming import Ignored
-from dagi.channels.sentences import language, sentence
+from dagi.channels.sentences import language
 from dagi.errors import StoreError
 from dagi.ports.clock import Clock
 from dagi.ports.inbox import Lane, Update
@@ -27,6 +28,9 @@ _LABEL: Final = 18
 _TEXT_INPUT: Final = 4
 _SEVERAL_LINES: Final = 2
 _MOST_WORDS: Final = 1000
+# Of the three seconds in which Discord wants an answer, what may go into keeping the interaction.
+KEEP_S: Final = 2.0
+_AGAIN_S: Final = 10
 # What the database's column holds.
 _CHAT: Final = 40
 
@@ -84,11 +88,12 @@ class Reception:
             return _only_them(say(tongue, "channel.unknown_interaction"))
         update = Update(lane=self._lane(interaction), number=int(interaction.id), body=body, received_at=self._clock.now())
         try:
-            await self._arrived(update)
-        except StoreError as error:
+            async with asyncio.timeout(KEEP_S):
+                await self._arrived(update)
+        except (StoreError, TimeoutError) as error:
             # Discord does not deliver it again: whoever asked has to know.
             self._observer.note("interaction_lost", level="error", bot=self._application, number=update.number, why=str(error))
-            return _only_them(sentence(error, tongue, user_id="", request_id=f"dc-{update.number}"))
+            return _only_them(say(tongue, "channel.busy", seconds=_AGAIN_S))
         return _encoded(PROMISE, flags=EPHEMERAL) if is_private(interaction) else _encoded(PROMISE)
 
     def _lane(self, interaction: Interaction) -> Lane:

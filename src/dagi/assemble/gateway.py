@@ -17,7 +17,7 @@ from dagi.assemble.outside import read_outside
 from dagi.assemble.readiness import access_dependencies
 from dagi.assemble.services import built_callers, built_service
 from dagi.assemble.world import World
-from dagi.channels.conversation import COMMANDS, Conversation
+from dagi.channels.conversation import COMMANDS, Conversation, Parts
 from dagi.channels.hands import Hands
 from dagi.channels.telegram.api import UNREADABLE, Api, Refusal
 from dagi.channels.telegram.attending import Attendant, Bot, Bound
@@ -26,7 +26,6 @@ from dagi.channels.telegram.reading import Self
 from dagi.channels.telegram.sending import Sender
 from dagi.channels.telegram.setup import offer_commands
 from dagi.channels.telegram.updates import chat_of, number_of
-from dagi.ports.identities import Linking
 from dagi.ports.inbox import Channel, Lane, Owed, Taken, Update
 from dagi.router import Router
 from dagi.services.face import Endpoint
@@ -35,6 +34,7 @@ from dagi.services.gateway.telegram import Hook, Read, TelegramHooks
 from dagi.services.http1.service import Service
 from dagi.services.operations import Operations
 from dagi.stores.chat_moves import ChatMoves
+from dagi.stores.feedback import SqlFeedback
 from dagi.stores.inbox import SqlInbox
 from dagi.stores.leases import Lease
 from dagi.stores.outbox import SqlOutbox
@@ -68,7 +68,7 @@ class Gateway:
         here.extend(("discord", plan.settings.name) for plan in applications.plans)
         self._any = bool(here)
         self.inbox, self.outbox = SqlInbox(together, world.clock, here), SqlOutbox(together, world.clock, here)
-        conversation = Conversation(router, world.directory.name, world.observer, _linking(installation, world), world.proposals)
+        conversation = Conversation(router, world.observer, _parts(installation, world))
         self._discord = DiscordSide(installation, world, applications, conversation, (self.inbox, self.outbox), self._owing)
         self._sender = Sender(self._apis, self.outbox, world.observer, world.clock, self._moved)
         self._attendant = Attendant(
@@ -169,9 +169,15 @@ class Gateway:
         await self._together.aclose()
 
 
-def _linking(installation: Installation, world: World) -> Linking:
+def _parts(installation: Installation, world: World) -> Parts:
     outside = read_outside(installation.loaded)
-    return Linked(installation.loaded.settings, outside, world.database, world.clock, world.http, world.observer).linking
+    linked = Linked(installation.loaded.settings, outside, world.database, world.clock, world.http, world.observer)
+    return Parts(
+        dao_name=world.directory.name,
+        linking=linked.linking,
+        open_now=world.proposals,
+        feedback=SqlFeedback(world.database, world.clock),
+    )
 
 
 def gateway_service(installation: Installation, world: World, gateway: Gateway, url: str) -> Service:

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from dagi.channels.told import Button
 from dagi.message import Attachment
 
 
@@ -50,6 +51,7 @@ class Pressed(msgspec.Struct, frozen=True, kw_only=True):
         query: what has to be acknowledged.
         data: what the button carries.
         message: the message it stands under.
+        buttons: all that stand there, row by row.
     """
 
     place: Place
@@ -58,6 +60,7 @@ class Pressed(msgspec.Struct, frozen=True, kw_only=True):
     data: str
     message: int = 0
     language: str = ""
+    buttons: tuple[tuple[Button, ...], ...] = ()
 
 
 class Moved(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import aclosing
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Final, cast
 
 import msgspec
 import typer
@@ -66,6 +66,9 @@ def show(
         kept = exchange["cleared_at"] is None
         write(f"\n> {prompt if kept else '(the text is no longer kept)'}\n{exchange['answer']}\n", sys.stdout)
         say(f"— {exchange['outcome']}, {exchange['provider'] or 'nobody asked'}, request {exchange['request_id']}")
+        for opinion in cast("list[Mapping[str, object]]", exchange["feedback"]):
+            words = f": {opinion['comment']}" if opinion["comment"] else ""
+            write(f"  {_OPINIONS[cast('int', opinion['value'])]} ({opinion['user_id']}){words}\n", sys.stdout)
 
 
 @app.command(epilog="Example: dagi dialogs export --user tg:12345 --out dialogs.jsonl")
@@ -123,9 +126,13 @@ def erase(
     )
 
 
+_OPINIONS: Final = {1: "good", -1: "bad", 0: "words"}
+
+
 def _what(erased: Erased) -> str:
     dialogs = (
-        f"{erased.exchanges} exchanges, {erased.sessions} sessions, {erased.summaries} summaries, {erased.messages} messages on their way"
+        f"{erased.exchanges} exchanges, {erased.sessions} sessions, {erased.summaries} summaries, "
+        f"{erased.opinions} opinions about answers, {erased.messages} messages on their way"
     )
     return f"{dialogs}, and the names in {erased.records} records of the audit and {erased.votes} votes"
 

@@ -1,6 +1,6 @@
 """Dialogs as operators see them: a session's exchanges together, or a single question outside of any session."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from dagi.errors import Missing
 from dagi.stores.database import Database
 from dagi.stores.erasure import accounts_of
 from dagi.stores.exchanges import STACK
+from dagi.stores.feedback import read_feedback
 from dagi.stores.sessions import one_line
 from dagi.stores.tables import exchange, session_summary
 
@@ -44,7 +45,8 @@ class Dialog(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         timestamp: when it began.
-        insights: `session_id`, `source`, `summary`, and of each prompt what became of it (`exchanges`, in the prompts' order).
+        insights: `session_id`, `source`, `summary`, and of each prompt what became of it (`exchanges`, in the prompts' order), with
+            what people thought of the answer (`feedback`).
     """
 
     dialog_id: str
@@ -152,9 +154,10 @@ class DialogArchive:
         async with self._database.read(key["dao_id"]) as connection:
             rows = (await connection.execute(query.order_by(exchange.c.id))).mappings().all()
             summary = await connection.scalar(select(session_summary.c.text).where(of_session))
+            opinions = await read_feedback(connection, key["dao_id"], query.with_only_columns(exchange.c.request_id))
         if not rows:
             raise Missing("The dialog was removed just now.", dialog_id=f"{_ID}{key['id']}")
-        return _told(rows, summary or "")
+        return _told(rows, summary or "", opinions)
 
 
 _INSIGHTS = (
@@ -173,9 +176,9 @@ _INSIGHTS = (
 )
 
 
-def _told(rows: Sequence[RowMapping], summary: str) -> Dialog:
+def _told(rows: Sequence[RowMapping], summary: str, opinions: Mapping[str, list[dict[str, Any]]]) -> Dialog:
     first = rows[0]
-    exchanges = [{name: row[name] for name in _INSIGHTS} for row in rows]
+    exchanges = [{**{name: row[name] for name in _INSIGHTS}, "feedback": opinions.get(row["request_id"], [])} for row in rows]
     return Dialog(
         dialog_id=f"{_ID}{first['id']}",
         timestamp=first["at"],

@@ -17,9 +17,10 @@ from dagi.stores.ballots import forget_voter
 from dagi.stores.changes import STACK
 from dagi.stores.channel_purge import chats_waiting, forget_chats
 from dagi.stores.database import Database
+from dagi.stores.feedback import forget_feedback
 from dagi.stores.governance_tables import vote
 from dagi.stores.link_tables import pending_link, wrong_code
-from dagi.stores.tables import erasure, exchange, identity, session_summary, spend
+from dagi.stores.tables import erasure, exchange, feedback, identity, session_summary, spend
 
 BATCH = 500
 WATCH_S = 0.25
@@ -32,6 +33,7 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
     """What was removed, of which accounts. `records` of the audit and `votes` stay without saying whose they are.
 
     Attributes:
+        opinions: what they thought of answers.
         messages: of private chats with a bot, not yet answered or delivered; removed where the person is, not where one DAO is named.
     """
 
@@ -41,6 +43,7 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
     summaries: int
     records: int
     votes: int
+    opinions: int
     messages: int
 
 
@@ -76,6 +79,8 @@ class Erasure:
             records = len(await naming(connection, accounts, dao_id))
             named = select(func.count()).select_from(vote).where(vote.c.user_id.in_(accounts), *_within(vote, dao_id))
             votes = await connection.scalar(named)
+            thought = select(func.count()).select_from(feedback).where(feedback.c.user_id.in_(accounts), *_within(feedback, dao_id))
+            opinions = await connection.scalar(thought)
             # Whose DAO a message is for is found when it is handled.
             messages = await chats_waiting(connection, accounts) if dao_id is None else 0
         return Erased(
@@ -85,6 +90,7 @@ class Erasure:
             summaries=summaries or 0,
             records=records,
             votes=votes or 0,
+            opinions=opinions or 0,
             messages=messages,
         )
 
@@ -109,6 +115,8 @@ class Erasure:
             # The DAO's and the keys' own sums stay, so nothing that was spent is lost to them.
             of_person = (spend.c.of == "user", spend.c.holder.in_(found.accounts))
             await connection.execute(delete(spend).where(*of_person, *_within(spend, dao_id)))
+            thought = feedback.c.user_id.in_(found.accounts)
+            opinions = (await connection.execute(delete(feedback).where(thought, *_within(feedback, dao_id)))).rowcount
             messages = 0
             if dao_id is None:
                 await _forget_links(connection, found.accounts)
@@ -120,7 +128,8 @@ class Erasure:
         while cleared := await self._batch(found.accounts, dao_id):
             exchanges += cleared
         await self._database.truncate_journal()
-        counts = {"exchanges": exchanges, "summaries": removed.rowcount, "records": len(records), "messages": messages}
+        counts = {"exchanges": exchanges, "summaries": removed.rowcount, "records": len(records)}
+        counts |= {"opinions": opinions, "messages": messages}
         return msgspec.structs.replace(found, **counts)
 
     async def _batch(self, accounts: Sequence[str], dao_id: str | None) -> int:
@@ -128,6 +137,7 @@ class Erasure:
         async with self._database.write(dao_id) as connection:
             ids = (await connection.scalars(due)).all()
             if ids:
+                await forget_feedback(connection, ids)
                 # A key that spoke for itself is named here, too.
                 key_id = case((exchange.c.user_id == "key:" + exchange.c.key_id, ""), else_=exchange.c.key_id)
                 values = {**_nobodys(self._clock.now()), "key_id": key_id}

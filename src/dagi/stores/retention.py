@@ -10,6 +10,7 @@ from dagi.ports.clock import Clock
 from dagi.ports.observer import Observer
 from dagi.stores.channel_purge import WAITED, ChannelPurge, Purged
 from dagi.stores.database import Database
+from dagi.stores.feedback import forget_feedback
 from dagi.stores.pending_links import over
 from dagi.stores.tables import erasure, exchange, session_summary
 
@@ -31,7 +32,9 @@ class Cleared(msgspec.Struct, frozen=True):
 
 
 class Retention:
-    """Removes the text of exchanges, and the summaries made from it, once they are older than `days`; everything countable stays.
+    """Removes the text of exchanges once they are older than `days`, with the summaries made from it and what people thought of it.
+
+    Everything else that can be counted stays.
 
     So it does with what channels are done with, after times of its own: see `channel_purge`.
 
@@ -137,6 +140,7 @@ class Retention:
         if not ids:
             return 0
         async with self._database.write() as connection:
+            await forget_feedback(connection, ids)
             await connection.execute(
                 update(exchange).where(exchange.c.id.in_(ids)).values(prompt="", answer="", cleared_at=self._clock.now()),
             )

@@ -218,6 +218,20 @@ exchange = Table(
     Index("ix_exchange_kept", "at", sqlite_where=text("cleared_at IS NULL"), postgresql_where=text("cleared_at IS NULL")),
 )
 
+# What people thought of answers. It names an exchange as everybody does, by its request, for that one may not be written down yet by the
+# process that answered.
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("dao_id", String(64), primary_key=True),
+    Column("request_id", String(64), primary_key=True),
+    Column("user_id", String(200), primary_key=True, index=True),
+    Column("value", Integer, nullable=False, server_default="0"),  # 1 good, -1 bad, 0 words alone
+    Column("comment", Text, nullable=False, server_default=""),
+    Column("at", UtcTime, nullable=False),
+    CheckConstraint("value BETWEEN -1 AND 1", name="value"),
+)
+
 # What a session's older exchanges said, in a model's words: what history has no room for.
 session_summary = Table(
     "session_summary",

@@ -16,7 +16,7 @@ from dagi.stores.tables import metadata
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0007"
+HEAD = "0009"
 BASE = "base"
 
 

@@ -6,14 +6,15 @@ from typing import Final
 
 import msgspec
 
-from dagi.channels.conversation import Case, Conversation
-from dagi.channels.incoming import Ignored, Incoming, Moved, Place, Pressed
+from dagi.channels.case import Case
+from dagi.channels.conversation import Conversation
+from dagi.channels.incoming import Ignored, Incoming, Moved, Pressed
 from dagi.channels.telegram.api import Api
-from dagi.channels.telegram.markup import Text, texts
+from dagi.channels.telegram.posting import parcels, pressed_parcels
 from dagi.channels.telegram.reading import Self, read
 from dagi.channels.telegram.showing import Showing, beside
 from dagi.channels.telegram.updates import update_of
-from dagi.channels.told import Button, Told
+from dagi.channels.told import Told
 from dagi.errors import DagiError, Internal
 from dagi.ports.clock import Clock
 from dagi.ports.inbox import Inbox, Lane, Parcel, Taken
@@ -112,27 +113,26 @@ class Attendant:
                     self._note(taken, "the bot was put out of the chat")
                 return ()
             case Pressed():
-                return [*_acknowledged(lane, heard), *await self._answered(bot, bound, heard, taken)]
+                return pressed_parcels(lane, heard, await self._answered(bot, bound, heard, taken))
             case Incoming():
-                return await self._answered(bot, bound, heard, taken)
+                return parcels(lane, heard.place, await self._answered(bot, bound, heard, taken))
 
-    async def _answered(self, bot: Bot, bound: Bound, heard: Incoming | Pressed, taken: Taken) -> Sequence[Parcel]:
-        lane, number = taken.update.lane, taken.update.number
+    async def _answered(self, bot: Bot, bound: Bound, heard: Incoming | Pressed, taken: Taken) -> Told:
+        number, ids = taken.update.number, f"tg-{bot.name[:_NAME]}-"
         said = heard if isinstance(heard, Incoming) else Incoming(place=heard.place, user_id=heard.user_id, language=heard.language)
         topic = f":{said.place.topic}" if said.place.topic else ""
         case = Case(
             said=said,
             dao_id=bound.dao_id,
             source="telegram",
-            request_id=f"tg-{bot.name[:_NAME]}-{number}",
+            request_id=f"{ids}{number}",
             session_id=f"tg:{said.place.chat}{topic}:{bound.dao_id}",
+            ids=ids,
         )
         if taken.attempt > ATTEMPTS:
             self._observer.note("update_given_up", level="error", request_id=case.request_id, attempts=taken.attempt)
-            told = self._conversation.refusal(case, Internal("It could not be answered."))
-        else:
-            told = await self._told(bot, case, number, heard.data if isinstance(heard, Pressed) else None)
-        return parcels(lane, said.place, told)
+            return self._conversation.refusal(case, Internal("It could not be answered."), pressed=isinstance(heard, Pressed))
+        return await self._told(bot, case, number, heard.data if isinstance(heard, Pressed) else None)
 
     async def _told(self, bot: Bot, case: Case, number: int, pressed: str | None) -> Told:
         showing = Showing(bot.api, case.said.place, number % _MOST_DRAFT + 1, self._clock)
@@ -148,45 +148,9 @@ class Attendant:
         if error is None:
             return answering.result()
         if isinstance(error, DagiError):
-            return self._conversation.refusal(case, error)
-        return self._conversation.defect(case, error)
+            return self._conversation.refusal(case, error, pressed=pressed is not None)
+        return self._conversation.defect(case, error, pressed=pressed is not None)
 
     def _note(self, taken: Taken, why: str) -> None:
         lane = taken.update.lane
         self._observer.note("update_ignored", level="debug", bot=lane.bot, number=taken.update.number, why=why)
-
-
-def parcels(lane: Lane, place: Place, told: Told) -> list[Parcel]:
-    """What is said, as messages: the first one answers the question, the others follow it."""
-    shown = texts(told.markdown)
-    last = len(shown) - 1
-    return [
-        _parcel(lane, place, text, told.request_id, first=index == 0, buttons=told.buttons if index == last else ())
-        for index, text in enumerate(shown)
-    ]
-
-
-def _acknowledged(lane: Lane, pressed: Pressed) -> list[Parcel]:
-    """The button goes on turning until its press is answered, and what it belongs to is done with then."""
-    answer = msgspec.json.encode({"callback_query_id": pressed.query})
-    bare = msgspec.json.encode({"message_id": pressed.message})
-    return [
-        Parcel(lane=lane, method="answerCallbackQuery", body=answer, optional=True),
-        Parcel(lane=lane, method="editMessageReplyMarkup", body=bare, optional=True),
-    ]
-
-
-def _parcel(lane: Lane, place: Place, text: Text, request_id: str, *, first: bool, buttons: Sequence[Button]) -> Parcel:
-    # The chat's id is the sender's business: a group may get another one meanwhile.
-    body: dict[str, object] = {"text": text.text, "link_preview_options": {"is_disabled": True}}
-    if place.topic:
-        body["message_thread_id"] = place.topic
-    if first and place.reply_to and not place.private:
-        body["reply_parameters"] = {"message_id": place.reply_to, "allow_sending_without_reply": True}
-    if buttons:
-        row = [{"text": button.label, "callback_data": button.data} for button in buttons]
-        body["reply_markup"] = {"inline_keyboard": [row]}
-    plain = msgspec.json.encode(body) if text.entities else b""
-    if text.entities:
-        body["entities"] = text.entities
-    return Parcel(lane=lane, method="sendMessage", body=msgspec.json.encode(body), plain=plain, request_id=request_id)

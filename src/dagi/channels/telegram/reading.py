@@ -6,7 +6,8 @@ from typing import Final
 import msgspec
 
 from dagi.channels.incoming import Heard, Ignored, Incoming, Moved, Place, Pressed
-from dagi.channels.telegram.updates import CallbackQuery, ChatMemberUpdated, Entity, File, TelegramMessage, Update, User
+from dagi.channels.telegram.updates import CallbackQuery, ChatMemberUpdated, Entity, File, Markup, TelegramMessage, Update, User
+from dagi.channels.told import Button
 from dagi.message import Attachment
 
 # Whoever speaks as the group itself (https://core.telegram.org/bots/api#message, sender_chat). Nobody can tell who it is.
@@ -64,7 +65,12 @@ def _pressed(query: CallbackQuery) -> Heard:
         data=query.data,
         message=message.message_id,
         language=query.sender.language_code,
+        buttons=() if message.reply_markup is None else _buttons(message.reply_markup),
     )
+
+
+def _buttons(markup: Markup) -> tuple[tuple[Button, ...], ...]:
+    return tuple(tuple(Button(one.text, one.callback_data) for one in row) for row in markup.inline_keyboard)
 
 
 def _membership(change: ChatMemberUpdated) -> Heard:

@@ -53,6 +53,19 @@ class Created(msgspec.Struct, frozen=True, kw_only=True):
     """A service message about a forum's topic; that it is there is all we read."""
 
 
+class MarkupButton(msgspec.Struct, frozen=True, kw_only=True):
+    """See https://core.telegram.org/bots/api#inlinekeyboardbutton; ours all have `callback_data`."""
+
+    text: str = ""
+    callback_data: str = ""
+
+
+class Markup(msgspec.Struct, frozen=True, kw_only=True):
+    """See https://core.telegram.org/bots/api#inlinekeyboardmarkup."""
+
+    inline_keyboard: tuple[tuple[MarkupButton, ...], ...] = ()
+
+
 class TelegramMessage(msgspec.Struct, frozen=True, kw_only=True, rename={"sender": "from"}):
     """See https://core.telegram.org/bots/api#message."""
 
@@ -71,6 +84,7 @@ class TelegramMessage(msgspec.Struct, frozen=True, kw_only=True, rename={"sender
     caption_entities: tuple[Entity, ...] = ()
     reply_to_message: "TelegramMessage | None" = None
     forum_topic_created: Created | None = None
+    reply_markup: Markup | None = None
     migrate_to_chat_id: Id = 0
     migrate_from_chat_id: Id = 0
     photo: tuple[File, ...] = ()

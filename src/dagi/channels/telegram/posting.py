@@ -1,0 +1,99 @@
+"""What is said, as calls of the Bot API: messages, and what becomes of a button that was pressed."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from dagi.channels.cutting import utf16
+from dagi.channels.incoming import Place, Pressed
+from dagi.channels.telegram.markup import Text, texts
+from dagi.channels.told import Button, Told
+from dagi.ports.inbox import Lane, Parcel
+
+# https://core.telegram.org/bots/api#answercallbackquery
+NOTICE_UNITS: Final = 200
+# What a telephone shows of a row of buttons without cutting it short.
+_ROW: Final = 30
+_MOST_IN_ROW: Final = 4
+
+
+def parcels(lane: Lane, place: Place, told: Told) -> list[Parcel]:
+    """What is said, as messages: the first one answers the question, the others follow it."""
+    shown = texts(told.markdown)
+    last = len(shown) - 1
+    found: list[Parcel] = []
+    for index, text in enumerate(shown):
+        body, plain = encoded(_body(place, first=index == 0, buttons=told.buttons if index == last else ()), text)
+        found.append(Parcel(lane=lane, method="sendMessage", body=body, plain=plain, request_id=told.request_id))
+    return found
+
+
+def pressed_parcels(lane: Lane, pressed: Pressed, told: Told) -> list[Parcel]:
+    """What is said to somebody who pressed a button, which goes on turning until its press is answered."""
+    query: dict[str, object] = {"callback_query_id": pressed.query}
+    if told.notice:
+        text = "".join(text.text for text in texts(told.markdown)[:1])
+        query["text"] = _short(text)
+        keyboard = _changed(pressed.buttons, told.buttons) if told.buttons else None
+    else:
+        # What it belonged to is done with.
+        keyboard = None if told.keep else []
+    found = [Parcel(lane=lane, method="answerCallbackQuery", body=msgspec.json.encode(query), optional=True)]
+    if keyboard is not None:
+        edit: dict[str, object] = {"message_id": pressed.message}
+        if keyboard:
+            edit["reply_markup"] = {"inline_keyboard": keyboard}
+        found.append(Parcel(lane=lane, method="editMessageReplyMarkup", body=msgspec.json.encode(edit), optional=True))
+    return found if told.notice else [*found, *parcels(lane, pressed.place, told)]
+
+
+def encoded(body: Mapping[str, object], text: Text) -> tuple[bytes, bytes]:
+    """The parameters with the text; and without what the server could refuse as markup, empty where there is nothing like it."""
+    whole = {"text": text.text, "link_preview_options": {"is_disabled": True}, **body}
+    if not text.entities:
+        return msgspec.json.encode(whole), b""
+    return msgspec.json.encode({**whole, "entities": text.entities}), msgspec.json.encode(whole)
+
+
+def _body(place: Place, *, first: bool, buttons: Sequence[Button]) -> dict[str, object]:
+    # The chat's id is the sender's business: a group may get another one meanwhile.
+    body: dict[str, object] = {}
+    if place.topic:
+        body["message_thread_id"] = place.topic
+    if first and place.reply_to and not place.private:
+        body["reply_parameters"] = {"message_id": place.reply_to, "allow_sending_without_reply": True}
+    if buttons:
+        body["reply_markup"] = {"inline_keyboard": [_row(row) for row in _rows(buttons)]}
+    return body
+
+
+def _changed(present: Sequence[Sequence[Button]], new: Sequence[Button]) -> list[object]:
+    """The keyboard with other labels for buttons that carry the same; the new ones alone where the present ones are not told."""
+    labels = {button.data: button for button in new}
+    if not any(button.data in labels for row in present for button in row):
+        return [_row(row) for row in _rows(new)]
+    return [_row([labels.get(button.data, button) for button in row]) for row in present]
+
+
+def _rows(buttons: Sequence[Button]) -> list[list[Button]]:
+    rows: list[list[Button]] = []
+    for button in buttons:
+        row = rows[-1] if rows else []
+        if row and len(row) < _MOST_IN_ROW and sum(len(one.label) + 2 for one in row) + len(button.label) <= _ROW:
+            row.append(button)
+        else:
+            rows.append([button])
+    return rows
+
+
+def _row(buttons: Sequence[Button]) -> list[dict[str, str]]:
+    return [{"text": button.label, "callback_data": button.data} for button in buttons]
+
+
+def _short(text: str) -> str:
+    if utf16(text) <= NOTICE_UNITS:
+        return text
+    while utf16(text) > NOTICE_UNITS - 1:
+        text = text[: NOTICE_UNITS - 1 if len(text) >= NOTICE_UNITS else -1]
+    return text + "…"

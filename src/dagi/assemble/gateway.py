@@ -38,6 +38,8 @@ from dagi.stores.feedback import SqlFeedback
 from dagi.stores.inbox import SqlInbox
 from dagi.stores.leases import Lease
 from dagi.stores.outbox import SqlOutbox
+from dagi.stores.portraits import SqlPortraits
+from dagi.stores.proposals import SqlProposals
 from dagi.stores.together import Together
 
 # How long it is waited before Telegram is asked again who a bot is.
@@ -176,6 +178,8 @@ def _parts(installation: Installation, world: World) -> Parts:
         dao_name=world.directory.name,
         linking=linked.linking,
         open_now=world.proposals,
+        proposals=lambda by: SqlProposals(world.database, world.clock, by),
+        portraits=SqlPortraits(world.database, world.clock),
         feedback=SqlFeedback(world.database, world.clock),
     )
 

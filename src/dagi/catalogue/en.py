@@ -19,6 +19,29 @@ VOTE_WORDS: tuple[str, ...] = ("vote", "voting", "poll")
 
 NOW_WORDS: tuple[str, ...] = ("open", "active", "current", "now", "ongoing", "running", "today")
 
+PLACE_WORDS: tuple[str, ...] = ("dao", "communit")
+
+WISHES: dict[str, tuple[str, ...]] = {
+    "proposal": ("proposal #", "show proposal #", "open proposal #", "review* proposal #…", "vote on proposal #"),
+    "proposals": (
+        "review my proposal…",
+        "review our proposal…",
+        "open for vote*",
+        "open for voting",
+        "up for vote*",
+        "open proposals",
+        "active proposals",
+        "current proposals",
+        "list proposals",
+        "show proposals",
+    ),
+    "whoami": ("who am i", "what may i do", "what can i do", "my role*", "my rights", "my permission*"),
+    "link": ("link my account*", "link my wallet", "link my discord", "link my telegram", "connect my wallet", "connect my account*"),
+    "dao": ("dao stat*", "community stat*", "stat* of dao", "stat* of community"),
+    "feedback": ("give feedback", "leave feedback"),
+    "help": ("what can you do", "what commands"),
+}
+
 MESSAGES: dict[str, str] = {
     "facts.intro": "No language model was asked. Closest to your question in the DAO's own documents, word for word:",
     "facts.intro_named": "No language model was asked. Closest to your question in {dao}'s own documents, word for word:",
@@ -124,6 +147,33 @@ MESSAGES: dict[str, str] = {
     "feedback.how": "Tell me in words what you think of my last answer: /feedback and what you want to say.",
     "feedback.nothing": "I have not answered you here yet, so there is nothing your words could belong to. Ask something first.",
     "feedback.gone": "That answer is no longer kept, so nothing can be noted about it.",
+    "channel.command.dao": "what this community is, in facts and numbers",
+    "channel.command.proposal": "one proposal, and your vote: /proposal 3",
+    "channel.questions": "Or press a question:",
+    "dao.members": "Members: {people} ({roles})",
+    "dao.proposals": "Open for votes: {count}",
+    "dao.documents": "Documents with facts: {count}",
+    "dao.answered": "Questions answered in the last 30 days: {count}",
+    "proposal.which": "Which one? Write its number: /proposal 3",
+    "proposal.unknown": "There is no proposal #{number} here.",
+    "proposal.pending": "Voting begins on {since} UTC and ends on {until} UTC.",
+    "proposal.closed": "Voting ended on {at} UTC: {outcome}.",
+    "proposal.outcome.passed": "passed",
+    "proposal.outcome.rejected": "rejected",
+    "proposal.outcome.no_quorum": "no quorum",
+    "proposal.outcome.cancelled": "cancelled",
+    "proposal.voted": "Your vote on #{number} counts: {choice}. Until it ends you may change it.",
+    "proposal.not_yet": "Voting on #{number} has not begun yet.",
+    "proposal.over": "Voting on #{number} is over; your press changed nothing.",
+    "proposal.not_elector": "Only those may vote on #{number} who were members when it was made.",
+    "proposal.not_person": "I do not know you as a person of this community, so you cannot vote on #{number}. Ask one of its admins.",
+    "do.help": "What I can do",
+    "do.whoami": "Who I am here",
+    "do.dao": "The community in numbers",
+    "do.proposals": "Open proposals",
+    "do.proposal": "Show proposal #{words}",
+    "do.feedback": "Give feedback",
+    "do.link": "Link an account",
     "channel.old_button": "This button does nothing any more.",
     "link.how": "There, write to me in private: /link and the code.",
     "link.private": "Codes belong into private chats alone. Write /link to me in private.",

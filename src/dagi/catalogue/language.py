@@ -23,6 +23,8 @@ class LanguageFile(Protocol):
         STOP_WORDS: words too common to search for.
         JOINERS: words that join two questions into one.
         PROPOSAL_WORDS, VOTE_WORDS, NOW_WORDS: beginnings of words by which a question about open proposals is known.
+        PLACE_WORDS: beginnings of words for where one is, which change nothing about what is wished for.
+        WISHES: phrases by which somebody asks for what a command does; see `dagi.channels.wishes`.
         MESSAGES: key to sentence, with `{name}` where a value goes.
     """
 
@@ -32,6 +34,8 @@ class LanguageFile(Protocol):
     PROPOSAL_WORDS: tuple[str, ...]
     VOTE_WORDS: tuple[str, ...]
     NOW_WORDS: tuple[str, ...]
+    PLACE_WORDS: tuple[str, ...]
+    WISHES: dict[str, tuple[str, ...]]
     MESSAGES: dict[str, str]
 
 

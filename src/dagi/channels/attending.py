@@ -33,7 +33,7 @@ async def told(conversation: Conversation, case: Case, shown: Shown, pressed: st
     """
     if attempt > ATTEMPTS:
         return conversation.refusal(case, Internal("It could not be answered."), pressed=pressed is not None)
-    work = conversation.answer(case, shown) if pressed is None else conversation.pressed(case, pressed)
+    work = conversation.answer(case, shown) if pressed is None else conversation.pressed(case, pressed, shown)
     answering = asyncio.create_task(_awaited(work), name=case.request_id)
     showing = asyncio.create_task(shown.follow(), name=f"{case.request_id}-shown")
     try:

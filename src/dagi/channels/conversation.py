@@ -1,29 +1,35 @@
 """What is answered to what is said, whatever the platform: commands by us, everything else by the router."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from dagi.catalogue import say
 from dagi.channels.case import Case
+from dagi.channels.deciding import VOTE, ProposalTalk
 from dagi.channels.linking import CONFIRM, LinkTalk
+from dagi.channels.portraying import ASK, DaoTalk
 from dagi.channels.rating import RATINGS, RatingTalk, thumbs
 from dagi.channels.rich import literal
 from dagi.channels.sentences import language, sentence
-from dagi.channels.told import Told
+from dagi.channels.told import Button, Told
+from dagi.channels.wishes import wished
 from dagi.errors import DagiError, Internal
-from dagi.governance.telling import told
-from dagi.ports.dialogs import Exchange
+from dagi.message import Grant
 from dagi.ports.feedback import Feedback
 from dagi.ports.identities import Linking
 from dagi.ports.observer import Observer
-from dagi.ports.proposals import OpenProposals
+from dagi.ports.portraits import Portraits
+from dagi.ports.proposals import OpenProposals, ProposalsBy
 from dagi.ports.target import Ear
 from dagi.router import Router
 
 # In the order in which they are shown.
-COMMANDS: Final = ("start", "help", "whoami", "proposals", "feedback", "link")
+COMMANDS: Final = ("start", "help", "whoami", "dao", "proposals", "proposal", "feedback", "link")
+# What a button does as if it had been written.
+_DO: Final = "do"
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +43,9 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     dao_name: Callable[[str], str]
     linking: Linking
     open_now: OpenProposals
+    proposals: ProposalsBy
     feedback: Feedback
+    portraits: Portraits
 
 
 class Conversation:
@@ -50,11 +58,15 @@ class Conversation:
         self._open_now = parts.open_now
         self._links = LinkTalk(parts.linking)
         self._ratings = RatingTalk(parts.feedback, router.ports.dialogs)
+        self._decisions = ProposalTalk(parts.proposals, parts.open_now)
+        self._daos = DaoTalk(parts.portraits)
         self._commands: Mapping[str, Callable[[Case, str], Awaitable[Told]]] = {
             "start": self._start,
             "help": self._help,
             "whoami": self._whoami,
+            "dao": self._dao,
             "proposals": self._proposals,
+            "proposal": self._proposal,
             "feedback": self._feedback,
             "link": lambda case, tongue: self._links.command(case.said, tongue),
         }
@@ -81,22 +93,43 @@ class Conversation:
             return Told(markdown=say(tongue, "channel.unreadable", kind=kind) if kind else say(tongue, "channel.say_it"))
         return await self._asked(case, ear, tongue)
 
-    async def pressed(self, case: Case, data: str) -> Told:
+    async def pressed(self, case: Case, data: str, ear: Ear | None = None) -> Told:
         """What to say to somebody who pressed a button. What it carries may be anything: a program can press what nobody was shown.
+
+        Args:
+            ear: hears an answer while it is made, where the button asks a question.
 
         Raises:
             DagiError: as for `answer`.
         """
         tongue = language(case.said.language)
         what, _, rest = data.partition(":")
+        if what == CONFIRM:
+            return await self._links.confirmed(case.said.user_id, rest, tongue) if rest else Told(markdown=say(tongue, "link.left"))
+        grant = self._router.grant(case.message())
+        grant.require("chat.use")
         if what in RATINGS:
-            self._router.grant(case.message()).require("chat.use")
             return await self._ratings.pressed(case, what, rest, tongue)
-        if what != CONFIRM:
-            return Told(markdown=say(tongue, "channel.old_button"), notice=True)
-        if not rest:
-            return Told(markdown=say(tongue, "link.left"))
-        return await self._links.confirmed(case.said.user_id, rest, tongue)
+        if what == VOTE:
+            grant.require("proposal.read")
+            return await self._decisions.vote(case, rest, tongue)
+        command, _, words = rest.partition(":")
+        if what == _DO and command in self._commands:
+            return replace(await self._commands[command](_saying(case, words), tongue), keep=True)
+        if what == ASK and grant.allows("facts.read") and (question := await self._daos.question(case.dao_id, rest)):
+            return await self._asked_for(_saying(case, question), ear)
+        return Told(markdown=say(tongue, "channel.old_button"), notice=True)
+
+    def choices(self, case: Case, typed: str) -> Sequence[tuple[str, str]]:
+        """Open proposals that may be meant by what is typed so far: at most 25, each a label of at most 100 characters and its value.
+
+        There are none for whoever may not read them.
+        """
+        try:
+            allowed = self._router.grant(case.message()).allows("proposal.read")
+        except DagiError:
+            return ()
+        return self._decisions.choices(case.dao_id, typed) if allowed else ()
 
     def refusal(self, case: Case, error: DagiError, *, pressed: bool = False) -> Told:
         """What is said where `answer` was refused, or failed.
@@ -113,26 +146,41 @@ class Conversation:
         self._observer.note("internal_error", level="error", request_id=case.request_id, exc_info=error)
         return self.refusal(case, Internal("An internal error occurred."), pressed=pressed)
 
-    async def _asked(self, case: Case, ear: Ear, tongue: str) -> Told:
-        exchange = self._router.exchange(case.message(streamed=True))
-        await self._router.tell(exchange, ear)
-        text = _shown(exchange)
+    async def _asked(self, case: Case, ear: Ear | None, tongue: str) -> Told:
+        exchange = self._router.exchange(case.message(streamed=ear is not None))
+        if ear is None:
+            await self._router.answer(exchange)
+        else:
+            await self._router.tell(exchange, ear)
+        text = exchange.text.strip()
         if not text:
             return Told(markdown=say(tongue, "channel.no_words"), request_id=case.request_id)
         if case.said.attachments:
             text = f"{text}\n\n{say(tongue, 'channel.not_seen')}"
-        return Told(markdown=text, request_id=case.request_id, buttons=thumbs(case.number))
+        return Told(markdown=text, request_id=case.request_id, buttons=(*thumbs(case.number), *_offered(case.said.text, tongue)))
+
+    async def _asked_for(self, case: Case, ear: Ear | None) -> Told:
+        """A question that was pressed: nobody sees it anywhere unless it is said."""
+        question = case.said.text
+        found = await self._asked(case, ear, language("", question))
+        return replace(found, markdown=f"**{literal(question)}**\n\n{found.markdown}", keep=True)
 
     async def _start(self, case: Case, tongue: str) -> Told:
         grant = self._router.grant(case.message())
-        if not grant.allows("chat.use"):
-            grant.require("chat.use")
+        grant.require("chat.use")
         greeting = say(tongue, "channel.start", dao=literal(self._dao_name(case.dao_id) or case.dao_id))
-        return Told(markdown=f"{greeting}\n\n{say(tongue, 'channel.help', known=self._described(tongue))}")
+        return await self._helped(case, grant, tongue, greeting)
 
     async def _help(self, case: Case, tongue: str) -> Told:
-        self._router.grant(case.message()).require("chat.use")
-        return Told(markdown=say(tongue, "channel.help", known=self._described(tongue)))
+        grant = self._router.grant(case.message())
+        grant.require("chat.use")
+        return await self._helped(case, grant, tongue, "")
+
+    async def _helped(self, case: Case, grant: Grant, tongue: str, greeting: str) -> Told:
+        questions = await self._daos.questions(case.dao_id, grant, tongue)
+        said = [greeting, say(tongue, "channel.help", known=self._described(tongue))]
+        said.append(say(tongue, "channel.questions") if questions else "")
+        return Told(markdown="\n\n".join(filter(None, said)), buttons=questions)
 
     async def _whoami(self, case: Case, tongue: str) -> Told:
         grant = self._router.grant(case.message())
@@ -144,12 +192,20 @@ class Conversation:
         why = say(tongue, f"channel.why.{grant.reason}")
         return Told(markdown=say(tongue, "channel.whoami", user_id=case.said.user_id, dao=dao, roles=roles, why=why, may=may))
 
+    async def _dao(self, case: Case, tongue: str) -> Told:
+        grant = self._router.grant(case.message())
+        grant.require("chat.use")
+        name = self._dao_name(case.dao_id) or case.dao_id
+        return Told(markdown=await self._daos.told(case.dao_id, name, len(self._open_now.open(case.dao_id)), grant, tongue))
+
     async def _proposals(self, case: Case, tongue: str) -> Told:
         self._router.grant(case.message()).require("proposal.read")
-        facts = told(self._open_now.open(case.dao_id), tongue)
-        # What members wrote is shown as they wrote it: it is no markup of ours.
-        shown = [f"**{literal(fact.title)}**\n{literal(fact.text)}" for fact in facts]
-        return Told(markdown="\n\n".join(shown) or say(tongue, "proposal.none"))
+        return self._decisions.listed(case, tongue)
+
+    async def _proposal(self, case: Case, tongue: str) -> Told:
+        grant = self._router.grant(case.message())
+        grant.require("proposal.read")
+        return await self._decisions.shown(case, grant, tongue)
 
     async def _feedback(self, case: Case, tongue: str) -> Told:
         self._router.grant(case.message()).require("chat.use")
@@ -162,5 +218,14 @@ class Conversation:
         return "\n".join(f"- /{name}: {say(tongue, f'channel.command.{name}')}" for name in COMMANDS)
 
 
-def _shown(exchange: Exchange) -> str:
-    return exchange.text.strip()
+def _saying(case: Case, text: str) -> Case:
+    return replace(case, said=replace(case.said, text=text))
+
+
+def _offered(text: str, tongue: str) -> tuple[Button, ...]:
+    """A button for what somebody asks for whom a command would help, too."""
+    wish = wished(text)
+    if wish is None:
+        return ()
+    data = f"{_DO}:{wish.command}:{wish.words}" if wish.words else f"{_DO}:{wish.command}"
+    return (Button(say(tongue, f"do.{wish.command}", words=wish.words), data),)

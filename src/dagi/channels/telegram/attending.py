@@ -136,7 +136,7 @@ class Attendant:
 
     async def _told(self, bot: Bot, case: Case, number: int, pressed: str | None) -> Told:
         showing = Showing(bot.api, case.said.place, number % _MOST_DRAFT + 1, self._clock)
-        work = self._conversation.answer(case, showing) if pressed is None else self._conversation.pressed(case, pressed)
+        work = self._conversation.answer(case, showing) if pressed is None else self._conversation.pressed(case, pressed, showing)
         answering = asyncio.create_task(work, name=case.request_id)
         try:
             await beside(answering, showing)

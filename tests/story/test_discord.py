@@ -1,6 +1,8 @@
 """Members talk to their DAO in Discord: the whole stack, and a scripted Discord in the real one's place."""
 
+import asyncio
 from collections.abc import AsyncGenerator
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import httpx
@@ -70,6 +72,24 @@ async def joined(stack: Stack, dao: str = DAO, user: str = ANN, *, role: str = "
     await database.close()
     if stack.front is not None:
         await stack.front.directory.refresh()
+
+
+async def proposed(stack: Stack, title: str) -> int:
+    """A proposal that is open until tomorrow; gives its number."""
+    wish = {"title": title, "closes_at": f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}"}
+    async with stack.rbac() as rbac:
+        made = await rbac.post(f"/daos/{DAO}/proposals", params={"as": "tg:admin001"}, json=wish)
+    assert made.is_success, made.text
+    return int(made.json()["proposal"]["number"])
+
+
+async def offered(stack: Stack, discord: DiscordApi, text: str) -> Talk:
+    """What is offered to somebody who types; once the stack knows the proposals, which takes it a moment."""
+    async with asyncio.timeout(15):
+        while True:
+            typed = await discord.deliver(stack.gateway_url + "/discord/webhook", discord.make.autocomplete("proposal", "proposal", text))
+            if len(typed.choices) > 1:
+                return typed
 
 
 async def delivered(stack: Stack, discord: DiscordApi, interaction: dict[str, object], path: str = "/discord/webhook") -> Talk:
@@ -166,11 +186,12 @@ async def test_what_discord_has_not_signed_is_refused_and_nothing_is_kept(start:
 
 async def test_an_endpoint_can_be_saved_at_discord(start: StackFactory, discord: DiscordApi) -> None:
     async with start(channels=channels(discord)) as stack:
+        discord.hosts["dao.example"] = stack.gateway_url
         for path in ("/discord/webhook", "/discord/webhook/main"):
-            await discord.save(stack.gateway_url + path)
+            await discord.save("https://dao.example" + path)
             assert discord.endpoint.endswith(path)
         with pytest.raises(DiscordError):
-            await discord.save(stack.gateway_url + "/discord/webhook/other")
+            await discord.save("https://dao.example/discord/webhook/other")
 
 
 async def test_a_signed_body_that_is_no_interaction_is_an_error_that_says_so(start: StackFactory, discord: DiscordApi) -> None:
@@ -226,6 +247,34 @@ async def test_feedback_in_words_is_asked_for_in_a_form_and_kept_with_the_last_a
         comments = stack.rows("SELECT comment FROM feedback")
     assert comments == [("Too short an answer.",)]
     assert thanked.original.ephemeral
+
+
+async def test_a_proposal_is_found_while_it_is_typed_chosen_from_a_menu_and_voted_on(start: StackFactory, discord: DiscordApi) -> None:
+    async with start(channels=channels(discord)) as stack:
+        await joined(stack)
+        await joined(stack, user=BOB, role="guest")
+        orchard, _, hedges = [await proposed(stack, title) for title in ("Plant an orchard", "Buy a press", "Plant hedges")]
+        typed = await offered(stack, discord, "pla")
+        strangers = discord.make.autocomplete("proposal", "proposal", "", user="123456789012345678")
+        nothing = await discord.deliver(stack.gateway_url + "/discord/webhook", strangers)
+        listed = await delivered(stack, discord, discord.make.command("proposal"))
+        (menu,) = listed.original.components
+        chosen = await delivered(stack, discord, discord.make.press(listed.original, str(menu["custom_id"]), [f"do:proposal:{orchard}"]))
+        vote = str(chosen.original.components[0]["custom_id"])
+        voted = await delivered(stack, discord, discord.make.press(chosen.original, vote))
+        votes = stack.rows(f"SELECT count(*) FROM vote WHERE number = {orchard}")
+        guests = await delivered(stack, discord, discord.make.command("proposal", user=BOB, proposal=str(orchard)))
+    assert {(one["name"], one["value"]) for one in typed.choices} == {
+        (f"#{orchard} Plant an orchard", str(orchard)),
+        (f"#{hedges} Plant hedges", str(hedges)),
+    }
+    assert nothing.choices == []
+    assert "Buy a press" in listed.text
+    assert chosen.original.ephemeral
+    assert f"Your vote on #{orchard} counts" in voted.text
+    assert votes == [(1,)]
+    assert "Plant an orchard" in guests.text
+    assert guests.original.components == []
 
 
 async def test_an_answer_after_the_fifteen_minutes_comes_into_the_channel_and_names_who_asked(

@@ -7,10 +7,11 @@ from dagi.assemble.applications import ApplicationPlan, Applications
 from dagi.assemble.installation import Installation
 from dagi.assemble.world import World
 from dagi.channels.conversation import Conversation
-from dagi.channels.discord.answering import Application, Attendant
+from dagi.channels.discord.answering import Application, Attendant, case_of
 from dagi.channels.discord.api import Api
 from dagi.channels.discord.authentic import authentic
 from dagi.channels.discord.interactions import Interaction
+from dagi.channels.discord.reading import typing
 from dagi.channels.discord.receiving import Reception
 from dagi.channels.discord.sending import PER_TOKEN, TOKEN_BURST, Sender
 from dagi.channels.pacing import Pace
@@ -35,12 +36,13 @@ class DiscordSide:
         kept: tuple[Inbox, Outbox],
         owing: Callable[[], None],
     ) -> None:
+        self._conversation = conversation
         base_url = installation.loaded.settings.channels.discord.api_base_url
         self._world = world
         self._plans = applications.plans
         pace = Pace(PER_TOKEN, TOKEN_BURST)
         apis = {plan.settings.name: Api(world.http, base_url, plan.token) for plan in self._plans}
-        known = {
+        self._known = known = {
             plan.settings.name: Application(
                 name=plan.settings.name,
                 id=plan.settings.application_id,
@@ -62,6 +64,6 @@ class DiscordSide:
         reception = Reception(plan.settings.name, arrived, partial(self._choices, plan), self._world.observer, self._world.clock)
         return Door(application=plan.settings.name, authentic=authentic(plan.public_key), answer=reception.answer)
 
-    async def _choices(self, plan: ApplicationPlan, _: Interaction, typed: str) -> Sequence[tuple[str, str]]:
-        self._world.observer.note("typed", level="debug", bot=plan.settings.name, letters=len(typed))
-        return ()
+    def _choices(self, plan: ApplicationPlan, interaction: Interaction, typed: str) -> Sequence[tuple[str, str]]:
+        case = case_of(self._known[plan.settings.name], interaction, typing(interaction))
+        return self._conversation.choices(case, typed)

@@ -88,7 +88,7 @@ class Attendant:
         if isinstance(heard, Ignored | Moved):
             self._note(taken, "nothing that is answered")
             return ()
-        case = _case(application, interaction, heard)
+        case = case_of(application, interaction, heard)
         if taken.attempt > 1:
             self._observer.note("update_again", level="warning", request_id=case.request_id, attempt=taken.attempt)
         path = original(application.id, interaction.token)
@@ -102,7 +102,8 @@ class Attendant:
         self._observer.note("update_ignored", level="debug", bot=lane.bot, number=taken.update.number, why=why)
 
 
-def _case(application: Application, interaction: Interaction, heard: Incoming | Pressed) -> Case:
+def case_of(application: Application, interaction: Interaction, heard: Incoming | Pressed) -> Case:
+    """What was said, and where that belongs to."""
     said = heard if isinstance(heard, Incoming) else Incoming(place=heard.place, user_id=heard.user_id, language=heard.language)
     dao_id, ids = application.dao_of(interaction.guild_id), f"dc-{application.name[:_NAME]}-"
     return Case(

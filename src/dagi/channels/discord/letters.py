@@ -8,7 +8,7 @@ import msgspec
 
 from dagi.channels.discord.interactions import Interaction
 from dagi.channels.discord.markup import contents
-from dagi.channels.discord.reading import is_private
+from dagi.channels.discord.reading import PICK, is_private
 from dagi.channels.told import Button, Told
 from dagi.ports.inbox import Parcel, Update
 
@@ -27,6 +27,13 @@ _GREY: Final = 2
 _IN_ROW: Final = 5
 _MOST_ROWS: Final = 5
 _LABEL: Final = 80
+# https://docs.discord.com/developers/components/reference#string-select
+_SELECT: Final = 3
+_MOST_OPTIONS: Final = 25
+_LONG_LABEL: Final = 100
+_MENU_FROM: Final = 2
+# What buttons carry that lead somewhere, rather than say something.
+_CHOSEN: Final = ("do:", "ask:")
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,13 +90,20 @@ def _parcel(update: Update, interaction: Interaction, request_id: str, message: 
 
 def _message(content: str, buttons: Sequence[Button]) -> dict[str, object]:
     message: dict[str, object] = {"content": content, "allowed_mentions": QUIET}
-    if buttons:
-        message["components"] = rows(buttons)
+    if len(buttons) >= _MENU_FROM and all(button.data.startswith(_CHOSEN) for button in buttons):
+        message["components"] = [_menu(buttons)]
+    elif buttons:
+        message["components"] = _rows(buttons)
     return message
 
 
-def rows(buttons: Sequence[Button]) -> list[dict[str, object]]:
-    """Buttons in rows, as Discord takes them."""
+def _menu(buttons: Sequence[Button]) -> dict[str, object]:
+    """Things to choose from, as a menu: several wide buttons would be a wall."""
+    options = [{"label": button.label[:_LONG_LABEL], "value": button.data} for button in buttons[:_MOST_OPTIONS]]
+    return {"type": _ROW, "components": [{"type": _SELECT, "custom_id": PICK, "options": options}]}
+
+
+def _rows(buttons: Sequence[Button]) -> list[dict[str, object]]:
     shown = [{"type": _BUTTON, "style": _GREY, "label": button.label[:_LABEL], "custom_id": button.data} for button in buttons]
     found: list[dict[str, object]] = [{"type": _ROW, "components": shown[at : at + _IN_ROW]} for at in range(0, len(shown), _IN_ROW)]
     return found[:_MOST_ROWS]

@@ -10,7 +10,7 @@ PRIVATE: Final = frozenset({"whoami", "link", "feedback"})
 # The command whose words are a question.
 ASK: Final = "ask"
 FEEDBACK: Final = "feedback"
-# The input of a modal, and the menu below proposals.
+# The input of a modal, and a menu in place of many buttons.
 WORDS: Final = "words"
 PICK: Final = "pick"
 # A command of an application with a slash before it; the others stand in menus of messages and people.
@@ -57,13 +57,12 @@ def _command(interaction: Interaction) -> Heard:
 
 def _pressed(interaction: Interaction) -> Heard:
     data = interaction.data
-    if data.custom_id == PICK:
-        return _said(interaction, "proposal", data.values[0] if data.values else "")
     return Pressed(
         place=_place(interaction),
         user_id=_user_id(interaction),
         query=interaction.id,
-        data=data.custom_id,
+        # What is chosen from a menu is what its button would carry.
+        data="".join(data.values[:1]) if data.custom_id == PICK else data.custom_id,
         message=0 if interaction.message is None or not interaction.message.id.isdigit() else int(interaction.message.id),
         language=interaction.locale,
     )
@@ -74,6 +73,11 @@ def _submitted(interaction: Interaction) -> Heard:
     inputs = (one for component in data.components for one in component.inputs())
     words = next((one.value.strip() for one in inputs if one.custom_id == WORDS), "")
     return _said(interaction, data.custom_id, words)
+
+
+def typing(interaction: Interaction) -> Incoming:
+    """Whoever is typing, without what they type."""
+    return _said(interaction, "", "")
 
 
 def _said(interaction: Interaction, command: str, words: str) -> Incoming:

@@ -34,7 +34,7 @@ _AGAIN_S: Final = 10
 # What the database's column holds.
 _CHAT: Final = 40
 
-Choose = Callable[[Interaction, str], Awaitable[Sequence[tuple[str, str]]]]
+Choose = Callable[[Interaction, str], Sequence[tuple[str, str]]]
 
 
 class Reception:
@@ -70,15 +70,15 @@ class Reception:
             case Type.PING:
                 return _encoded(PONG)
             case Type.AUTOCOMPLETE:
-                return _encoded(CHOICES, choices=[{"name": label, "value": value} for label, value in await self._choices(interaction)])
+                return _encoded(CHOICES, choices=[{"name": label, "value": value} for label, value in self._choices(interaction)])
             case _ if _wants_words(interaction):
                 return _modal(language(interaction.locale))
             case _:
                 return await self._kept(interaction, body)
 
-    async def _choices(self, interaction: Interaction) -> Sequence[tuple[str, str]]:
+    def _choices(self, interaction: Interaction) -> Sequence[tuple[str, str]]:
         option = typed(interaction.data)
-        return () if option is None else await self._choose(interaction, str(option.value))
+        return () if option is None else self._choose(interaction, str(option.value))
 
     async def _kept(self, interaction: Interaction, body: bytes) -> bytes:
         tongue = language(interaction.locale)

@@ -14,7 +14,7 @@ from dagi.channels.discord.interactions import Interaction
 from dagi.channels.discord.receiving import Reception
 from dagi.channels.discord.sending import PER_TOKEN, TOKEN_BURST, Sender
 from dagi.channels.pacing import Pace
-from dagi.ports.inbox import Inbox, Outbox, Update
+from dagi.ports.inbox import Inbox, Lane, Outbox, Update
 from dagi.services.gateway.discord import DiscordHooks, Door
 
 
@@ -45,7 +45,7 @@ class DiscordSide:
                 name=plan.settings.name,
                 id=plan.settings.application_id,
                 api=apis[plan.settings.name],
-                dao_of=plan.dao_of,
+                dao_of=partial(self._dao_of, plan),
                 pace=pace,
             )
             for plan in self._plans
@@ -61,6 +61,12 @@ class DiscordSide:
     def _door(self, plan: ApplicationPlan, arrived: Callable[[Update], Awaitable[None]]) -> Door:
         reception = Reception(plan.settings.name, arrived, partial(self._choices, plan), self._world.observer, self._world.clock)
         return Door(application=plan.settings.name, authentic=authentic(plan.public_key), answer=reception.answer)
+
+    def _dao_of(self, plan: ApplicationPlan, guild: str, places: Sequence[str]) -> str:
+        # What is said of a channel goes before what is said of its server.
+        lanes = (Lane("discord", plan.settings.name, place) for place in (*places, guild))
+        said = next((binding for lane in lanes if (binding := self._world.bindings.of(lane)) is not None), None)
+        return plan.dao_of(guild) if said is None else said.dao_id
 
     async def _choices(self, plan: ApplicationPlan, _: Interaction, typed: str) -> Sequence[tuple[str, str]]:
         self._world.observer.note("typed", level="debug", bot=plan.settings.name, letters=len(typed))

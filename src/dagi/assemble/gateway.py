@@ -108,10 +108,15 @@ class Gateway:
         return self._selves[name]
 
     async def _bound(self, plan: BotPlan, chat: str) -> Bound:
-        # Groups alone move, which have negative ids; one that the configuration names is what it says there.
-        if plan.settings.chats and chat.startswith("-") and chat not in plan.settings.chats:
-            chat = await self._moves.first(Lane("telegram", plan.settings.name, chat))
-        return plan.bound(chat)
+        # Groups alone move, which have negative ids. What is said of the id it has goes before what was said of its first.
+        name, chats, bindings = plan.settings.name, plan.settings.chats, self._world.bindings
+        said = bindings.of(Lane("telegram", name, chat))
+        moved = chat.startswith("-") and said is None and (bindings.any_of("telegram", name) or (chats and chat not in chats))
+        if moved:
+            first = await self._moves.first(Lane("telegram", name, chat))
+            said = bindings.of(Lane("telegram", name, first))
+            chat = chat if chat in chats else first
+        return plan.bound(chat, said)
 
     async def _moved(self, lane: Lane, chat: str) -> None:
         """What was said about the old id counts for the new one, until the operator writes it."""
@@ -139,6 +144,7 @@ class Gateway:
             "inbox": self.attending.follow,
             "outbox": self.delivering.follow,
             "bots": self._introduce,
+            "bindings": self._world.bindings.follow,
         }
         for name, plan in self._plans.items():
             if plan.secret is None:

@@ -15,6 +15,7 @@ from dagi.channels.discord.receiving import Reception
 from dagi.channels.discord.sending import PER_TOKEN, TOKEN_BURST, Sender
 from dagi.channels.pacing import Pace
 from dagi.ports.inbox import Inbox, Lane, Outbox, Update
+from dagi.ports.observer import Observer
 from dagi.services.gateway.discord import DiscordHooks, Door
 
 
@@ -32,7 +33,7 @@ class DiscordSide:
         world: World,
         applications: Applications,
         conversation: Conversation,
-        kept: tuple[Inbox, Outbox],
+        kept: tuple[Inbox, Outbox, Observer],
         owing: Callable[[], None],
     ) -> None:
         base_url = installation.loaded.settings.channels.discord.api_base_url
@@ -52,7 +53,7 @@ class DiscordSide:
         }
         self.attendant = Attendant(known, conversation, kept[0], world.observer, world.clock, owing)
         addressed = {name: (api, known[name].id) for name, api in apis.items()}
-        self.sender = Sender(addressed, kept[1], world.observer, world.clock, pace)
+        self.sender = Sender(addressed, kept[1], kept[2], world.clock, pace)
 
     def hooks(self, arrived: Callable[[Update], Awaitable[None]]) -> DiscordHooks:
         """What takes interactions in."""

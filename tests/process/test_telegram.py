@@ -150,7 +150,9 @@ async def test_a_process_that_is_told_to_stop_in_the_middle_of_an_answer_leaves_
     assert to_member(telegram) == ["first"]
 
 
-async def dagi(tmp_path: Path, telegram: BotApi, *arguments: str, mode: str = "webhook", **environment: str) -> tuple[int, str, str]:
+async def dagi(
+    tmp_path: Path, telegram: BotApi, *arguments: str, mode: str = "webhook", word: str = "telegram", **environment: str
+) -> tuple[int, str, str]:
     """Run a command of ours about a bot: its exit status, what it says, and what it complains of."""
     bot = {"name": "main", "dao_id": DAO, "token_env": "TELEGRAM_BOT_TOKEN", "secret_env": "TELEGRAM_WEBHOOK_SECRET", "mode": mode}
     file = tmp_path / "bot.yml"
@@ -158,7 +160,7 @@ async def dagi(tmp_path: Path, telegram: BotApi, *arguments: str, mode: str = "w
     file.write_text(yaml.safe_dump(settings), encoding="utf-8")
     secrets = {"TELEGRAM_BOT_TOKEN": TOKEN, "TELEGRAM_WEBHOOK_SECRET": SECRET, **environment}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "dagi", "telegram", *arguments, "--config", str(file)),
+        *(sys.executable, "-m", "dagi", word, *arguments, "--config", str(file)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, **secrets},
@@ -206,3 +208,17 @@ async def test_what_is_wrong_with_a_bot_is_told_without_its_token(
     assert says in err
     assert "Traceback" not in err
     assert TOKEN[:-1] not in out + err
+
+
+async def test_an_operator_binds_a_chat_sees_it_and_lets_it_go(tmp_path: Path, telegram: BotApi) -> None:
+    chat = ("telegram", "main", "-1001234567890")
+    assert (await dagi(tmp_path, telegram, "create", "bees-dao", "--name", "Bees", word="dao"))[0] == 0
+    status, out, err = await dagi(tmp_path, telegram, "bind", *chat, "--dao", "bees-dao", "--hear-all", word="channel")
+    assert (status, err) == (0, "")
+    assert "bees-dao" in out
+    (bound,) = json.loads((await dagi(tmp_path, telegram, "list", "--dao", "bees-dao", "--json", word="channel"))[1])
+    assert (bound["chat"], bound["dao_id"], bound["mention_only"], bound["created_by"][:4]) == (chat[2], "bees-dao", False, "cli:")
+    status, out, _ = await dagi(tmp_path, telegram, "unbind", *chat, "--yes", word="channel")
+    assert (status, DAO in out) == (0, True)
+    status, _, err = await dagi(tmp_path, telegram, "bind", "telegram", "other", "5", "--dao", "bees-dao", word="channel")
+    assert (status != 0, "'other'" in err) == (True, True)

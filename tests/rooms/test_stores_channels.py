@@ -7,6 +7,8 @@ from sqlalchemy import text
 
 from dagi.ports.inbox import Lane, Parcel, Update
 from dagi.stores.channel_purge import BATCH, PARCELS_KEPT, UPDATES_KEPT, WAITED
+from dagi.stores.chat_bindings import BindingAdmin
+from dagi.stores.daos import Daos
 from dagi.stores.database import Database
 from dagi.stores.erasure import Erasure
 from dagi.stores.inbox import SqlInbox
@@ -159,6 +161,27 @@ async def test_an_erased_person_leaves_nothing_in_inbox_and_outbox_and_gets_no_a
     # Whoever was answering has nothing to say any more; the platform's second delivery says nothing new.
     assert not await post.inbox.handled(held[0], [Parcel(lane=ANN, method="sendMessage", body=b"SECRET")])
     assert not await post.put(0)
+
+
+async def test_what_a_person_is_erased_of_in_one_dao_is_of_the_chats_that_belong_to_it(post: Post) -> None:
+    for dao in ("green", "bees"):
+        await Daos(post.database, post.clock).create(dao, dao)
+    second, third = Lane("telegram", "second", "1"), Lane("telegram", "third", "1")
+    for number, lane in enumerate((ANN, second, third, BEN)):
+        await post.put(number, lane)
+        await post.owe(lane)
+    # The configuration says it of the first bot, the database of another one's chat.
+    await BindingAdmin(post.database, post.clock).bind(second, "green")
+    await BindingAdmin(post.database, post.clock).bind(third, "bees")
+    erasure = Erasure(post.database, post.clock, dao_of=lambda lane: "green" if lane.bot in {"main", "third"} else None)
+    assert (await erasure.count("tg:1", "green")).messages == 4
+    assert (await erasure.erase("tg:1", "green")).messages == 4
+    left = "SELECT bot, chat FROM inbox WHERE handled_at IS NULL ORDER BY bot, chat"
+    assert await post.rows(left) == [("main", "2"), ("third", "1")]
+    assert len(await BindingAdmin(post.database, post.clock).all()) == 2
+    assert (await erasure.erase("tg:1")).messages == 2
+    assert await post.rows(left) == [("main", "2")]
+    assert await BindingAdmin(post.database, post.clock).all() == []
 
 
 async def test_a_process_takes_only_what_belongs_to_its_own_bots(post: Post) -> None:

@@ -1,9 +1,12 @@
 """Groups that get another id stay with their DAO, and bots of long names keep their exchanges apart."""
 
 import pytest
-from tests.conftest import StackFactory, until
+from tests.conftest import DAO, StackFactory, until
 from tests.story.test_telegram import channels, deliver, heard, telegram
 
+from dagi.observe.clock import SystemClock
+from dagi.ports.inbox import Lane
+from dagi.stores.chat_bindings import BindingAdmin
 from dagi.testing.telegram import BotApi
 
 __all__ = ["telegram"]
@@ -34,6 +37,25 @@ async def test_what_the_configuration_says_about_the_new_id_counts(start: StackF
         await deliver(stack, telegram.message("What is this?", chat=NEW))
         await heard(telegram, 1)
         assert len(stack.upstream.heard) == 1
+
+
+async def test_a_chat_that_is_bound_while_the_stack_runs_belongs_to_that_dao_also_after_it_moved(
+    start: StackFactory, telegram: BotApi
+) -> None:
+    async with start(channels=channels(telegram, chats={str(OLD): {"dao_id": "no-such-dao"}})) as stack:
+        database = stack.installation.database()
+        await BindingAdmin(database, SystemClock()).bind(Lane("telegram", "main", str(OLD)), DAO, mention_only=False)
+        await database.close()
+        for _ in range(50):
+            # It is known within a second, whenever that begins.
+            await deliver(stack, telegram.message("What is this?", chat=OLD))
+            await until(lambda: stack.rows("SELECT count(*) FROM inbox WHERE handled_at IS NULL") == [(0,)])
+            if stack.upstream.heard:
+                break
+        await deliver(stack, telegram.message("", chat=OLD, migrate_to_chat_id=NEW))
+        await until(lambda: stack.rows("SELECT count(*) FROM inbox WHERE handled_at IS NULL") == [(0,)])
+        await deliver(stack, telegram.message("And now?", chat=NEW))
+        await until(lambda: len(stack.upstream.heard) == 2)
 
 
 async def test_exchanges_of_a_bot_with_the_longest_name_have_ids_of_their_own(start: StackFactory, telegram: BotApi) -> None:

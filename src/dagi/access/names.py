@@ -11,6 +11,8 @@ _DAO: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\Z")
 _IDENTITY: Final = re.compile(r"(?!eth:)[a-z]{2,10}:[A-Za-z0-9._@+-]{1,128}\Z|eth:0x[0-9a-f]{40}\Z")
 _SESSION: Final = re.compile(r"[\x21-\x7e]{1,200}\Z")
 _ROLE: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}\Z")
+_CHATS: Final = {"telegram": re.compile(r"-?[0-9]{1,19}\Z"), "discord": re.compile(r"[0-9]{15,20}\Z")}
+CHANNELS: Final = tuple(_CHATS)
 NAME_MAX: Final = 200
 # Requests name the same ids again and again.
 _KNOWN: Final = 4096
@@ -77,3 +79,18 @@ def check_name(text: str, field: str = "name") -> str:
         odd = next((f" Its character {place} is U+{ord(one):04X}." for place, one in enumerate(clean, 1) if not one.isprintable()), "")
         raise Invalid(f"A {field} has 1 to {NAME_MAX} printable characters.{odd}", field=field)
     return clean
+
+
+def check_chat(channel: str, text: str, field: str = "chat") -> str:
+    """A chat's id on a platform; on Discord a server's or a channel's.
+
+    Raises:
+        Invalid: it is none, or there is no such channel.
+    """
+    form = _CHATS.get(channel)
+    if form is None:
+        raise Invalid(f"There is no channel {channel[:40]!r}.", field="channel", allowed=sorted(_CHATS))
+    if not form.match(text):
+        what = "a number such as -1001234567890" if channel == "telegram" else "the number that Discord gives a server or a channel"
+        raise Invalid(f"The id of a chat is {what}.", field=field)
+    return text

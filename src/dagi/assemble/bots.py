@@ -7,8 +7,10 @@ import msgspec
 
 from dagi.channels.telegram.attending import Bound
 from dagi.config import Loaded
-from dagi.config.channel_schema import TelegramBot
-from dagi.errors import ConfigError
+from dagi.config.channel_schema import Channels, TelegramBot
+from dagi.errors import ConfigError, Missing
+from dagi.ports.inbox import Lane
+from dagi.stores.chat_bindings import Binding
 
 # https://core.telegram.org/bots/api#authorizing-your-bot
 _TOKEN = re.compile(r"([0-9]{1,19}):[A-Za-z0-9_-]{20,100}\Z")
@@ -35,12 +37,41 @@ class BotPlan(msgspec.Struct, frozen=True, kw_only=True):
         """The bot's own id, with which its token begins."""
         return int(self.token.partition(":")[0])
 
-    def bound(self, chat: str) -> Bound:
-        """What a chat belongs to."""
+    def bound(self, chat: str, said: Binding | None = None) -> Bound:
+        """What a chat belongs to; `said` is what the database says of it, which goes before."""
         own, bot = self.settings.chats.get(chat), self.settings
-        dao_id = own.dao_id if own is not None and own.dao_id is not None else bot.dao_id
-        only = own.mention_only if own is not None and own.mention_only is not None else bot.mention_only
-        return Bound(dao_id, only)
+        only = next((one.mention_only for one in (said, own) if one is not None and one.mention_only is not None), bot.mention_only)
+        return Bound(said.dao_id if said is not None else dao_of(bot, chat), only)
+
+
+def dao_of(bot: TelegramBot, chat: str) -> str:
+    """The DAO of a chat, as the configuration says."""
+    own = bot.chats.get(chat)
+    return own.dao_id if own is not None and own.dao_id is not None else bot.dao_id
+
+
+def configured_dao(channels: Channels, lane: Lane, *, known: bool = False) -> str | None:
+    """The DAO that the configuration has a chat belong to; None where it has no such bot.
+
+    Args:
+        known: it has to have it.
+
+    Raises:
+        Missing: it has not.
+    """
+    if lane.channel == "telegram":
+        bots = {bot.name: bot for bot in channels.telegram.bots}
+        found = None if (bot := bots.get(lane.bot)) is None else dao_of(bot, lane.chat)
+        names = [*bots]
+    else:
+        applications = {one.name: one for one in channels.discord.applications}
+        own = applications.get(lane.bot)
+        guild = None if own is None else own.guilds.get(lane.chat)
+        found = guild.dao_id if guild is not None and guild.dao_id else None if own is None else own.dao_id
+        names = [*applications]
+    if found is None and known:
+        raise Missing(f"The configuration has no {lane.channel} bot {lane.bot[:40]!r}.", known=names)
+    return found
 
 
 class Bots(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,8 @@ from dagi.channels.discord.reading import typing
 from dagi.channels.discord.receiving import Reception
 from dagi.channels.discord.sending import PER_TOKEN, TOKEN_BURST, Sender
 from dagi.channels.pacing import Pace
-from dagi.ports.inbox import Inbox, Outbox, Update
+from dagi.ports.inbox import Inbox, Lane, Outbox, Update
+from dagi.ports.observer import Observer
 from dagi.services.gateway.discord import DiscordHooks, Door
 
 
@@ -33,7 +34,7 @@ class DiscordSide:
         world: World,
         applications: Applications,
         conversation: Conversation,
-        kept: tuple[Inbox, Outbox],
+        kept: tuple[Inbox, Outbox, Observer],
         owing: Callable[[], None],
     ) -> None:
         self._conversation = conversation
@@ -47,14 +48,14 @@ class DiscordSide:
                 name=plan.settings.name,
                 id=plan.settings.application_id,
                 api=apis[plan.settings.name],
-                dao_of=plan.dao_of,
+                dao_of=partial(self._dao_of, plan),
                 pace=pace,
             )
             for plan in self._plans
         }
         self.attendant = Attendant(known, conversation, kept[0], world.observer, world.clock, owing)
         addressed = {name: (api, known[name].id) for name, api in apis.items()}
-        self.sender = Sender(addressed, kept[1], world.observer, world.clock, pace)
+        self.sender = Sender(addressed, kept[1], kept[2], world.clock, pace)
 
     def hooks(self, arrived: Callable[[Update], Awaitable[None]]) -> DiscordHooks:
         """What takes interactions in."""
@@ -63,6 +64,12 @@ class DiscordSide:
     def _door(self, plan: ApplicationPlan, arrived: Callable[[Update], Awaitable[None]]) -> Door:
         reception = Reception(plan.settings.name, arrived, partial(self._choices, plan), self._world.observer, self._world.clock)
         return Door(application=plan.settings.name, authentic=authentic(plan.public_key), answer=reception.answer)
+
+    def _dao_of(self, plan: ApplicationPlan, guild: str, places: Sequence[str]) -> str:
+        # What is said of a channel goes before what is said of its server.
+        lanes = (Lane("discord", plan.settings.name, place) for place in (*places, guild))
+        said = next((binding for lane in lanes if (binding := self._world.bindings.of(lane)) is not None), None)
+        return plan.dao_of(guild) if said is None else said.dao_id
 
     def _choices(self, plan: ApplicationPlan, interaction: Interaction, typed: str) -> Sequence[tuple[str, str]]:
         case = case_of(self._known[plan.settings.name], interaction, typing(interaction))

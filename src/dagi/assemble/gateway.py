@@ -16,6 +16,7 @@ from dagi.assemble.installation import Installation, stack_version
 from dagi.assemble.outside import read_outside
 from dagi.assemble.readiness import access_dependencies
 from dagi.assemble.services import built_callers, built_service
+from dagi.assemble.watching import Watch
 from dagi.assemble.world import World
 from dagi.channels.conversation import COMMANDS, Conversation, Parts
 from dagi.channels.hands import Hands
@@ -26,6 +27,7 @@ from dagi.channels.telegram.reading import Self
 from dagi.channels.telegram.sending import Sender
 from dagi.channels.telegram.setup import offer_commands
 from dagi.channels.telegram.updates import chat_of, number_of
+from dagi.observe.channels import CountingInbox, CountingObserver, CountingOutbox
 from dagi.ports.inbox import Channel, Lane, Owed, Taken, Update
 from dagi.router import Router
 from dagi.services.face import Endpoint
@@ -44,6 +46,8 @@ from dagi.stores.together import Together
 
 # How long it is waited before Telegram is asked again who a bot is.
 _ASK_AGAIN_S = 30.0
+# How often it is looked whether Telegram still knows the bots.
+_LOOK_AGAIN_S = 300.0
 # How long an update waits to know its bot's name: past the next time it is asked for.
 _NAME_S = 45.0
 
@@ -69,10 +73,13 @@ class Gateway:
         here.extend(("telegram", name) for name in self._plans)
         here.extend(("discord", plan.settings.name) for plan in applications.plans)
         self._any = bool(here)
-        self.inbox, self.outbox = SqlInbox(together, world.clock, here), SqlOutbox(together, world.clock, here)
+        self.watch = watch = Watch(world, here)
+        self.inbox = CountingInbox(SqlInbox(together, world.clock, here), watch.metrics, world.clock)
+        self.outbox = CountingOutbox(SqlOutbox(together, world.clock, here), watch.metrics, world.clock)
+        observer = CountingObserver(world.observer, watch.metrics)
         conversation = Conversation(router, world.observer, _parts(installation, world))
-        self._discord = DiscordSide(installation, world, applications, conversation, (self.inbox, self.outbox), self._owing)
-        self._sender = Sender(self._apis, self.outbox, world.observer, world.clock, self._moved)
+        self._discord = DiscordSide(installation, world, applications, conversation, (self.inbox, self.outbox, observer), self._owing)
+        self._sender = Sender(self._apis, self.outbox, observer, world.clock, self._moved)
         self._attendant = Attendant(
             {name: self._bot(plan) for name, plan in self._plans.items()},
             conversation,
@@ -108,10 +115,15 @@ class Gateway:
         return self._selves[name]
 
     async def _bound(self, plan: BotPlan, chat: str) -> Bound:
-        # Groups alone move, which have negative ids; one that the configuration names is what it says there.
-        if plan.settings.chats and chat.startswith("-") and chat not in plan.settings.chats:
-            chat = await self._moves.first(Lane("telegram", plan.settings.name, chat))
-        return plan.bound(chat)
+        # Groups alone move, which have negative ids. What is said of the id it has goes before what was said of its first.
+        name, chats, bindings = plan.settings.name, plan.settings.chats, self._world.bindings
+        said = bindings.of(Lane("telegram", name, chat))
+        moved = chat.startswith("-") and said is None and (bindings.any_of("telegram", name) or (chats and chat not in chats))
+        if moved:
+            first = await self._moves.first(Lane("telegram", name, chat))
+            said = bindings.of(Lane("telegram", name, first))
+            chat = chat if chat in chats else first
+        return plan.bound(chat, said)
 
     async def _moved(self, lane: Lane, chat: str) -> None:
         """What was said about the old id counts for the new one, until the operator writes it."""
@@ -125,7 +137,10 @@ class Gateway:
 
     def endpoints(self) -> Sequence[Endpoint]:
         """Where platforms deliver."""
-        return [*self._telegram_hooks().endpoints(), *self._discord.hooks(self._arrived).endpoints()]
+        return [
+            *self.watch.watched("telegram", self._telegram_hooks().endpoints()),
+            *self.watch.watched("discord", self._discord.hooks(self._arrived).endpoints()),
+        ]
 
     def _telegram_hooks(self) -> TelegramHooks:
         hooks = [Hook(bot=name, secret=plan.secret.encode()) for name, plan in self._plans.items() if plan.secret is not None]
@@ -139,6 +154,8 @@ class Gateway:
             "inbox": self.attending.follow,
             "outbox": self.delivering.follow,
             "bots": self._introduce,
+            "bindings": self._world.bindings.follow,
+            "backlog": self.watch.follow,
         }
         for name, plan in self._plans.items():
             if plan.secret is None:
@@ -151,20 +168,28 @@ class Gateway:
         return Poller(name, self._apis[name], world.observer, world.clock, lease, self._arrived)
 
     async def _introduce(self) -> None:
-        """Ask Telegram for the names of the bots, and tell it what they do, each until that is done."""
-        unknown = set(self._plans)
-        while unknown:
-            for name in sorted(unknown):
+        """Ask Telegram for the names of the bots, and tell it what they do, each until that is done; then look whether it knows them."""
+        unknown, known = set(self._plans), set[str]()
+        while True:
+            for name in sorted(unknown or self._plans):
                 try:
-                    self._selves[name] = msgspec.json.decode(await self._apis[name].call("getMe"), type=Self)
-                    self._known[name].set()
-                    await offer_commands(self._apis[name], COMMANDS)
+                    await self._met(name)
+                    if name in unknown:
+                        await offer_commands(self._apis[name], COMMANDS)
                 except (Refusal, *UNREADABLE) as error:
+                    known.discard(name)
+                    self.watch.troubles["telegram", name] = str(error)
                     self._world.observer.note("telegram_unreachable", level="warning", bot=name, why=str(error), again_s=_ASK_AGAIN_S)
                 else:
-                    unknown.discard(name)
-            if unknown:
-                await self._world.clock.sleep(_ASK_AGAIN_S)
+                    known.add(name)
+                    self.watch.troubles.pop(("telegram", name), None)
+            unknown -= known
+            await self._world.clock.sleep(_ASK_AGAIN_S if len(known) < len(self._plans) else _LOOK_AGAIN_S)
+
+    async def _met(self, name: str) -> None:
+        self._selves[name] = msgspec.json.decode(await self._apis[name].call("getMe"), type=Self)
+        self.watch.names["telegram", name] = f"@{self._selves[name].username}"
+        self._known[name].set()
 
     async def aclose(self) -> None:
         """Wait for what is being written."""
@@ -187,7 +212,7 @@ def _parts(installation: Installation, world: World) -> Parts:
 def gateway_service(installation: Installation, world: World, gateway: Gateway, url: str) -> Service:
     """The service's endpoints."""
     open_details = installation.loaded.settings.environment == "development"
-    dependencies = access_dependencies(world.database, world.directory, world.denials)
+    dependencies = [*access_dependencies(world.database, world.directory, world.denials), *gateway.watch.dependencies()]
     face = GatewayFace(
         platforms=gateway.endpoints(),
         operations=Operations(built_callers(installation, world), dependencies, open_details=open_details),

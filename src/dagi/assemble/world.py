@@ -17,6 +17,7 @@ from dagi.observe.observer import LoggingObserver
 from dagi.outbound import Client
 from dagi.remote.embedder import RemoteEmbedder
 from dagi.services.callers import LOCAL_USER
+from dagi.stores.chat_bindings import Bindings
 from dagi.stores.database import Database
 from dagi.stores.denials import DenialStore
 from dagi.stores.directory import Directory
@@ -37,6 +38,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     database: Database
     directory: Directory
     proposals: OpenProposals
+    bindings: Bindings
     dialogs: ExchangeStore
     denials: DenialStore
     local_limits: LocalLimits
@@ -66,6 +68,8 @@ async def opened_world(stack: AsyncExitStack, installation: Installation, config
     await directory.refresh()
     proposals = OpenProposals(database, clock)
     await proposals.refresh()
+    bindings = Bindings(database, clock)
+    await bindings.refresh()
     dialogs = await stack.enter_async_context(
         ExchangeStore(database, observer, flush_s=settings.dialogs.flush_ms / 1000, places=settings.dialogs.buffer)
     )
@@ -82,6 +86,7 @@ async def opened_world(stack: AsyncExitStack, installation: Installation, config
         database=database,
         directory=directory,
         proposals=proposals,
+        bindings=bindings,
         dialogs=dialogs,
         denials=await stack.enter_async_context(DenialStore(database, clock, observer)),
         local_limits=local,

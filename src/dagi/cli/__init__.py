@@ -34,6 +34,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "db": "db",
     "cache": "cache",
     "governance": "governance",
+    "channel": "channel",
     "telegram": "telegram",
     "discord": "discord",
 }

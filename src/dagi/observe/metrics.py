@@ -5,7 +5,7 @@ their labels up under a lock each time, which costs more than all the counting.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
@@ -22,17 +22,18 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 _BOUNDS = (*(str(bound) for bound in _SECONDS), "+Inf")
 _GREATEST = 2**53
 
-_Counts = dict[tuple[str, ...], float]
+Counts = dict[tuple[str, ...], float]
 
 
-class _Durations:
-    """How many exchanges of one mode took how long."""
+class Durations:
+    """How many of something took how long."""
 
     def __init__(self) -> None:
         self.buckets = [0] * len(_BOUNDS)
         self.sum = 0.0
 
     def add(self, seconds: float) -> None:
+        """One more."""
         self.buckets[bisect_left(_SECONDS, seconds)] += 1
         self.sum += seconds
 
@@ -41,24 +42,31 @@ class _Exchanges(Collector):
     """What is counted for every exchange."""
 
     def __init__(self) -> None:
-        self.requests: _Counts = {}
-        self.attempts: _Counts = {}
-        self.tokens: _Counts = {}
-        self.durations: dict[str, _Durations] = {}
+        self.requests: Counts = {}
+        self.attempts: Counts = {}
+        self.tokens: Counts = {}
+        self.durations: dict[str, Durations] = {}
 
     @override
     def collect(self) -> Iterable[Metric]:
-        yield _counter("dagi_requests", "Exchanges by how they ended", ("mode", "rule", "provider", "outcome"), self.requests)
-        seconds = HistogramMetricFamily("dagi_request_duration_seconds", "From the request to the end of its answer", labels=("mode",))
-        for mode, durations in dict(self.durations).items():
-            buckets = list(zip(_BOUNDS, map(float, accumulate(durations.buckets)), strict=True))
-            seconds.add_metric((mode,), buckets, sum_value=durations.sum)
-        yield seconds
-        yield _counter("dagi_attempts", "Attempts at providers", ("provider", "outcome"), self.attempts)
-        yield _counter("dagi_tokens", "Tokens as providers counted them", ("provider", "kind"), self.tokens)
+        yield counter("dagi_requests", "Exchanges by how they ended", ("mode", "rule", "provider", "outcome"), self.requests)
+        about = "From the request to the end of its answer"
+        yield histogram("dagi_request_duration_seconds", about, ("mode",), self.durations)
+        yield counter("dagi_attempts", "Attempts at providers", ("provider", "outcome"), self.attempts)
+        yield counter("dagi_tokens", "Tokens as providers counted them", ("provider", "kind"), self.tokens)
 
 
-def _counter(name: str, text: str, labels: tuple[str, ...], counts: _Counts) -> CounterMetricFamily:
+def histogram(name: str, text: str, labels: tuple[str], durations: Mapping[str, Durations]) -> HistogramMetricFamily:
+    """Durations by the value of their label."""
+    family = HistogramMetricFamily(name, text, labels=labels)
+    for value, one in dict(durations).items():
+        buckets = list(zip(_BOUNDS, map(float, accumulate(one.buckets)), strict=True))
+        family.add_metric((value,), buckets, sum_value=one.sum)
+    return family
+
+
+def counter(name: str, text: str, labels: tuple[str, ...], counts: Counts) -> CounterMetricFamily:
+    """Counts by the values of their labels."""
     family = CounterMetricFamily(name, text, labels=labels)
     for values, count in dict(counts).items():
         family.add_metric(values, count)
@@ -84,15 +92,15 @@ class Metrics:
         requests[key] = requests.get(key, 0.0) + 1.0
         durations = counts.durations.get(mode)
         if durations is None:
-            durations = counts.durations[mode] = _Durations()
+            durations = counts.durations[mode] = Durations()
         durations.add(max(0.0, exchange.timings_ms["total"]) / 1000)
         for attempt in exchange.attempts:
             tried = (attempt.provider, attempt.outcome)
             attempts[tried] = attempts.get(tried, 0.0) + 1.0
         usage = exchange.usage
         if usage.total_tokens:
-            _add(counts.tokens, (exchange.provider, "prompt"), _amount(usage.prompt_tokens))
-            _add(counts.tokens, (exchange.provider, "completion"), _amount(usage.completion_tokens))
+            add(counts.tokens, (exchange.provider, "prompt"), _amount(usage.prompt_tokens))
+            add(counts.tokens, (exchange.provider, "completion"), _amount(usage.completion_tokens))
 
     def note(self, event: str) -> None:
         """Count an event."""
@@ -106,12 +114,17 @@ class Metrics:
         """A counter that somebody else keeps, read when somebody asks; its name gets `_total`."""
         self.registry.register(_Tally(name, text, read))
 
+    def register(self, collector: Collector) -> None:
+        """What somebody else collects."""
+        self.registry.register(collector)
+
     def exposition(self) -> bytes:
         """The text format, version 0.0.4."""
         return generate_latest(self.registry)
 
 
-def _add(counts: _Counts, key: tuple[str, ...], amount: float = 1.0) -> None:
+def add(counts: Counts, key: tuple[str, ...], amount: float = 1.0) -> None:
+    """Count so many more."""
     counts[key] = counts.get(key, 0.0) + amount
 
 

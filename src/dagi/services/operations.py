@@ -23,11 +23,13 @@ class Dependency(msgspec.Struct, frozen=True):
     Attributes:
         check: None when it is well, else what is wrong with it, for operators.
         needed: the service cannot work without it.
+        tells: what operators may want to know of it while it is well.
     """
 
     name: str
     check: Check
     needed: bool = True
+    tells: Callable[[], str] = str
 
 
 class Health(msgspec.Struct):
@@ -185,5 +187,5 @@ async def _state(dependency: Dependency) -> DependencyState:
         state="ok" if wrong is None else "down",
         needed=dependency.needed,
         latency_ms=round((perf_counter() - began) * 1000, 3),
-        detail=wrong or "",
+        detail=wrong or dependency.tells(),
     )

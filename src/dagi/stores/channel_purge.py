@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, Table, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, Table, and_, delete, func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dagi.ports.clock import Clock
+from dagi.ports.inbox import Lane
 from dagi.stores.channel_tables import inbox, outbox
 from dagi.stores.database import Database
 
@@ -85,13 +86,20 @@ def _free(table: Table, now: datetime) -> ColumnElement[bool]:
     return or_(table.c.held_until.is_(None), table.c.held_until <= now)
 
 
-async def forget_chats(connection: AsyncConnection, accounts: Sequence[str], now: datetime) -> int:
-    """Empty what is kept of the private chats of these accounts, and take their names off it; how many had not been done with."""
-    if not (chats := _chats(accounts)):
-        return 0
+async def private_lanes(connection: AsyncConnection, accounts: Sequence[str]) -> Sequence[Lane]:
+    """The private chats of these accounts of which anything is kept."""
+    found: set[Lane] = set()
+    for table in (inbox, outbox) if (chats := private_chats(accounts)) else ():
+        lanes = select(table.c.channel, table.c.bot, table.c.chat).where(table.c.channel == "telegram", table.c.chat.in_(chats)).distinct()
+        found |= {Lane(channel, bot, chat) for channel, bot, chat in await connection.execute(lanes)}
+    return [*found]
+
+
+async def forget_chats(connection: AsyncConnection, lanes: Sequence[Lane], now: datetime) -> int:
+    """Empty what is kept of these chats, and take their names off it; how many had not been done with."""
     waiting = 0
     for table, settled, over in ((inbox, inbox.c.handled_at, _UPDATE_OVER), (outbox, outbox.c.settled_at, _PARCEL_OVER)):
-        theirs = and_(table.c.channel == "telegram", table.c.chat.in_(chats))
+        theirs = _of(table, lanes)
         done = await connection.execute(update(table).where(theirs, settled.is_(None)).values({**over, settled.name: now}))
         waiting += done.rowcount
         nobodys: dict[str, object] = {"chat": ""} if table is inbox else {"chat": "", "request_id": "", "message": ""}
@@ -99,16 +107,20 @@ async def forget_chats(connection: AsyncConnection, accounts: Sequence[str], now
     return waiting
 
 
-async def chats_waiting(connection: AsyncConnection, accounts: Sequence[str]) -> int:
-    """How many updates and parcels of the private chats of these accounts have not been done with."""
-    chats = _chats(accounts)
+async def chats_waiting(connection: AsyncConnection, lanes: Sequence[Lane]) -> int:
+    """How many updates and parcels of these chats have not been done with."""
     found = 0
     for table, settled in ((inbox, inbox.c.handled_at), (outbox, outbox.c.settled_at)):
-        waiting = select(func.count()).select_from(table).where(table.c.channel == "telegram", table.c.chat.in_(chats), settled.is_(None))
+        waiting = select(func.count()).select_from(table).where(_of(table, lanes), settled.is_(None))
         found += await connection.scalar(waiting) or 0
     return found
 
 
-def _chats(accounts: Sequence[str]) -> Sequence[str]:
+def _of(table: Table, lanes: Sequence[Lane]) -> ColumnElement[bool]:
+    lane = tuple_(table.c.channel, table.c.bot, table.c.chat)
+    return lane.in_([(one.channel, one.bot, one.chat) for one in lanes])
+
+
+def private_chats(accounts: Sequence[str]) -> Sequence[str]:
     """The private chats with these accounts: Telegram gives them the person's own number (https://core.telegram.org/bots/api#chat)."""
     return [account.removeprefix("tg:") for account in accounts if account.startswith("tg:")]

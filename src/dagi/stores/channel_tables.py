@@ -1,6 +1,20 @@
 """The tables of channels: what platforms delivered, and what is owed to them. See `tables`."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Identity, Index, Integer, LargeBinary, String, Table, Text, UniqueConstraint, false
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+)
 
 from dagi.stores.columns import UtcTime, metadata
 
@@ -78,4 +92,17 @@ chat_move = Table(
     Column("first", String(40), nullable=False),
 )
 
-TABLES = (inbox, outbox, chat_move)
+# Chats that belong to a DAO of their own; before what the configuration says of them.
+chat_binding = Table(
+    "chat_binding",
+    metadata,
+    Column("channel", String(16), primary_key=True),
+    Column("bot", String(64), primary_key=True),
+    Column("chat", String(40), primary_key=True),
+    Column("dao_id", String(64), ForeignKey("dao.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("mention_only", Boolean),
+    Column("created_at", UtcTime, nullable=False),
+    Column("created_by", String(200), nullable=False),
+)
+
+TABLES = (inbox, outbox, chat_move, chat_binding)

@@ -1,6 +1,6 @@
 """One person's data, removed: the text, and everything that says whose it was. What can be counted stays, without a name."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 
@@ -12,10 +12,12 @@ from dagi.access.actor import Actor
 from dagi.access.names import check_identity
 from dagi.errors import StoreError
 from dagi.ports.clock import Clock
+from dagi.ports.inbox import Lane
 from dagi.stores.audit import Entry, append, erase_content, naming
 from dagi.stores.ballots import forget_voter
 from dagi.stores.changes import STACK
-from dagi.stores.channel_purge import chats_waiting, forget_chats
+from dagi.stores.channel_purge import chats_waiting, forget_chats, private_lanes
+from dagi.stores.chat_bindings import forget_private, private_bindings
 from dagi.stores.database import Database
 from dagi.stores.feedback import forget_feedback
 from dagi.stores.governance_tables import vote
@@ -34,7 +36,7 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         opinions: what they thought of answers.
-        messages: of private chats with a bot, not yet answered or delivered; removed where the person is, not where one DAO is named.
+        messages: of private chats with a bot, not yet answered or delivered; where one DAO is named, of those that belong to it.
     """
 
     accounts: tuple[str, ...]
@@ -48,9 +50,14 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Erasure:
-    """Removes a person's dialogs, and the person from the audit."""
+    """Removes a person's dialogs, and the person from the audit.
 
-    def __init__(self, database: Database, clock: Clock, by: Actor = STACK) -> None:
+    Args:
+        dao_of: the DAO a chat belongs to where the database does not say; None where nobody knows.
+    """
+
+    def __init__(self, database: Database, clock: Clock, by: Actor = STACK, dao_of: Callable[[Lane], str | None] = lambda _: None) -> None:
+        self._dao_of = dao_of
         self._database = database
         self._clock = clock
         self._by = by
@@ -81,8 +88,7 @@ class Erasure:
             votes = await connection.scalar(named)
             thought = select(func.count()).select_from(feedback).where(feedback.c.user_id.in_(accounts), *_within(feedback, dao_id))
             opinions = await connection.scalar(thought)
-            # Whose DAO a message is for is found when it is handled.
-            messages = await chats_waiting(connection, accounts) if dao_id is None else 0
+        messages = await self._waiting(accounts, dao_id)
         return Erased(
             accounts=accounts,
             exchanges=exchanges,
@@ -103,6 +109,7 @@ class Erasure:
             Invalid: it is no account.
         """
         found = await self.count(user_id, dao_id)
+        bound = await self._bound(found.accounts)
         async with self._database.write(dao_id) as connection:
             now = self._clock.now()
             marks = [{"user_id": account, "dao_id": dao_id or "", "at": now} for account in found.accounts]
@@ -117,10 +124,10 @@ class Erasure:
             await connection.execute(delete(spend).where(*of_person, *_within(spend, dao_id)))
             thought = feedback.c.user_id.in_(found.accounts)
             opinions = (await connection.execute(delete(feedback).where(thought, *_within(feedback, dao_id)))).rowcount
-            messages = 0
             if dao_id is None:
                 await _forget_links(connection, found.accounts)
-                messages = await forget_chats(connection, found.accounts, now)
+                await forget_private(connection, found.accounts)
+            messages = await forget_chats(connection, await self._lanes(connection, found.accounts, dao_id, bound), now)
             removed = await connection.execute(
                 delete(session_summary).where(session_summary.c.user_id.in_(found.accounts), *_within(session_summary, dao_id)),
             )
@@ -131,6 +138,22 @@ class Erasure:
         counts = {"exchanges": exchanges, "summaries": removed.rowcount, "records": len(records)}
         counts |= {"opinions": opinions, "messages": messages}
         return msgspec.structs.replace(found, **counts)
+
+    async def _waiting(self, accounts: Sequence[str], dao_id: str | None) -> int:
+        bound = await self._bound(accounts)
+        async with self._database.read() as connection:
+            return await chats_waiting(connection, await self._lanes(connection, accounts, dao_id, bound))
+
+    async def _bound(self, accounts: Sequence[str]) -> Mapping[Lane, str]:
+        # Within one DAO the bindings of others are out of sight.
+        async with self._database.read() as connection:
+            return await private_bindings(connection, accounts)
+
+    async def _lanes(
+        self, connection: AsyncConnection, accounts: Sequence[str], dao_id: str | None, bound: Mapping[Lane, str]
+    ) -> Sequence[Lane]:
+        lanes = await private_lanes(connection, accounts)
+        return lanes if dao_id is None else [lane for lane in lanes if (bound.get(lane) or self._dao_of(lane)) == dao_id]
 
     async def _batch(self, accounts: Sequence[str], dao_id: str | None) -> int:
         due = select(exchange.c.id).where(exchange.c.user_id.in_(accounts), *_within(exchange, dao_id)).limit(BATCH)

@@ -45,6 +45,8 @@ dao = Table(
     Column("facts_version", BigInteger, nullable=False, server_default="1"),
     # Counts changes of its proposals and votes: what the list of open ones polls.
     Column("proposals_version", BigInteger, nullable=False, server_default="1"),
+    # Counts changes of the chats that are bound to it: what gateways poll.
+    Column("channels_version", BigInteger, nullable=False, server_default="1"),
     Column("created_at", UtcTime, nullable=False),
     # Limits of its own: NULL says nothing, -1 that there is none whatever the default says. The same for keys.
     Column("rpm", BigInteger),

@@ -29,14 +29,14 @@ class Application(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         id: Discord's.
-        dao_of: the DAO of a server, by its id; of private messages where that is empty.
+        dao_of: the DAO of a server, by its id, and of the places in it from the innermost on; of private messages where that is empty.
         pace: what a token of an interaction may do.
     """
 
     name: str
     id: str
     api: Api
-    dao_of: Callable[[str], str]
+    dao_of: Callable[[str, Sequence[str]], str]
     pace: Pace
 
 
@@ -105,7 +105,7 @@ class Attendant:
 def case_of(application: Application, interaction: Interaction, heard: Incoming | Pressed) -> Case:
     """What was said, and where that belongs to."""
     said = heard if isinstance(heard, Incoming) else Incoming(place=heard.place, user_id=heard.user_id, language=heard.language)
-    dao_id, ids = application.dao_of(interaction.guild_id), f"dc-{application.name[:_NAME]}-"
+    dao_id, ids = application.dao_of(interaction.guild_id, interaction.places), f"dc-{application.name[:_NAME]}-"
     return Case(
         said=said,
         dao_id=dao_id,

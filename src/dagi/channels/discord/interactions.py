@@ -80,6 +80,12 @@ class Named(msgspec.Struct, frozen=True, kw_only=True):
     id: str = ""
 
 
+class Channel(Named, frozen=True, kw_only=True):
+    """A channel; of a thread `parent_id` is the one it belongs to."""
+
+    parent_id: str | None = None
+
+
 class Interaction(msgspec.Struct, frozen=True, kw_only=True):
     """One interaction. `locale` is what the person's application is set to; a person's token is good for 15 minutes."""
 
@@ -88,7 +94,7 @@ class Interaction(msgspec.Struct, frozen=True, kw_only=True):
     token: str = ""
     guild_id: str = ""
     channel_id: str = ""
-    channel: Named = Named()
+    channel: Channel = Channel()
     data: Data = Data()
     member: Member | None = None
     user: User | None = None
@@ -105,6 +111,11 @@ class Interaction(msgspec.Struct, frozen=True, kw_only=True):
     def place(self) -> str:
         """The id of the channel."""
         return self.channel_id or self.channel.id
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The ids of the channel, and of the one its thread belongs to."""
+        return tuple(one for one in (self.place, self.channel.parent_id) if one)
 
 
 class _Bare(msgspec.Struct, frozen=True, kw_only=True):

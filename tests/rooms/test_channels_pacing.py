@@ -3,7 +3,7 @@
 import pytest
 
 from dagi.channels.pacing import Pace
-from dagi.channels.telegram.sending import BOT_BURST, CHAT_BURST, GROUP_BURST, PER_BOT, PER_CHAT, PER_GROUP
+from dagi.channels.telegram.turns import BOT_BURST, CHAT_BURST, GROUP_BURST, PER_BOT, PER_CHAT, PER_GROUP
 from dagi.testing.telegram_rules import Limits
 
 

@@ -12,6 +12,7 @@ from tests.conftest import until
 from dagi.channels.telegram.api import LONGEST_PAUSE_S, Api, Refusal
 from dagi.channels.telegram.polling import Poller
 from dagi.channels.telegram.sending import Sender
+from dagi.channels.telegram.turns import Turns
 from dagi.outbound import Client
 from dagi.ports.inbox import Lane, Parcel, Update
 from dagi.testing.clock import FakeClock
@@ -62,7 +63,7 @@ async def attempted(body: bytes, status: int = 200, waited: timedelta = timedelt
         pass
 
     async with answering(body, status) as api:
-        await Sender({"main": api}, outbox, CollectingObserver(), clock, moved).deliver(owed)
+        await Sender({"main": api}, outbox, CollectingObserver(), clock, Turns(clock), moved).deliver(owed)
     return post.parcels[0], clock, post
 
 
@@ -148,7 +149,7 @@ async def test_whoever_is_stopped_in_the_middle_of_sending_notes_what_telegram_t
         pass
 
     async with raw_server(handle) as url, Client() as client:
-        sender = Sender({"main": Api(client, url, TOKEN)}, outbox, CollectingObserver(), clock, moved)
+        sender = Sender({"main": Api(client, url, TOKEN)}, outbox, CollectingObserver(), clock, Turns(clock), moved)
         delivering = asyncio.create_task(sender.deliver(owed))
         await asked.wait()
         delivering.cancel()

@@ -26,6 +26,7 @@ from dagi.channels.telegram.polling import Poller
 from dagi.channels.telegram.reading import Self
 from dagi.channels.telegram.sending import Sender
 from dagi.channels.telegram.setup import offer_commands
+from dagi.channels.telegram.turns import Turns
 from dagi.channels.telegram.updates import chat_of, number_of
 from dagi.observe.channels import CountingInbox, CountingObserver, CountingOutbox
 from dagi.ports.inbox import Channel, Lane, Owed, Taken, Update
@@ -79,7 +80,8 @@ class Gateway:
         observer = CountingObserver(world.observer, watch.metrics)
         conversation = Conversation(router, world.observer, _parts(installation, world))
         self._discord = DiscordSide(installation, world, applications, conversation, (self.inbox, self.outbox, observer), self._owing)
-        self._sender = Sender(self._apis, self.outbox, observer, world.clock, self._moved)
+        self._turns = Turns(world.clock)
+        self._sender = Sender(self._apis, self.outbox, observer, world.clock, self._turns, self._moved)
         self._attendant = Attendant(
             {name: self._bot(plan) for name, plan in self._plans.items()},
             conversation,
@@ -104,7 +106,14 @@ class Gateway:
 
     def _bot(self, plan: BotPlan) -> Bot:
         name = plan.settings.name
-        return Bot(name=name, api=self._apis[name], me=partial(self._me, name), bound=partial(self._bound, plan), moved=self._moved)
+        return Bot(
+            name=name,
+            api=self._apis[name],
+            me=partial(self._me, name),
+            bound=partial(self._bound, plan),
+            moved=self._moved,
+            turns=self._turns,
+        )
 
     async def _me(self, name: str, chat: str) -> Self:
         # Whether a group's command or mention is for us nobody knows without our name; what waited there is handled before it is told.

@@ -22,6 +22,10 @@ class Pace:
         """How long it is until the next turn, in seconds; 0 where it is now."""
         return max(0.0, self._next.get(whose, 0.0) - self._slack - now)
 
+    def has(self, whose: str, now: float, turns: int) -> bool:
+        """Whether there are so many turns now."""
+        return self.wait(whose, now - (turns - 1) * self._each) <= 0
+
     def take(self, whose: str, now: float) -> None:
         """Take a turn at that time."""
         self._next[whose] = max(self._next.pop(whose, 0.0), now) + self._each

@@ -117,12 +117,14 @@ class Chats:
         """See editMessageText."""
         found = self._ours(parameters)
         text, entities = text_of(parameters)
-        if (found.get("text"), found.get("entities", [])) == (text, entities):
+        # Without a keyboard of its own the edited message has none any more.
+        markup = _object(parameters.get("reply_markup"))
+        if (found.get("text"), found.get("entities", []), found.get("reply_markup", {})) == (text, entities, markup):
             raise bad(
                 "message is not modified: specified new message content and reply markup are exactly the same as a current content "
                 "and reply markup of the message"
             )
-        found |= {"text": text, "entities": entities, "edit_date": 1_700_000_001}
+        found |= {"text": text, "entities": entities, "reply_markup": markup, "edit_date": 1_700_000_001}
         return found
 
     def marked(self, parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,30 +1,27 @@
 """Handles one update of Telegram: reads it, has it answered, and owes the answer to the chat."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
 
+from dagi.channels.attending import HOPELESS, told
 from dagi.channels.case import Case
 from dagi.channels.conversation import Conversation
 from dagi.channels.incoming import Ignored, Incoming, Moved, Pressed
 from dagi.channels.telegram.api import Api
 from dagi.channels.telegram.posting import parcels, pressed_parcels
 from dagi.channels.telegram.reading import Self, read
-from dagi.channels.telegram.showing import Showing, beside
+from dagi.channels.telegram.showing import Screen, Showing, message_of
+from dagi.channels.telegram.turns import Turns
 from dagi.channels.telegram.updates import update_of
-from dagi.channels.told import Told
-from dagi.errors import DagiError, Internal
 from dagi.ports.clock import Clock
 from dagi.ports.inbox import Inbox, Lane, Parcel, Taken
 from dagi.ports.observer import Observer
 
-# Whoever dies three times of the same update does not try a fourth time: the member is told, and the chat goes on.
-ATTEMPTS: Final = 3
 # What a request's id may hold of the bot's name: its end, which tells updates apart, has to fit, too.
 _NAME: Final = 40
-HOPELESS: Final = 2 * ATTEMPTS
 _MOST_DRAFT: Final = 2**31 - 1
 
 
@@ -46,6 +43,7 @@ class Bot(msgspec.Struct, frozen=True, kw_only=True):
         me: who it is, as the server has told it; in a group, given by its id, that is waited for a while.
         bound: what a chat belongs to, by its id.
         moved: told of a group that has a new id.
+        turns: shared with whoever delivers what is owed.
     """
 
     name: str
@@ -53,6 +51,7 @@ class Bot(msgspec.Struct, frozen=True, kw_only=True):
     me: Callable[[str], Awaitable[Self]]
     bound: Callable[[str], Awaitable[Bound]]
     moved: Callable[[Lane, str], Awaitable[None]]
+    turns: Turns
 
 
 class Attendant:
@@ -112,45 +111,42 @@ class Attendant:
                 else:
                     self._note(taken, "the bot was put out of the chat")
                 return ()
-            case Pressed():
-                return pressed_parcels(lane, heard, await self._answered(bot, bound, heard, taken))
-            case Incoming():
-                return parcels(lane, heard.place, await self._answered(bot, bound, heard, taken))
+            case Pressed() | Incoming():
+                return await self._answered(bot, bound, heard, taken)
 
-    async def _answered(self, bot: Bot, bound: Bound, heard: Incoming | Pressed, taken: Taken) -> Told:
-        number, ids = taken.update.number, f"tg-{bot.name[:_NAME]}-"
-        said = heard if isinstance(heard, Incoming) else Incoming(place=heard.place, user_id=heard.user_id, language=heard.language)
-        topic = f":{said.place.topic}" if said.place.topic else ""
-        case = Case(
-            said=said,
-            dao_id=bound.dao_id,
-            source="telegram",
-            request_id=f"{ids}{number}",
-            session_id=f"tg:{said.place.chat}{topic}:{bound.dao_id}",
-            ids=ids,
+    async def _answered(self, bot: Bot, bound: Bound, heard: Incoming | Pressed, taken: Taken) -> Sequence[Parcel]:
+        lane, case = taken.update.lane, _case(bot, bound, heard, taken.update.number)
+        if taken.attempt > 1:
+            self._observer.note("update_again", level="warning", request_id=case.request_id, attempt=taken.attempt)
+        screen = Screen(
+            api=bot.api,
+            lane=lane,
+            place=heard.place,
+            turns=bot.turns,
+            note=partial(self._inbox.note, taken.id),
+            query=heard.query if isinstance(heard, Pressed) else "",
         )
-        if taken.attempt > ATTEMPTS:
-            self._observer.note("update_given_up", level="error", request_id=case.request_id, attempts=taken.attempt)
-            return self._conversation.refusal(case, Internal("It could not be answered."), pressed=isinstance(heard, Pressed))
-        return await self._told(bot, case, number, heard.data if isinstance(heard, Pressed) else None)
-
-    async def _told(self, bot: Bot, case: Case, number: int, pressed: str | None) -> Told:
-        showing = Showing(bot.api, case.said.place, number % _MOST_DRAFT + 1, self._clock)
-        work = self._conversation.answer(case, showing) if pressed is None else self._conversation.pressed(case, pressed, showing)
-        answering = asyncio.create_task(work, name=case.request_id)
-        try:
-            await beside(answering, showing)
-        except asyncio.CancelledError:
-            answering.cancel()
-            await asyncio.gather(answering, return_exceptions=True)
-            raise
-        error = answering.exception()
-        if error is None:
-            return answering.result()
-        if isinstance(error, DagiError):
-            return self._conversation.refusal(case, error, pressed=pressed is not None)
-        return self._conversation.defect(case, error, pressed=pressed is not None)
+        showing = Showing(screen, self._clock, draft=taken.update.number % _MOST_DRAFT + 1, message=message_of(taken.progress))
+        pressed = heard.data if isinstance(heard, Pressed) else None
+        said = await told(self._conversation, case, showing, pressed, taken.attempt)
+        if isinstance(heard, Pressed):
+            return pressed_parcels(lane, heard, said, showing.message)
+        return parcels(lane, heard.place, said, showing.message)
 
     def _note(self, taken: Taken, why: str) -> None:
         lane = taken.update.lane
         self._observer.note("update_ignored", level="debug", bot=lane.bot, number=taken.update.number, why=why)
+
+
+def _case(bot: Bot, bound: Bound, heard: Incoming | Pressed, number: int) -> Case:
+    said = heard if isinstance(heard, Incoming) else Incoming(place=heard.place, user_id=heard.user_id, language=heard.language)
+    topic = f":{said.place.topic}" if said.place.topic else ""
+    ids = f"tg-{bot.name[:_NAME]}-"
+    return Case(
+        said=said,
+        dao_id=bound.dao_id,
+        source="telegram",
+        request_id=f"{ids}{number}",
+        session_id=f"tg:{said.place.chat}{topic}:{bound.dao_id}",
+        ids=ids,
+    )

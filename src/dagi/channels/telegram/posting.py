@@ -11,6 +11,8 @@ from dagi.channels.telegram.markup import Text, texts
 from dagi.channels.told import Button, Told
 from dagi.ports.inbox import Lane, Parcel
 
+SEND: Final = "sendMessage"
+EDIT: Final = "editMessageText"
 # https://core.telegram.org/bots/api#answercallbackquery
 NOTICE_UNITS: Final = 200
 # What a telephone shows of a row of buttons without cutting it short.
@@ -18,19 +20,30 @@ _ROW: Final = 30
 _MOST_IN_ROW: Final = 4
 
 
-def parcels(lane: Lane, place: Place, told: Told) -> list[Parcel]:
-    """What is said, as messages: the first one answers the question, the others follow it."""
-    shown = texts(told.markdown)
+def parcels(lane: Lane, place: Place, told: Told, message: int = 0) -> list[Parcel]:
+    """What is said, as messages: the first one answers the question, the others follow it.
+
+    Args:
+        message: one that shows the beginning of it already, and becomes the first; 0 for none.
+    """
+    shown = texts(told.markdown) or [Text("…")]
     last = len(shown) - 1
     found: list[Parcel] = []
     for index, text in enumerate(shown):
-        body, plain = encoded(_body(place, first=index == 0, buttons=told.buttons if index == last else ()), text)
-        found.append(Parcel(lane=lane, method="sendMessage", body=body, plain=plain, request_id=told.request_id))
+        parameters = body_of(place, first=index == 0, buttons=told.buttons if index == last else ())
+        edited = message if index == 0 else 0
+        if edited:
+            parameters["message_id"] = edited
+        body, plain = encoded(parameters, text)
+        found.append(Parcel(lane=lane, method=EDIT if edited else SEND, body=body, plain=plain, request_id=told.request_id))
     return found
 
 
-def pressed_parcels(lane: Lane, pressed: Pressed, told: Told) -> list[Parcel]:
-    """What is said to somebody who pressed a button, which goes on turning until its press is answered."""
+def pressed_parcels(lane: Lane, pressed: Pressed, told: Told, message: int = 0) -> list[Parcel]:
+    """What is said to somebody who pressed a button, which goes on turning until its press is answered; `message` as for `parcels`."""
+    if message and told.notice:
+        # Something was shown to all already: it must not stay as it is.
+        told = msgspec.structs.replace(told, notice=False, keep=True, buttons=())
     query: dict[str, object] = {"callback_query_id": pressed.query}
     if told.notice:
         text = "".join(text.text for text in texts(told.markdown)[:1])
@@ -45,7 +58,7 @@ def pressed_parcels(lane: Lane, pressed: Pressed, told: Told) -> list[Parcel]:
         if keyboard:
             edit["reply_markup"] = {"inline_keyboard": keyboard}
         found.append(Parcel(lane=lane, method="editMessageReplyMarkup", body=msgspec.json.encode(edit), optional=True))
-    return found if told.notice else [*found, *parcels(lane, pressed.place, told)]
+    return found if told.notice else [*found, *parcels(lane, pressed.place, told, message)]
 
 
 def encoded(body: Mapping[str, object], text: Text) -> tuple[bytes, bytes]:
@@ -56,7 +69,8 @@ def encoded(body: Mapping[str, object], text: Text) -> tuple[bytes, bytes]:
     return msgspec.json.encode({**whole, "entities": text.entities}), msgspec.json.encode(whole)
 
 
-def _body(place: Place, *, first: bool, buttons: Sequence[Button]) -> dict[str, object]:
+def body_of(place: Place, *, first: bool, buttons: Sequence[Button] = ()) -> dict[str, object]:
+    """Where a message goes, what it answers and what stands below it."""
     # The chat's id is the sender's business: a group may get another one meanwhile.
     body: dict[str, object] = {}
     if place.topic:

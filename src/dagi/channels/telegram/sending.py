@@ -7,21 +7,14 @@ from typing import Final
 
 import msgspec
 
-from dagi.channels.pacing import Pace
 from dagi.channels.telegram.api import UNREADABLE, Api, Refusal
+from dagi.channels.telegram.posting import EDIT
+from dagi.channels.telegram.turns import Turns
 from dagi.channels.telegram.updates import Id
 from dagi.ports.clock import Clock
 from dagi.ports.inbox import Lane, Outbox, Owed, Parcel
 from dagi.ports.observer import Observer
 
-# https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this; edits count as messages do.
-PER_CHAT: Final = 1.0
-CHAT_BURST: Final = 3
-# With the burst it is what is taken at most: 30 within any second, 20 within any minute of a group.
-PER_BOT: Final = 25.0
-BOT_BURST: Final = 5
-PER_GROUP: Final = 15 / 60
-GROUP_BURST: Final = 5
 # After that an answer helps nobody any more.
 GIVE_UP: Final = timedelta(hours=1)
 # How long what is under way may take when we are stopped.
@@ -33,6 +26,7 @@ _TOKEN_RETRY_S: Final = 60.0
 _SHOWING: Final = ("send", "edit", "copy", "forward")
 _NOTHING_TO_DO: Final = ("message is not modified", "query is too old", "message to edit not found")
 _MARKUP: Final = ("can't parse entities", "entities_too_long", "entity")
+_EDIT_GONE: Final = ("message to edit not found", "message can't be edited", "message_id_invalid")
 _TOPIC_GONE: Final = ("message thread not found", "topic_closed", "topic_deleted")
 
 
@@ -45,6 +39,7 @@ class Sender:
 
     Args:
         apis: by the bots' names.
+        turns: shared with whatever else shows something to chats.
         moved: told of a group that has a new id.
     """
 
@@ -54,16 +49,15 @@ class Sender:
         outbox: Outbox,
         observer: Observer,
         clock: Clock,
+        turns: Turns,
         moved: Callable[[Lane, str], Awaitable[None]],
     ) -> None:
         self._apis = apis
         self._outbox = outbox
         self._observer = observer
         self._clock = clock
+        self._turns = turns
         self._moved = moved
-        self._chats = Pace(PER_CHAT, CHAT_BURST)
-        self._groups = Pace(PER_GROUP, GROUP_BURST)
-        self._bots = Pace(PER_BOT, BOT_BURST)
 
     async def deliver(self, owed: Owed) -> None:
         """Deliver it, put it off, or give it up.
@@ -76,7 +70,8 @@ class Sender:
         if api is None:
             await self._give_up(owed, "the bot is not configured any more")
             return
-        await self._turn(parcel.lane, parcel.method)
+        if parcel.method.startswith(_SHOWING):
+            await self._turns.wait(parcel.lane)
         settling = asyncio.create_task(self._settled(api, owed), name=f"settle-{owed.id}")
         try:
             await asyncio.shield(settling)
@@ -95,18 +90,6 @@ class Sender:
             return
         await self._outbox.delivered(owed, _message_id(result))
 
-    async def _turn(self, lane: Lane, method: str) -> None:
-        if not method.startswith(_SHOWING):
-            return
-        # Groups and channels have negative ids.
-        paces = [(self._bots, lane.bot), (self._chats, _key(lane))]
-        if lane.chat.startswith("-"):
-            paces.append((self._groups, _key(lane)))
-        while (wait := max(pace.wait(whose, self._clock.monotonic()) for pace, whose in paces)) > 0:
-            await self._clock.sleep(wait)
-        for pace, whose in paces:
-            pace.take(whose, self._clock.monotonic())
-
     async def _sent(self, api: Api, owed: Owed) -> msgspec.Raw:
         parcel, body = owed.parcel, _addressed(owed.parcel, owed.parcel.body)
         try:
@@ -115,8 +98,11 @@ class Sender:
             if refusal.code != 400:
                 raise
             said = refusal.description.lower()
+            if parcel.method == EDIT and any(words in said for words in _EDIT_GONE):
+                # Somebody has removed what was shown of the answer, or the group has moved away from it.
+                return await api.call("sendMessage", _without(body, "message_id"))
             if any(words in said for words in _TOPIC_GONE):
-                return await api.call(parcel.method, _outside_topic(body))
+                return await api.call(parcel.method, _without(body, "message_thread_id"))
             if parcel.plain and any(words in said for words in _MARKUP):
                 self._observer.note("telegram_markup_refused", level="warning", bot=parcel.lane.bot, request_id=parcel.request_id)
                 return await api.call(parcel.method, _addressed(parcel, parcel.plain))
@@ -148,7 +134,7 @@ class Sender:
             self._observer.note("telegram_token_refused", level="error", bot=lane.bot, advice="give the bot a token that counts")
         if refusal.code == 429:
             # The chat is what is slowed down; where the whole bot is, its other chats hear so themselves.
-            self._chats.hold(_key(lane), self._clock.monotonic() + wait)
+            self._turns.hold(lane, wait)
         self._observer.note(
             "telegram_put_off", level="warning", bot=lane.bot, code=refusal.code, wait_s=wait, request_id=owed.parcel.request_id
         )
@@ -161,10 +147,6 @@ class Sender:
             "telegram_undelivered", level=level, bot=parcel.lane.bot, method=parcel.method, request_id=parcel.request_id, why=why
         )
         await self._outbox.given_up(owed, why)
-
-
-def _key(lane: Lane) -> str:
-    return f"{lane.bot}/{lane.chat}"
 
 
 def _addressed(parcel: Parcel, body: bytes) -> bytes:
@@ -183,7 +165,7 @@ def _message_id(result: msgspec.Raw) -> str:
     return str(found) if found else ""
 
 
-def _outside_topic(body: bytes) -> bytes:
+def _without(body: bytes, name: str) -> bytes:
     found = msgspec.json.decode(body, type=dict[str, object])
-    found.pop("message_thread_id", None)
+    found.pop(name, None)
     return msgspec.json.encode(found)

@@ -434,11 +434,14 @@ async def test_what_it_delivers_is_signed_and_can_be_signed_badly(api: DiscordAp
 
 
 async def test_an_endpoint_is_saved_if_it_checks_signatures(api: DiscordApi, endpoint: Endpoint) -> None:
-    change = {"interactions_endpoint_url": endpoint.url}
+    change = {"interactions_endpoint_url": "https://dao.example/discord/webhook"}
+    assert await refusal(api, "PATCH", "/applications/@me", change) == "APPLICATION_INTERACTIONS_ENDPOINT_URL_INVALID"
+    api.hosts["dao.example"] = endpoint.url.removesuffix("/discord/webhook")
     endpoint.careless = True
     assert await refusal(api, "PATCH", "/applications/@me", change) == "APPLICATION_INTERACTIONS_ENDPOINT_URL_INVALID"
     endpoint.careless = False
-    assert (await said(api, "PATCH", "/applications/@me", change)).json()["interactions_endpoint_url"] == api.endpoint == endpoint.url
+    assert (await said(api, "PATCH", "/applications/@me", change)).json()["interactions_endpoint_url"] == api.endpoint
+    assert api.endpoint == "https://dao.example/discord/webhook"
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "cache": "cache",
     "governance": "governance",
     "telegram": "telegram",
+    "discord": "discord",
 }
 
 

@@ -65,6 +65,7 @@ class DiscordApi(ScriptedServer):
         pace: how often it lets itself be asked.
         talks: the interactions that were delivered, in order.
         calls: what the API heard, in order.
+        hosts: where the servers of public names are on this machine, such as http://127.0.0.1:9300.
         failing: called with each request's method and path before it is done; may raise `DiscordError`.
 
     Args:
@@ -83,6 +84,7 @@ class DiscordApi(ScriptedServer):
         self.pace = Pace(now, wall)
         self.talks: list[Talk] = []
         self.calls: list[Call] = []
+        self.hosts: dict[str, str] = {}
         self.failing: Callable[[str, str], None] = lambda _method, _path: None
         self._heard = asyncio.Condition()
         self._rest = Rest(now, self.commands, self.channels, self.talks, self.save)
@@ -150,12 +152,17 @@ class DiscordApi(ScriptedServer):
             DiscordError: they are not, or nobody answers as Discord wants it.
         """
         refused = form("interactions_endpoint_url", "APPLICATION_INTERACTIONS_ENDPOINT_URL_INVALID", _UNVERIFIED)
+        scheme, _, rest = url.partition("://")
+        host, slash, path = rest.partition("/")
+        if scheme != "https" or host not in self.hosts:
+            raise refused
+        here = f"{self.hosts[host]}{slash}{path}"
         try:
-            await self.deliver(url, self.make.ping())
+            await self.deliver(here, self.make.ping())
         except NotTaken as error:
             raise refused from error
         try:
-            await self.deliver(url, self.make.ping(), "other_key")
+            await self.deliver(here, self.make.ping(), "other_key")
         except NotTaken as error:
             if error.status != 401:
                 raise refused from error

@@ -56,10 +56,12 @@ class Commands:
     """What is registered, by guild; "" is everywhere.
 
     Attributes:
+        closed: guilds the application is not in.
         created: new commands of today, of which there may be 200 for each guild.
     """
 
     def __init__(self, application_id: str, number: Callable[[], str]) -> None:
+        self.closed: set[str] = set()
         self.created: dict[str, int] = {}
         self._application_id = application_id
         self._number = number
@@ -70,15 +72,21 @@ class Commands:
         return [str(one["name"]) for one in self._known.get(guild, [])]
 
     def told(self, guild: str, *, localizations: bool) -> list[dict[str, Any]]:
-        """See the two `GET …/commands`: how they are called in other languages is told to those who ask for it alone."""
+        """See the two `GET …/commands`: how they are called in other languages is told to those who ask for it alone.
+
+        Raises:
+            DiscordError: 50001 for a guild it is not in.
+        """
+        self._enter(guild)
         return [one if localizations else _without(one) for one in self._known.get(guild, [])]
 
     def replace(self, guild: str, asked: object) -> list[dict[str, Any]]:
         """See the two `PUT …/commands`: all others are gone then.
 
         Raises:
-            DiscordError: 50035 where one of them is none.
+            DiscordError: 50035 where one of them is none, 50001 for a guild it is not in.
         """
+        self._enter(guild)
         if not isinstance(asked, list):
             raise form("", "LIST_TYPE_CONVERT", "Only iterables may be used in a ListType")
         commands = listed({"": asked}, "", "", sum(_MOST.values()))
@@ -98,6 +106,10 @@ class Commands:
             raise DiscordError(429, 30034, "Max number of daily application command creates has been reached (200)")
         self._known[guild] = [self._registered(one, guild, before) for one in commands]
         return self._known[guild]
+
+    def _enter(self, guild: str) -> None:
+        if guild in self.closed:
+            raise DiscordError(403, 50001, "Missing Access")
 
     def _registered(self, one: Json, guild: str, before: Mapping[tuple[int, str], str]) -> dict[str, Any]:
         kind = int(one.get("type", 1))

@@ -99,6 +99,15 @@ class DiscordApi(ScriptedServer):
         """Where interactions go, as far as Discord knows; empty while that is nowhere."""
         return self._rest.endpoint
 
+    @property
+    def gateway_url(self) -> str:
+        """What it says of its gateway; see `discord_gateway`."""
+        return self._rest.gateway_url
+
+    @gateway_url.setter
+    def gateway_url(self, url: str) -> None:
+        self._rest.gateway_url = url
+
     async def until(self, condition: Callable[[], object], seconds: float = 15.0) -> None:
         """Wait until it holds; asked after each request and each delivery."""
         async with asyncio.timeout(seconds), self._heard:

@@ -37,6 +37,7 @@ class Rest:
 
     Attributes:
         endpoint: where interactions go; empty while that is nowhere.
+        gateway_url: where events come from; empty where there is no gateway.
 
     Args:
         save: tries an endpoint.
@@ -51,6 +52,7 @@ class Rest:
         save: Callable[[str], Awaitable[None]],
     ) -> None:
         self.endpoint = ""
+        self.gateway_url = ""
         self._now = now
         self._commands = commands
         self._channels = channels
@@ -80,6 +82,7 @@ class Rest:
             ("GET", "/applications/@me", "bot", lambda _: self._application()),
             # The older name of it.
             ("GET", "/oauth2/applications/@me", "bot", lambda _: self._application()),
+            ("GET", "/gateway/bot", "bot", lambda _: self._gateway()),
             ("PATCH", "/applications/@me", "bot", self._changed),
             ("GET", everywhere, "bot", self._commands_told),
             ("PUT", everywhere, "bot", self._commands_set),
@@ -156,6 +159,12 @@ class Rest:
             await self._save(url) if url else None
             self.endpoint = url
         return self._application()
+
+    def _gateway(self) -> dict[str, object]:
+        if not self.gateway_url:
+            raise DiscordError(404, 0, "404: Not Found")
+        limit = {"total": 1000, "remaining": 999, "reset_after": 0, "max_concurrency": 1}
+        return {"url": self.gateway_url, "shards": 1, "session_start_limit": limit}
 
     def _application(self) -> dict[str, object]:
         return {

@@ -2,12 +2,13 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
 from dagi.channels.telegram.api import UNREADABLE, Api, Refusal
 from dagi.channels.telegram.updates import ALLOWED, chat_of, number_of
+from dagi.channels.turn import Turn
 from dagi.errors import StoreError
 from dagi.ports.clock import Clock
 from dagi.ports.inbox import Lane, Update
@@ -23,18 +24,6 @@ _FIRST_RETRY_S: Final = 1.0
 _LONGEST_RETRY_S: Final = 30.0
 # How long another process waits before it takes over from one that died.
 LEASE_S: Final = HOLD_S + _SLACK_S + 5
-
-
-class Turn(Protocol):
-    """Which process fetches."""
-
-    async def take(self, seconds: float) -> bool:
-        """Be that for so long; False where another one is."""
-        ...
-
-    async def give_back(self) -> None:
-        """Let another one be it at once."""
-        ...
 
 
 class Poller:

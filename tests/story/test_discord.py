@@ -14,6 +14,7 @@ from dagi.stores.members import MemberAdmin
 from dagi.testing.clock import FakeClock
 from dagi.testing.discord_api import BOT_TOKEN, DiscordApi, NotTaken
 from dagi.testing.discord_delivery import FAULTS, PUBLIC_KEY, Fault
+from dagi.testing.discord_gateway import DiscordGateway
 from dagi.testing.discord_payloads import ANN, APPLICATION_ID, CHANNEL, GUILD
 from dagi.testing.discord_rules import DiscordError
 from dagi.testing.discord_talk import Talk
@@ -318,6 +319,29 @@ async def test_whoever_asks_while_nothing_can_be_kept_hears_so_at_once(start: St
     assert not talk.deferred
     assert talk.text
     assert talk.original.ephemeral
+
+
+async def test_whoever_mentions_the_bot_is_answered_below_their_words_where_it_listens(start: StackFactory, discord: DiscordApi) -> None:
+    private = "1400000000000000007"
+    async with DiscordGateway(discord) as gateway, start(channels=channels(discord, mentions=True)) as stack:
+        await joined(stack)
+        stack.upstream.script(Answer(text="Seeds **and** bees."), Answer(text="On Mondays."))
+        await gateway.until(lambda: gateway.connected)
+        gateway.say("Not for the bot.")
+        asked = gateway.say(f"<@{APPLICATION_ID}> which projects are there?")
+        await discord.until(lambda: len(discord.channels.shown) == 1)
+        gateway.say("When do we meet?", guild="", channel=private)
+        await discord.until(lambda: len(discord.channels.shown) == 2)
+        gateway.say("/whoami", guild="", channel=private)
+        await discord.until(lambda: len(discord.channels.shown) == 3)
+        prompts = [str(cast("list[dict[str, str]]", heard.body["messages"])[-1]["content"]) for heard in stack.upstream.heard]
+    replied, met, who = discord.channels.shown.values()
+    assert (replied.content, replied.channel, replied.answers) == ("Seeds **and** bees.", CHANNEL, asked["id"])
+    assert (met.content, met.channel, met.answers) == ("On Mondays.", private, "")
+    assert f"dc:{ANN}" in who.content
+    assert [prompt.splitlines()[-1] for prompt in prompts] == ["which projects are there?", "When do we meet?"]
+    assert [one.pinged for one in (replied, met, who)] == [[], [], []]
+    assert set(discord.channels.typing) == {CHANNEL, private}
 
 
 async def test_the_webhook_takes_posts_alone_and_names_applications(start: StackFactory, discord: DiscordApi) -> None:

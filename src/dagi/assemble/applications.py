@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 
 import msgspec
 
@@ -65,6 +66,12 @@ def read_applications(loaded: Loaded) -> Applications:
         where = application.bot_token_file or application.bot_token_env
         if token is None and where and settings.environment != "development":
             mistakes.append((path, f"{where} is not set"))
+        elif application.mentions and find_spec("discord") is None:
+            mistakes.append((f"{path}.mentions", "mentions need discord.py: install dagi-stack[discord], or write mentions: false"))
+        elif application.mentions and token is None and not where:
+            mistakes.append(
+                (f"{path}.mentions", "mentions need the bot's token; write bot_token_env: NAME_OF_A_VARIABLE, or bot_token_file")
+            )
         elif token is not None and not _TOKEN.match(token):
             mistakes.append((path, "its bot token is not of the form Discord gives, three parts with dots between"))
         else:

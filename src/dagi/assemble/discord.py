@@ -1,6 +1,6 @@
 """Discord's side of the gateway, put together."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 
 from dagi.assemble.applications import ApplicationPlan, Applications
@@ -18,6 +18,7 @@ from dagi.channels.pacing import Pace
 from dagi.ports.inbox import Inbox, Lane, Outbox, Update
 from dagi.ports.observer import Observer
 from dagi.services.gateway.discord import DiscordHooks, Door
+from dagi.stores.leases import Lease
 
 
 class DiscordSide:
@@ -38,11 +39,11 @@ class DiscordSide:
         owing: Callable[[], None],
     ) -> None:
         self._conversation = conversation
-        base_url = installation.loaded.settings.channels.discord.api_base_url
+        self._base_url = installation.loaded.settings.channels.discord.api_base_url
         self._world = world
         self._plans = applications.plans
         pace = Pace(PER_TOKEN, TOKEN_BURST)
-        apis = {plan.settings.name: Api(world.http, base_url, plan.token) for plan in self._plans}
+        apis = {plan.settings.name: Api(world.http, self._base_url, plan.token) for plan in self._plans}
         self._known = known = {
             plan.settings.name: Application(
                 name=plan.settings.name,
@@ -60,6 +61,22 @@ class DiscordSide:
     def hooks(self, arrived: Callable[[Update], Awaitable[None]]) -> DiscordHooks:
         """What takes interactions in."""
         return DiscordHooks([self._door(plan, arrived) for plan in self._plans], self._world.clock)
+
+    def listeners(self, arrived: Callable[[Update], Awaitable[None]]) -> dict[str, Callable[[], Coroutine[None, None, None]]]:
+        """What hears plain words, by the names of the tasks."""
+        return {
+            f"discord-{plan.settings.name}": partial(self._listen, plan, arrived)
+            for plan in self._plans
+            if plan.settings.mentions and plan.token
+        }
+
+    async def _listen(self, plan: ApplicationPlan, arrived: Callable[[Update], Awaitable[None]]) -> None:
+        # discord.py takes a third of a second and 30 MB: it is there for those who want it.
+        from dagi.channels.discord.listening import Listener  # noqa: PLC0415
+
+        world, name = self._world, plan.settings.name
+        lease = Lease(world.database, world.clock, f"discord:{name}")
+        await Listener(name, (self._base_url, plan.token), world.observer, world.clock, lease, arrived).follow()
 
     def _door(self, plan: ApplicationPlan, arrived: Callable[[Update], Awaitable[None]]) -> Door:
         reception = Reception(plan.settings.name, arrived, partial(self._choices, plan), self._world.observer, self._world.clock)

@@ -169,7 +169,7 @@ class Gateway:
         for name, plan in self._plans.items():
             if plan.secret is None:
                 found[f"poll-{name}"] = self._poller(name).follow
-        return found
+        return found | self._discord.listeners(self._arrived)
 
     def _poller(self, name: str) -> Poller:
         world = self._world

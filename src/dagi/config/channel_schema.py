@@ -109,6 +109,7 @@ class DiscordApplication(Section):
         public_key: with which Discord's signatures are checked; 64 hexadecimal digits.
         bot_token_env, bot_token_file: the bot's token, to register commands and to write without having been asked.
         guilds: by their ids.
+        mentions: also hear what mentions the bot and what is written to it in private, over a connection of its own (the extra `discord`).
     """
 
     name: Name
@@ -118,6 +119,7 @@ class DiscordApplication(Section):
     bot_token_env: Text | None = None
     bot_token_file: Text | None = None
     guilds: Mapping[Snowflake, Guild] = Field(default_factory=dict)
+    mentions: bool = False
 
 
 class Discord(Section):

@@ -10,10 +10,11 @@ from dagi.channels.case import Case
 from dagi.channels.conversation import Conversation
 from dagi.channels.discord.api import Api
 from dagi.channels.discord.interactions import Interaction, interaction_of
-from dagi.channels.discord.letters import letters
-from dagi.channels.discord.reading import read
+from dagi.channels.discord.letters import letters, replies
+from dagi.channels.discord.messages import Plain, plain_of
+from dagi.channels.discord.reading import heard_plainly, read
 from dagi.channels.discord.sending import original
-from dagi.channels.discord.showing import Showing, turns
+from dagi.channels.discord.showing import Showing, Typing, turns
 from dagi.channels.incoming import Ignored, Incoming, Moved, Pressed
 from dagi.channels.pacing import Pace
 from dagi.ports.clock import Clock
@@ -83,19 +84,26 @@ class Attendant:
         if application is None:
             self._note(taken, "the application is not configured any more")
             return ()
+        plain = plain_of(taken.update.body)
+        if plain is not None:
+            return await self._replied(application, plain, taken)
         interaction = interaction_of(taken.update.body)
         heard = read(interaction)
         if isinstance(heard, Ignored | Moved):
             self._note(taken, "nothing that is answered")
             return ()
         case = case_of(application, interaction, heard)
-        if taken.attempt > 1:
-            self._observer.note("update_again", level="warning", request_id=case.request_id, attempt=taken.attempt)
         path = original(application.id, interaction.token)
         showing = Showing(application.api, path, self._clock, turns(application.pace, interaction.id, self._clock))
         pressed = heard.data if isinstance(heard, Pressed) else None
         said = await told(self._conversation, case, showing, pressed, taken.attempt)
         return letters(taken.update, interaction, said)
+
+    async def _replied(self, application: Application, plain: Plain, taken: Taken) -> Sequence[Parcel]:
+        said = heard_plainly(plain)
+        case = _case(application, said, plain.id, application.dao_of(plain.guild_id, (plain.channel_id,)))
+        typing = Typing(application.api, plain.channel_id, self._clock)
+        return replies(taken.update, plain, await told(self._conversation, case, typing, None, taken.attempt))
 
     def _note(self, taken: Taken, why: str) -> None:
         lane = taken.update.lane
@@ -105,12 +113,16 @@ class Attendant:
 def case_of(application: Application, interaction: Interaction, heard: Incoming | Pressed) -> Case:
     """What was said, and where that belongs to."""
     said = heard if isinstance(heard, Incoming) else Incoming(place=heard.place, user_id=heard.user_id, language=heard.language)
-    dao_id, ids = application.dao_of(interaction.guild_id, interaction.places), f"dc-{application.name[:_NAME]}-"
+    return _case(application, said, interaction.id, application.dao_of(interaction.guild_id, interaction.places))
+
+
+def _case(application: Application, said: Incoming, number: str, dao_id: str) -> Case:
+    ids = f"dc-{application.name[:_NAME]}-"
     return Case(
         said=said,
         dao_id=dao_id,
         source="discord",
-        request_id=f"{ids}{interaction.id}",
+        request_id=f"{ids}{number}",
         session_id=f"dc:{said.place.chat}:{dao_id}",
         ids=ids,
     )

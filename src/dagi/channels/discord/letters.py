@@ -8,6 +8,7 @@ import msgspec
 
 from dagi.channels.discord.interactions import Interaction
 from dagi.channels.discord.markup import contents
+from dagi.channels.discord.messages import Plain
 from dagi.channels.discord.reading import PICK, is_private
 from dagi.channels.told import Button, Told
 from dagi.ports.inbox import Parcel, Update
@@ -15,6 +16,8 @@ from dagi.ports.inbox import Parcel, Update
 # The promised answer, and what follows it.
 EDIT: Final = "edit_original"
 FOLLOW: Final = "follow_up"
+# What answers plain words, which have no place of their own.
+SAY: Final = "message"
 # A token is good for 15 minutes (https://docs.discord.com/developers/interactions/receiving-and-responding); the last is left for the way.
 TOKEN: Final = timedelta(minutes=14)
 EPHEMERAL: Final = 1 << 6
@@ -40,10 +43,10 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     """One message.
 
     Attributes:
-        interaction: its id.
+        interaction: its id; of plain words that of the message.
         until: the token is good so long.
-        token: with which it is answered.
-        channel: where it is said when the token is good no more.
+        token: with which it is answered; empty for plain words.
+        channel: where it is said without a token, or when it is good no more.
         person: Discord's id of whoever asked.
         private: for their eyes alone.
         message: as Discord takes it.
@@ -70,6 +73,27 @@ def letters(update: Update, interaction: Interaction, told: Told) -> list[Parcel
         _parcel(update, interaction, told.request_id, _message(content, told.buttons if index == last else ()), first=index == 0)
         for index, content in enumerate(shown)
     ]
+
+
+def replies(update: Update, plain: Plain, told: Told) -> list[Parcel]:
+    """What is said to plain words, as messages in their channel: the first one replies to them."""
+    shown = contents(told.markdown) or ["…"]
+    found: list[Parcel] = []
+    for index, content in enumerate(shown):
+        message = _message(content, told.buttons if index == len(shown) - 1 else ())
+        if not index and plain.guild_id:
+            message["message_reference"] = {"message_id": plain.id, "fail_if_not_exists": False}
+        letter = Letter(
+            interaction=plain.id,
+            until=update.received_at,
+            token="",
+            channel=plain.channel_id,
+            person=plain.author,
+            private=False,
+            message=msgspec.Raw(msgspec.json.encode(message)),
+        )
+        found.append(Parcel(lane=update.lane, method=SAY, body=msgspec.json.encode(letter), request_id=told.request_id))
+    return found
 
 
 def _parcel(update: Update, interaction: Interaction, request_id: str, message: dict[str, object], *, first: bool) -> Parcel:

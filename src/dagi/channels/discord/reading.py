@@ -3,6 +3,7 @@
 from typing import Final
 
 from dagi.channels.discord.interactions import Data, Interaction, Option, Type
+from dagi.channels.discord.messages import Plain
 from dagi.channels.incoming import Heard, Ignored, Incoming, Place, Pressed
 
 # What is nobody's business but the asker's; Discord wants to know before there is an answer.
@@ -30,6 +31,20 @@ def read(interaction: Interaction) -> Heard:
             return _submitted(interaction)
         case _:
             return Ignored("an interaction of a kind that is not known")
+
+
+def heard_plainly(plain: Plain) -> Incoming:
+    """What plain words mean. A command is written as one, too: Discord's own are not everywhere."""
+    unreadable = "document" if plain.files and not plain.content else ""
+    command, _, words = plain.content.partition(" ")
+    slashed = command.startswith("/") and command[1:].isalpha()
+    return Incoming(
+        place=Place(chat=plain.channel_id, reply_to=int(plain.id), private=not plain.guild_id),
+        user_id=f"dc:{plain.author}" if plain.author.isascii() and plain.author.isdigit() else "",
+        command=command[1:].lower() if slashed else "",
+        text=words.strip() if slashed else plain.content,
+        unreadable=unreadable,
+    )
 
 
 def typed(data: Data) -> Option | None:

@@ -84,7 +84,7 @@ class Sender:
         await self._outbox.delivered(owed, _message_id(sent))
 
     async def _sent(self, api: Api, application: str, owed: Owed, letter: Letter) -> bytes:
-        if self._clock.now() < letter.until:
+        if letter.token and self._clock.now() < letter.until:
             await self._turn(self._tokens, letter.interaction)
             try:
                 return await self._answered(api, application, owed.parcel.method, letter)

@@ -14,6 +14,8 @@ from dagi.ports.target import Delta, End, Event, Passed, Progress
 
 # Discord shows by itself that an answer is awaited; each change counts against the five that a token may do in two seconds.
 EDIT_S: Final = 1.5
+# https://docs.discord.com/developers/resources/channel#trigger-typing-indicator: it lasts for ten seconds.
+TYPING_S: Final = 8.0
 # A piece this long is worth a first look.
 _FIRST: Final = 20
 
@@ -70,6 +72,37 @@ class Showing:
             except Refusal:
                 return
             self._shown = content
+
+
+class Typing:
+    """An ear for plain words, to which nothing is promised yet: that the bot is typing is all that is shown."""
+
+    def __init__(self, api: Api, channel: str, clock: Clock) -> None:
+        self.progress = Progress()
+        self._api = api
+        self._path = f"/channels/{channel}/typing"
+        self._clock = clock
+
+    def hear(self, event: Event) -> None:
+        """See `dagi.ports.target.Ear`."""
+        if isinstance(event, End):
+            self.progress.ended = True
+
+    def forget(self) -> None:
+        """See `Ear`."""
+        self.progress.ended = False
+
+    async def room(self) -> None:
+        """See `Ear`."""
+
+    async def follow(self) -> None:
+        """Type until cancelled, or until Discord will not have it."""
+        while True:
+            try:
+                await self._api.call("POST", self._path)
+            except Refusal:
+                return
+            await self._clock.sleep(TYPING_S)
 
 
 def turns(pace: Pace, whose: str, clock: Clock) -> Callable[[], bool]:

@@ -11,6 +11,7 @@ from markdown_it.token import Token
 
 _WEB: Final = re.compile(r"(?:https?://|mailto:)[^\s]+\Z", re.IGNORECASE)
 _PUNCTUATION: Final = re.compile(r"[!-/:-@\[-`{-~]")
+_INDENTED: Final = re.compile(r"^[ \t]+", re.MULTILINE)
 _BULLET: Final = "• "
 _RULE: Final = "———"
 _INDENT: Final = "   "
@@ -78,7 +79,8 @@ def rich(markdown: str) -> Rich:
 
 def literal(text: str) -> str:
     """Text as Markdown that shows it as it stands."""
-    return _PUNCTUATION.sub(r"\\\g<0>", text).replace("\n", "\\\n")
+    # Blanks that a line begins with would make it code.
+    return _PUNCTUATION.sub(r"\\\g<0>", _INDENTED.sub("", text)).replace("\n", "\\\n")
 
 
 class _Writer:

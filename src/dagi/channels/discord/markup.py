@@ -114,11 +114,16 @@ def _escaped(text: str, *, first: bool) -> str:
     at = 0
     for address in _ADDRESS.finditer(text):
         # Without a preview, and with its underscores as they are.
-        found += [_ANYWHERE.sub(r"\\\g<0>", text[at : address.start()]), f"<{address[0]}>"]
-        at = address.end()
+        found += [_ANYWHERE.sub(r"\\\g<0>", text[at : address.start()]), f"<{_ends(address[0])}>"]
+        at = address.start() + len(_ends(address[0]))
     shown = "".join((*found, _ANYWHERE.sub(r"\\\g<0>", text[at:])))
     head, line, rest = ("", "", shown) if first else shown.partition("\n")
     return head + line + _AT_LINE.sub(r"\1\\\2", rest)
+
+
+def _ends(address: str) -> str:
+    """An address without what ends the sentence around it."""
+    return address.rstrip(".,;:!?)'\"")
 
 
 def _link(text: str, shown: str, url: str) -> str:

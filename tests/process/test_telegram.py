@@ -16,6 +16,7 @@ import pytest
 import yaml
 from tests.conftest import DAO, configuration, merged
 
+from dagi.channels.conversation import COMMANDS
 from dagi.ports.inbox import HELD_S
 from dagi.testing.telegram import SECRET, TOKEN, BotApi
 from dagi.testing.upstream import Answer, Upstream
@@ -181,7 +182,7 @@ async def test_a_bots_owner_sets_its_webhook_looks_at_it_and_takes_it_away(tmp_p
     assert "callback_query" in telegram.webhook["allowed_updates"]
     offered = [call.parameters for call in telegram.calls if call.method == "setMyCommands"]
     assert {one.get("language_code") for one in offered} == {"uk", "en", None}
-    assert {command["command"] for command in offered[0]["commands"]} == {"start", "help", "whoami", "proposals", "link"}
+    assert {command["command"] for command in offered[0]["commands"]} == set(COMMANDS)
     status, out, _ = await dagi(tmp_path, telegram, "info", "--json")
     assert (status, json.loads(out)["url"]) == (0, url)
     assert url in (await dagi(tmp_path, telegram, "info"))[1]

@@ -125,7 +125,7 @@ class Chats:
                 "and reply markup of the message"
             )
         found |= {"text": text, "entities": entities, "reply_markup": markup, "edit_date": 1_700_000_001}
-        return found
+        return {name: value for name, value in found.items() if value}
 
     def marked(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """See editMessageReplyMarkup."""

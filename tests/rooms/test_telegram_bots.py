@@ -39,6 +39,13 @@ def test_a_mistake_is_told_at_its_line_without_what_may_be_a_secret(tmp_path: Pa
     assert TOKEN not in said
 
 
+@pytest.mark.parametrize("name", ["a/b", "a b", "a:b", "a@b"])
+def test_a_name_that_no_address_leads_to_is_a_mistake(tmp_path: Path, name: str) -> None:
+    said = refused(tmp_path, f'      - {{name: "{name}", dao_id: a-dao, mode: polling}}\n')
+    assert "name" in said
+    assert "letters, digits" in said
+
+
 def test_nobody_reads_a_secret_where_a_bot_is_shown() -> None:
     settings = TelegramBot(name="main", dao_id="a-dao")
     shown = f"{Hook(bot='main', secret=SECRET.encode())!r} {BotPlan(settings=settings, token=TOKEN, secret=SECRET)!r}"

@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from dagi.config.identity_schema import WebAddress
-from dagi.config.section import Name, Section, Text
+from dagi.config.section import Name, Section, Text, named
 
 _CHAT = re.compile(r"-?[0-9]{1,19}\Z")
+_PATH = re.compile(r"[A-Za-z0-9_.-]+\Z")
 _USERNAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{2,31}\Z")
 # Discord's ids: https://docs.discord.com/developers/reference#snowflakes
 _SNOWFLAKE = re.compile(r"[0-9]{15,20}\Z")
@@ -43,6 +44,16 @@ def _key(text: str) -> str:
 Snowflake = Annotated[str, AfterValidator(_snowflake)]
 
 
+def _in_path(text: str) -> str:
+    if not _PATH.match(named(text)):
+        raise ValueError("must be letters, digits or any of . _ - alone: it is part of an address, such as /telegram/webhook/main")
+    return text
+
+
+# Names a bot in the address to which its platform delivers.
+BotName = Annotated[str, AfterValidator(_in_path)]
+
+
 class Chat(Section):
     """A chat with a binding of its own.
 
@@ -68,7 +79,7 @@ class TelegramBot(Section):
         chats: by their ids.
     """
 
-    name: Name
+    name: BotName
     dao_id: Name
     username: Annotated[str, AfterValidator(_username)] | None = None
     token_env: Text | None = None
@@ -112,7 +123,7 @@ class DiscordApplication(Section):
         mentions: also hear what mentions the bot and what is written to it in private, over a connection of its own (the extra `discord`).
     """
 
-    name: Name
+    name: BotName
     dao_id: Name
     application_id: Snowflake
     public_key: Annotated[str, AfterValidator(_key)]

@@ -50,6 +50,9 @@ class BotApi(ScriptedServer):
         migrated: groups that have become supergroups, by their old ids.
         failing: called with each method before it is done; may raise `BotApiError`, or wait.
         webhook: what setWebhook was told; empty while none is set.
+        trouble: what getWebhookInfo tells of the last delivery that failed.
+        commands: as setMyCommands was told, by language; empty for everybody's.
+        reads_all: it has its privacy mode off.
         limits: how often something may be shown; not kept to unless its `on` is set.
         chats: what is in them; topics that occur in `message` are known there.
 
@@ -65,6 +68,9 @@ class BotApi(ScriptedServer):
         self.blocked, self.migrated = self.chats.blocked, self.chats.migrated
         self.failing: Callable[[str, Mapping[str, Any]], None] = lambda _method, _parameters: None
         self.webhook: dict[str, Any] = {}
+        self.trouble: dict[str, Any] = {}
+        self.commands: dict[str, list[object]] = {}
+        self.reads_all = False
         self._updates: list[dict[str, Any]] = []
         self._arrived = asyncio.Event()
         self._heard = asyncio.Condition()
@@ -83,7 +89,8 @@ class BotApi(ScriptedServer):
             "sendMessageDraft": self.chats.drafted,
             "sendChatAction": self.chats.acted,
             "answerCallbackQuery": self.chats.acknowledged,
-            "setMyCommands": self._accepted,
+            "setMyCommands": self._commands_set,
+            "getMyCommands": lambda asked: self.commands.get(str(asked.get("language_code", "")), []),
         }
 
     @property
@@ -174,7 +181,7 @@ class BotApi(ScriptedServer):
         return does(parameters)
 
     def _me(self, _parameters: Mapping[str, Any]) -> object:
-        return _ME
+        return {**_ME, "can_read_all_group_messages": self.reads_all}
 
     def _webhook_set(self, parameters: Mapping[str, Any]) -> object:
         url = str(parameters.get("url", ""))
@@ -190,9 +197,15 @@ class BotApi(ScriptedServer):
         return True
 
     def _webhook_told(self, _parameters: Mapping[str, Any]) -> object:
-        return {"url": self.webhook.get("url", ""), "has_custom_certificate": False, "pending_update_count": len(self._updates)}
+        return {
+            "url": self.webhook.get("url", ""),
+            "has_custom_certificate": False,
+            "pending_update_count": len(self._updates),
+            **self.trouble,
+        }
 
-    def _accepted(self, _parameters: Mapping[str, Any]) -> object:
+    def _commands_set(self, parameters: Mapping[str, Any]) -> object:
+        self.commands[str(parameters.get("language_code", ""))] = list(parameters.get("commands", []))
         return True
 
     async def _fetched(self, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Iterator
 
+from dagi.assemble.diagnosis.bots import about_bots
 from dagi.assemble.diagnosis.database import about_database
 from dagi.assemble.diagnosis.directory import about_directory
 from dagi.assemble.diagnosis.machine import about_machine
@@ -29,6 +30,8 @@ async def diagnose(installation: Installation, clock: Clock | None = None) -> As
     for finding in await limit_findings(installation):
         yield Report("limits", finding)
     async for report in about_providers(installation, time):
+        yield report
+    async for report in about_bots(installation):
         yield report
 
 

@@ -110,6 +110,7 @@ class Listener:
                     return
                 sure = self._clock.monotonic()
             await connected
+            await self._failed("the connection has ended", "")
         finally:
             connected.cancel()
             await asyncio.gather(connected, return_exceptions=True)

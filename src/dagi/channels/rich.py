@@ -80,7 +80,7 @@ def rich(markdown: str) -> Rich:
 def literal(text: str) -> str:
     """Text as Markdown that shows it as it stands."""
     # Blanks that a line begins with would make it code.
-    return _PUNCTUATION.sub(r"\\\g<0>", _INDENTED.sub("", text)).replace("\n", "\\\n")
+    return _PUNCTUATION.sub(r"\\\g<0>", _INDENTED.sub("", text.strip())).replace("\n", "\\\n")
 
 
 class _Writer:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import quantiles
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -109,21 +110,36 @@ async def _own(url: str, telegram: BotApi, count: int) -> list[float]:
 
 
 async def _burst(url: str, telegram: BotApi, count: int) -> tuple[float, list[float]]:
-    limits = httpx.Limits(max_connections=CONNECTIONS)
-    waiting = [telegram.message("Which projects are there?", user=number % MEMBERS + 1) for number in range(count)]
+    """Deliver updates over connections that are kept open, as Telegram does; prepared before, by a client that costs next to nothing."""
+    waiting = [_request(telegram.message("Which projects are there?", user=number % MEMBERS + 1)) for number in range(count)]
     acknowledged: list[float] = []
+    address = urlsplit(url)
 
-    async def connection(http: httpx.AsyncClient) -> None:
+    async def connection() -> None:
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
         while waiting:
-            update = waiting.pop()
+            request = waiting.pop()
             began = time.perf_counter()
-            await _deliver(http, update)
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]))
             acknowledged.append(time.perf_counter() - began)
+            if not head.startswith(b"HTTP/1.1 200 "):
+                raise RuntimeError(f"an update was not taken: {head!r}")
+        writer.close()
 
-    async with httpx.AsyncClient(base_url=url, timeout=60, limits=limits) as http:
-        began = time.perf_counter()
-        await asyncio.gather(*(connection(http) for _ in range(CONNECTIONS)))
-        return time.perf_counter() - began, acknowledged
+    began = time.perf_counter()
+    await asyncio.gather(*(connection() for _ in range(CONNECTIONS)))
+    return time.perf_counter() - began, acknowledged
+
+
+def _request(update: Mapping[str, object]) -> bytes:
+    body = msgspec.json.encode(update)
+    head = (
+        "POST /telegram/webhook HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n"
+        f"X-Telegram-Bot-Api-Secret-Token: {SECRET}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
 
 
 async def _deliver(http: httpx.AsyncClient, update: Mapping[str, object]) -> None:

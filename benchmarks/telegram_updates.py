@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
+from dagi.channels.telegram.turns import PER_BOT
 from dagi.observe.clock import SystemClock
 from dagi.stores.members import MemberAdmin
 from dagi.stores.postgres import Address
@@ -26,6 +27,7 @@ BURST = 1_000
 QUESTIONS = 200
 MODEL_S = 10.0
 PROMISED_MS = 50
+EACH_S = 1.2 / PER_BOT
 
 
 def rows(plan: Plan) -> list[Row]:
@@ -106,6 +108,8 @@ async def _own(url: str, telegram: BotApi, count: int) -> list[float]:
             await _deliver(http, telegram.message("Which projects are there?", user=chat))
             await telegram.until(lambda before=before: len(telegram.sent) > before, 60)
             took.append(time.perf_counter() - began)
+            # A bot may say so much a second: whoever asks faster measures how long the gateway holds it back for Telegram's sake.
+            await asyncio.sleep(max(0.0, EACH_S - took[-1]))
     return took
 
 

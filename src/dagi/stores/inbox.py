@@ -25,7 +25,7 @@ class SqlInbox:
     def __init__(self, together: Together, clock: Clock, bots: Collection[tuple[Channel, str]] | None = None) -> None:
         self._together = together
         self._clock = clock
-        self._lanes = Lanes(inbox, inbox.c.number, inbox.c.handled_at, together, clock)
+        self._lanes = Lanes(inbox, inbox.c.number, inbox.c.handled_at, together, clock, shared=bots is None or len(bots) > 1)
         self._ours = () if bots is None else (of_bots(inbox, bots),)
 
     async def put(self, update: Update) -> bool:

@@ -21,11 +21,15 @@ class Lanes:
     Args:
         place: the column that tells a row's place in its lane.
         settled: the column that is null as long as the row has to be done.
+        shared: several bots may have rows that are taken, and share the places.
     """
 
-    def __init__(self, table: Table, place: Column[int], settled: Column[Any], together: Together, clock: Clock) -> None:
+    def __init__(
+        self, table: Table, place: Column[int], settled: Column[Any], together: Together, clock: Clock, *, shared: bool = True
+    ) -> None:
         self._table = table
         self._settled = settled
+        self._several = shared
         self._together = together
         self._clock = clock
         self.holder = token_hex(16)
@@ -43,7 +47,7 @@ class Lanes:
             now = self._clock.now()
             if most <= 0 or not await connection.scalar(select(self._due(now, conditions).exists())):
                 return ()
-            bots = (await connection.execute(self._waiting(now, conditions))).all()
+            bots = (await connection.execute(self._waiting(now, conditions))).all() if self._several else ()
 
         async def work(connection: AsyncConnection) -> Sequence[Row[Any]]:
             now, table = self._clock.now(), self._table
@@ -69,7 +73,7 @@ class Lanes:
     ) -> Select[tuple[int]]:
         """Of each bot its first rows, so that what we have already and what we get is the same of all."""
         due, table = self._due(now, conditions).order_by(self._table.c.id).limit(most), self._table
-        if len(bots) == 1:
+        if len(bots) == 1 or not self._several:
             return due
         turns: list[Select[Any, Any]] = []
         for bot in bots[:most]:

@@ -28,7 +28,7 @@ class SqlOutbox:
     def __init__(self, together: Together, clock: Clock, bots: Collection[tuple[Channel, str]] | None = None) -> None:
         self._together = together
         self._clock = clock
-        self._lanes = Lanes(outbox, outbox.c.id, outbox.c.settled_at, together, clock)
+        self._lanes = Lanes(outbox, outbox.c.id, outbox.c.settled_at, together, clock, shared=bots is None or len(bots) > 1)
         self._ours = () if bots is None else (of_bots(outbox, bots),)
 
     async def owe(self, parcels: Sequence[Parcel]) -> None:

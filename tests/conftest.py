@@ -320,6 +320,41 @@ def template(postgres: PostgresServer) -> str:
     return name
 
 
+class Founded:
+    """Data directories as first starts leave them, to be copied: migrations and the demo DAO take longer than most tests."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    async def fill(self) -> None:
+        """Make them: one with all tables and nothing in them, one with the demo DAO as well."""
+        for name in ("empty", "demo"):
+            data_dir = self._directory / name
+            file = self._directory / f"{name}.yml"
+            file.write_text(yaml.safe_dump({"version": "0.3.0", "environment": "development", "data_dir": str(data_dir)}), encoding="utf-8")
+            installation = Installation.of(Choice(config=str(file)))
+            database = installation.database()
+            await upgrade(database)
+            if name == "demo":
+                await seed_demo(installation, database)
+            await database.close()
+            assert not data_dir.joinpath(f"{FILE_NAME}-wal").exists()
+
+    def copy(self, name: str, data_dir: Path) -> None:
+        """Have one of them there, unless there is a database already."""
+        if not (data_dir / FILE_NAME).exists():
+            shutil.copytree(self._directory / name, data_dir, dirs_exist_ok=True)
+
+
+@pytest.fixture(scope="session")
+def founded(tmp_path_factory: pytest.TempPathFactory) -> Founded:
+    """What first starts leave."""
+    found = Founded(tmp_path_factory.mktemp("founded"))
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, found.fill()).result()
+    return found
+
+
 @pytest.fixture
 def postgres_url(postgres: PostgresServer, template: str) -> Iterator[str]:
     """The address of a PostgreSQL database of the test's own, with all tables."""
@@ -337,8 +372,10 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | Address:
 
 
 @pytest.fixture
-async def database(place: Path | Address) -> AsyncGenerator[Database]:
+async def database(place: Path | Address, founded: Founded) -> AsyncGenerator[Database]:
     """An empty database with all tables, of each kind."""
+    if isinstance(place, Path):
+        founded.copy("empty", place.parent)
     found = Database(place)
     await upgrade(found)
     yield found
@@ -349,11 +386,13 @@ Opener = Callable[[str], Awaitable[Database]]
 
 
 @pytest.fixture
-async def opened(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[Opener]:
+async def opened(request: pytest.FixtureRequest, tmp_path: Path, founded: Founded) -> AsyncGenerator[Opener]:
     """Opens an empty database with all tables of a kind: `sqlite` or `postgres`. For suites that run on fakes, too."""
     made: list[Database] = []
 
     async def opening(kind: str) -> Database:
+        if kind == "sqlite":
+            founded.copy("empty", tmp_path / "data")
         made.append(Database(tmp_path / "data" / FILE_NAME if kind == "sqlite" else Address(url=request.getfixturevalue("postgres_url"))))
         await upgrade(made[-1])
         return made[-1]
@@ -417,7 +456,7 @@ def database_url(request: pytest.FixtureRequest) -> str | None:
 
 
 @pytest.fixture
-def start(request: pytest.FixtureRequest, tmp_path: Path, database_url: str | None) -> Iterator[StackFactory]:
+def start(request: pytest.FixtureRequest, tmp_path: Path, database_url: str | None, founded: Founded) -> Iterator[StackFactory]:
     """Starts a stack in this process (or in its own, with `--processes`); keyword arguments change its configuration."""
     made: list[Stack] = []
     running_in = in_processes if request.config.getoption("--processes") else in_this_process
@@ -433,6 +472,8 @@ def start(request: pytest.FixtureRequest, tmp_path: Path, database_url: str | No
             file.write_text(yaml.safe_dump(settings, allow_unicode=True), encoding="utf-8")
             installation = Installation.of(Choice(config=str(file)))
             database = installation.database()
+            if database.path is not None:
+                founded.copy("demo" if installation.loaded.settings.dao.demo else "empty", installation.data_dir)
             await upgrade(database)
             if installation.loaded.settings.dao.demo:
                 await seed_demo(installation, database)

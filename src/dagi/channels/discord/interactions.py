@@ -16,6 +16,11 @@ _LARGEST: Final = 2**63 - 1
 _DEEPEST: Final = 4
 
 
+# Where it happened (https://docs.discord.com/developers/interactions/receiving-and-responding#interaction-object-interaction-context-types):
+# in private messages with the bot itself, rather than in a server or among people.
+_WITH_BOT: Final = 1
+
+
 class Type(IntEnum):
     """What happened."""
 
@@ -93,6 +98,7 @@ class Interaction(msgspec.Struct, frozen=True, kw_only=True):
     type: int
     token: str = ""
     guild_id: str = ""
+    context: int | None = None
     channel_id: str = ""
     channel: Channel = Channel()
     data: Data = Data()
@@ -106,6 +112,11 @@ class Interaction(msgspec.Struct, frozen=True, kw_only=True):
         """Discord's id of whoever did it; empty for nobody."""
         user = self.member.user if self.member is not None else self.user
         return user.id if user is not None and user.id.isascii() and user.id.isdigit() and not user.bot else ""
+
+    @property
+    def with_bot_alone(self) -> bool:
+        """Whether it happened in private messages with the bot, where nobody else reads along."""
+        return not self.guild_id and self.context in {None, _WITH_BOT}
 
     @property
     def place(self) -> str:

@@ -9,7 +9,7 @@ import msgspec
 from dagi.channels.discord.interactions import Interaction
 from dagi.channels.discord.markup import contents
 from dagi.channels.discord.messages import Plain
-from dagi.channels.discord.reading import PICK, is_private
+from dagi.channels.discord.reading import CHOSEN, PICK, is_ephemeral, with_others
 from dagi.channels.told import Button, Told
 from dagi.ports.inbox import Parcel, Update
 
@@ -35,8 +35,6 @@ _SELECT: Final = 3
 _MOST_OPTIONS: Final = 25
 _LONG_LABEL: Final = 100
 _MENU_FROM: Final = 2
-# What buttons carry that lead somewhere, rather than say something.
-_CHOSEN: Final = ("do:", "ask:")
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,8 +46,9 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
         token: with which it is answered; empty for plain words.
         channel: where it is said without a token, or when it is good no more.
         person: Discord's id of whoever asked.
-        private: for their eyes alone.
+        private: for their eyes alone, where others read along.
         message: as Discord takes it.
+        ephemeral: the promised answer is seen by them alone, and so has to be whatever follows it or stands in its place.
     """
 
     interaction: str
@@ -59,6 +58,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     person: str
     private: bool
     message: msgspec.Raw
+    ephemeral: bool = False
 
 
 def letters(update: Update, interaction: Interaction, told: Told) -> list[Parcel]:
@@ -97,24 +97,23 @@ def replies(update: Update, plain: Plain, told: Told) -> list[Parcel]:
 
 
 def _parcel(update: Update, interaction: Interaction, request_id: str, message: dict[str, object], *, first: bool) -> Parcel:
-    private = is_private(interaction)
-    if private and not first:
-        message["flags"] = EPHEMERAL
+    ephemeral = is_ephemeral(interaction)
     letter = Letter(
         interaction=interaction.id,
         until=update.received_at + TOKEN,
         token=interaction.token,
         channel=interaction.place,
         person=interaction.person,
-        private=private and bool(interaction.guild_id),
+        private=ephemeral and with_others(interaction),
         message=msgspec.Raw(msgspec.json.encode(message)),
+        ephemeral=ephemeral,
     )
     return Parcel(lane=update.lane, method=EDIT if first else FOLLOW, body=msgspec.json.encode(letter), request_id=request_id)
 
 
 def _message(content: str, buttons: Sequence[Button]) -> dict[str, object]:
     message: dict[str, object] = {"content": content, "allowed_mentions": QUIET}
-    if len(buttons) >= _MENU_FROM and all(button.data.startswith(_CHOSEN) for button in buttons):
+    if len(buttons) >= _MENU_FROM and all(button.data.startswith(CHOSEN) for button in buttons):
         message["components"] = [_menu(buttons)]
     elif buttons:
         message["components"] = _rows(buttons)

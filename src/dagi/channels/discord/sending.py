@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from dagi.channels.discord.api import UNREADABLE, Api, Refusal
-from dagi.channels.discord.letters import EDIT, QUIET, Letter
+from dagi.channels.discord.letters import EDIT, EPHEMERAL, QUIET, Letter
 from dagi.channels.pacing import Pace
 from dagi.ports.clock import Clock
 from dagi.ports.inbox import Outbox, Owed
@@ -24,6 +24,8 @@ BOT_BURST: Final = 5
 GIVE_UP: Final = timedelta(hours=1)
 # How long what is under way may take when we are stopped.
 FINISH_S: Final = 5.0
+# Until then a promise of ours may be on its way; later Discord takes none, and has told the member that nobody answered.
+PROMISE: Final = timedelta(seconds=3)
 _FIRST_RETRY_S: Final = 0.5
 _LONGEST_RETRY_S: Final = 60.0
 _TOKEN_RETRY_S: Final = 60.0
@@ -89,11 +91,12 @@ class Sender:
             try:
                 return await self._answered(api, application, owed.parcel.method, letter)
             except Refusal as refusal:
-                if refusal.code not in _TOKEN_OVER:
+                unheard = refusal.code == _UNKNOWN_WEBHOOK and self._clock.now() - owed.since > PROMISE
+                if not unheard and refusal.code not in _TOKEN_OVER:
                     raise
         if letter.private or not api.has_token:
             why = "it is private" if letter.private else "there is no bot token to say it in the channel with"
-            raise Refusal(403, 0, f"the 15 minutes to answer the interaction are over, and {why}")
+            raise Refusal(403, 0, f"the interaction cannot be answered any more, and {why}")
         await self._turn(self._bots, owed.parcel.lane.bot)
         return await api.call("POST", f"/channels/{letter.channel}/messages", _in_channel(owed, letter))
 
@@ -105,7 +108,7 @@ class Sender:
                 if refusal.code != _UNKNOWN_MESSAGE:
                     raise
                 # The member has removed it: the answer comes below.
-        return await api.call("POST", f"/webhooks/{application}/{letter.token}", bytes(letter.message), as_bot=False)
+        return await api.call("POST", f"/webhooks/{application}/{letter.token}", _below(letter), as_bot=False)
 
     async def _turn(self, pace: Pace, whose: str) -> None:
         while (wait := pace.wait(whose, self._clock.monotonic())) > 0:
@@ -150,6 +153,13 @@ class Sender:
 def original(application: str, token: str) -> str:
     """The path of the promised message."""
     return f"/webhooks/{application}/{token}/messages/@original"
+
+
+def _below(letter: Letter) -> bytes:
+    """The message below the promised one, for the same eyes: a message of its own does not take that from it."""
+    if not letter.ephemeral:
+        return bytes(letter.message)
+    return msgspec.json.encode({**msgspec.json.decode(letter.message, type=dict[str, object]), "flags": EPHEMERAL})
 
 
 def _in_channel(owed: Owed, letter: Letter) -> bytes:

@@ -13,7 +13,7 @@ from dagi.channels.discord.interactions import interaction_of
 from dagi.channels.discord.letters import letters
 from dagi.channels.discord.sending import PER_TOKEN, TOKEN_BURST, Sender
 from dagi.channels.pacing import Pace
-from dagi.channels.told import Told
+from dagi.channels.told import Button, Told
 from dagi.outbound import Client
 from dagi.ports.inbox import Lane, Update
 from dagi.testing.clock import FakeClock
@@ -93,3 +93,31 @@ async def test_an_answer_whose_promise_discord_never_heard_holds_up_nothing_that
         assert second.settled
         assert [one.content for one in it.discord.channels.shown.values()] == ([f"<@{ANN}>\nFor the first."] if said else [])
         assert bool(first.why) is not said
+
+
+@pytest.mark.parametrize("bars", ["components", "content"])
+async def test_what_discord_will_not_take_comes_without_buttons_or_a_sentence_comes_in_its_place(bars: str) -> None:
+    told = Told(
+        markdown="What a server's moderation bars.", buttons=(Button(" ", "good:1"), Button("👎", "good:1")), request_id="dc-main-1"
+    )
+    async with desk() as it:
+        talk = it.asked()
+        talk.take({"type": 5, "data": {}})
+        it.discord.barred = "moderation" if bars == "content" else ""
+        await it.owe(talk, told)
+        (kept,) = await it.deliver()
+    assert kept.settled
+    assert not kept.why
+    assert ("dc-main-1" in talk.text) is (bars == "content")
+    assert ("moderation" in talk.text) is (bars == "components")
+    assert talk.original.components == []
+
+
+async def test_a_notice_has_no_buttons_of_its_own() -> None:
+    async with desk() as it:
+        talk = it.asked()
+        talk.take({"type": 5, "data": {}})
+        await it.owe(talk, Told(markdown="Thank you!", notice=True, buttons=(Button("👍 ✓", "good:1"),)))
+        await it.deliver()
+    assert talk.text == "Thank you!"
+    assert talk.original.components == []

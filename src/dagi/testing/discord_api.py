@@ -66,6 +66,7 @@ class DiscordApi(ScriptedServer):
         talks: the interactions that were delivered, in order.
         calls: what the API heard, in order.
         hosts: where the servers of public names are on this machine, such as http://127.0.0.1:9300.
+        barred: words that the moderation of a server takes in no message.
         failing: called with each request's method and path before it is done; may raise `DiscordError`.
 
     Args:
@@ -85,6 +86,7 @@ class DiscordApi(ScriptedServer):
         self.talks: list[Talk] = []
         self.calls: list[Call] = []
         self.hosts: dict[str, str] = {}
+        self.barred = ""
         self.failing: Callable[[str, str], None] = lambda _method, _path: None
         self._heard = asyncio.Condition()
         self._rest = Rest(now, self.commands, self.channels, self.talks, self.save)
@@ -190,6 +192,8 @@ class DiscordApi(ScriptedServer):
                 self._check_bot(incoming)
             headers = self.pace.count(kind, parts.get("token") or parts.get("channel", ""))
             body = _body(incoming)
+            if self.barred and self.barred in json.dumps(body):
+                raise DiscordError(400, 200000, "Message was blocked by automatic moderation")
             result = does(Asked(parts, {name: values[-1] for name, values in parse_qs(query).items()}, body))
             content = await cast("Awaitable[object]", result) if isinstance(result, Awaitable) else result
             status = 204 if content is None else 200

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from dagi.channels.discord.api import UNREADABLE, Api, Refusal
 from dagi.channels.discord.letters import EDIT, EPHEMERAL, QUIET, Letter
@@ -34,6 +35,7 @@ _UNKNOWN_WEBHOOK: Final = 10015
 _TOKEN_OVER: Final = frozenset({10062, 50027})
 _UNKNOWN_MESSAGE: Final = 10008
 _SERVER_ERRORS: Final = 500
+_REFUSED_AS_IT_IS: Final = 400
 
 
 class _Sent(msgspec.Struct):
@@ -79,11 +81,38 @@ class Sender:
     async def _settled(self, api: Api, application: str, owed: Owed) -> None:
         letter = msgspec.json.decode(owed.parcel.body, type=Letter)
         try:
-            sent = await self._sent(api, application, owed, letter)
+            sent = await self._somehow(api, application, owed, letter)
         except Refusal as refusal:
             await self._refused(owed, refusal)
             return
         await self._outbox.delivered(owed, _message_id(sent))
+
+    async def _somehow(self, api: Api, application: str, owed: Owed, letter: Letter) -> bytes:
+        """As it is; where Discord refuses what it says, without its buttons, and at last a sentence in its place."""
+        try:
+            return await self._sent(api, application, owed, letter)
+        except Refusal as refusal:
+            if refusal.status != _REFUSED_AS_IT_IS:
+                raise
+            refused = refusal
+        for less in (_bare(letter.message), owed.parcel.plain):
+            if not less:
+                continue
+            self._observer.note(
+                "discord_simplified",
+                level="warning",
+                bot=owed.parcel.lane.bot,
+                code=refused.code,
+                why=refused.description,
+                request_id=owed.parcel.request_id,
+            )
+            try:
+                return await self._sent(api, application, owed, replace(letter, message=msgspec.Raw(less)))
+            except Refusal as refusal:
+                if refusal.status != _REFUSED_AS_IT_IS:
+                    raise
+                refused = refusal
+        raise refused
 
     async def _sent(self, api: Api, application: str, owed: Owed, letter: Letter) -> bytes:
         if letter.token and self._clock.now() < letter.until:
@@ -153,6 +182,12 @@ class Sender:
 def original(application: str, token: str) -> str:
     """The path of the promised message."""
     return f"/webhooks/{application}/{token}/messages/@original"
+
+
+def _bare(message: msgspec.Raw) -> bytes:
+    """The message without its buttons; empty where it has none."""
+    found = msgspec.json.decode(message, type=dict[str, object])
+    return msgspec.json.encode(found) if found.pop("components", None) else b""
 
 
 def _below(letter: Letter) -> bytes:

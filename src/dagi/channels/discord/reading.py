@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from dagi.channels.discord.interactions import Data, Interaction, Option, Type
+from dagi.channels.discord.interactions import Data, Interaction, Option, Type, snowflake
 from dagi.channels.discord.messages import Plain
 from dagi.channels.incoming import Heard, Ignored, Incoming, Place, Pressed
 
@@ -42,7 +42,7 @@ def heard_plainly(plain: Plain) -> Incoming:
     slashed = command.startswith("/") and command[1:].isalpha()
     return Incoming(
         place=Place(chat=plain.channel_id, reply_to=int(plain.id), private=not plain.guild_id),
-        user_id=f"dc:{plain.author}" if plain.author.isascii() and plain.author.isdigit() else "",
+        user_id=f"dc:{plain.author}" if snowflake(plain.author) else "",
         command=command[1:].lower() if slashed else "",
         text=words.strip() if slashed else plain.content,
         unreadable=unreadable,
@@ -93,7 +93,7 @@ def _pressed(interaction: Interaction) -> Heard:
         query=interaction.id,
         # What is chosen from a menu is what its button would carry.
         data="".join(data.values[:1]) if data.custom_id == PICK else data.custom_id,
-        message=0 if interaction.message is None or not interaction.message.id.isdigit() else int(interaction.message.id),
+        message=0 if interaction.message is None else int(snowflake(interaction.message.id) or 0),
         language=interaction.locale,
     )
 

@@ -98,6 +98,7 @@ class Rest:
             ),
             ("PATCH", message, "channel", lambda asked: self._object(self._channels.edit(**asked.parts, body=asked.fields))),
             ("GET", message, "channel", lambda asked: self._object(self._channels.find(**asked.parts))),
+            ("GET", "/channels/{channel}", "bot", lambda asked: self._channels.told(asked.parts["channel"])),
             ("POST", "/channels/{channel}/typing", "bot", self._typing),
             ("POST", "/interactions/{interaction}/{token}/callback", "", self._called_back),
             ("POST", "/webhooks/{application}/{token}", "webhook", lambda asked: self._object(self._talk(asked).follow(asked.fields))),

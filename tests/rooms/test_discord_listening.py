@@ -139,6 +139,19 @@ async def test_a_message_waits_for_the_database(gateway: DiscordGateway) -> None
         await inbox.until(1)
 
 
+async def test_no_connection_is_begun_that_discord_would_take_the_token_for(gateway: DiscordGateway) -> None:
+    def asked() -> int:
+        return sum(call.path == "/gateway/bot" for call in gateway.api.calls)
+
+    gateway.api.rest.starts = 0
+    async with listening(gateway, Inbox(), Turns()) as observer:
+        await gateway.api.until(lambda: asked() > 2)
+        assert gateway.sessions == []
+        gateway.api.rest.starts = 1
+        await gateway.until(lambda: gateway.connected)
+    assert "discord_not_connected" in observer.events
+
+
 @pytest.mark.parametrize("close", [0, 4014])
 async def test_what_keeps_it_from_hearing_is_told_without_words_or_token(
     gateway: DiscordGateway, close: int, caplog: pytest.LogCaptureFixture

@@ -64,6 +64,13 @@ def test_no_content_is_blank_or_longer_than_a_message_may_be(markdown: str) -> N
         assert utf16(content) <= CONTENT_UNITS
 
 
+@given(st.integers(1, 40), st.integers(1, 3000), st.sampled_from(["a", "\u2003", "("]))
+def test_links_with_long_addresses_fit_in_messages(count: int, size: int, letter: str) -> None:
+    found = contents("".join(f"[word{number}](<https://x.example/{letter * size}>)" for number in range(count)))
+    assert all(utf16(content) <= CONTENT_UNITS for content in found)
+    assert all(f"word{number}" in "".join(found) for number in range(count)) or size > 100
+
+
 @given(st.integers(1, 6000), st.sampled_from(["*", "_", "`", "\\", "<", "🐝", "a "]))
 def test_many_marks_need_more_messages_and_lose_nothing(count: int, mark: str) -> None:
     found = contents(literal(mark * count))

@@ -152,6 +152,18 @@ async def test_who_i_am_is_for_my_eyes_alone_and_in_my_language(
     assert "Ваші ролі: member" in talk.text
 
 
+async def test_with_the_bot_alone_answers_stay_and_what_says_thank_you_goes(start: StackFactory, discord: DiscordApi) -> None:
+    async with start(channels=channels(discord)) as stack:
+        await joined(stack)
+        stack.upstream.script(Answer(text="Because."))
+        talk = await delivered(stack, discord, discord.make.command("ask", question="Why?", guild=""))
+        good = str(talk.original.components[0]["custom_id"])
+        thanked = await delivered(stack, discord, discord.make.press(talk.original, good, guild=""))
+        among_friends = discord.make.command("ask", question="Why?", guild="") | {"context": 2}
+        hidden = await discord.deliver(stack.gateway_url + "/discord/webhook", among_friends)
+    assert [talk.original.ephemeral, thanked.original.ephemeral, hidden.original.ephemeral] == [False, True, True]
+
+
 async def test_a_stranger_is_told_how_to_become_a_member(start: StackFactory, discord: DiscordApi) -> None:
     async with start(channels=channels(discord)) as stack:
         talk = await delivered(stack, discord, discord.make.command("ask", question="What is this DAO?"))

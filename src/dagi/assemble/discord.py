@@ -14,6 +14,7 @@ from dagi.channels.discord.interactions import Interaction
 from dagi.channels.discord.reading import typing
 from dagi.channels.discord.receiving import Reception
 from dagi.channels.discord.sending import PER_TOKEN, TOKEN_BURST, Sender
+from dagi.channels.discord.threads import Threads
 from dagi.channels.pacing import Pace
 from dagi.ports.inbox import Inbox, Lane, Outbox, Update
 from dagi.ports.observer import Observer
@@ -44,12 +45,14 @@ class DiscordSide:
         self._plans = applications.plans
         pace = Pace(PER_TOKEN, TOKEN_BURST)
         apis = {plan.settings.name: Api(world.http, self._base_url, plan.token) for plan in self._plans}
+        self._threads = {name: Threads(api) for name, api in apis.items()}
         self._known = known = {
             plan.settings.name: Application(
                 name=plan.settings.name,
                 id=plan.settings.application_id,
                 api=apis[plan.settings.name],
                 dao_of=partial(self._dao_of, plan),
+                parent=partial(self._parent, plan.settings.name),
                 pace=pace,
             )
             for plan in self._plans
@@ -87,6 +90,12 @@ class DiscordSide:
         lanes = (Lane("discord", plan.settings.name, place) for place in (*places, guild))
         said = next((binding for lane in lanes if (binding := self._world.bindings.of(lane)) is not None), None)
         return plan.dao_of(guild) if said is None else said.dao_id
+
+    async def _parent(self, name: str, channel: str) -> str:
+        bindings = self._world.bindings
+        if not bindings.any_of("discord", name) or bindings.of(Lane("discord", name, channel)) is not None:
+            return ""
+        return await self._threads[name].parent(channel)
 
     def _choices(self, plan: ApplicationPlan, interaction: Interaction, typed: str) -> Sequence[tuple[str, str]]:
         case = case_of(self._known[plan.settings.name], interaction, typing(interaction))

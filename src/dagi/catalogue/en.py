@@ -174,6 +174,7 @@ MESSAGES: dict[str, str] = {
     "do.proposal": "Show proposal #{words}",
     "do.feedback": "Give feedback",
     "do.link": "Link an account",
+    "discord.private": "That is for your eyes alone. Use the command /{command} that Discord offers you, or write to me in private.",
     "discord.command.ask": "ask a question about the community",
     "discord.command.proposal": "one proposal, or all that are open for votes",
     "discord.option.question": "what you would like to know, in your own words",

@@ -186,6 +186,7 @@ MESSAGES: dict[str, str] = {
     "do.proposal": "Показати пропозицію #{words}",
     "do.feedback": "Залишити відгук",
     "do.link": "Поєднати облікові записи",
+    "discord.private": "Це лише для ваших очей. Скористайтеся командою /{command}, яку пропонує Discord, або напишіть мені в приватні.",
     "discord.command.ask": "запитати про спільноту",
     "discord.command.proposal": "одна пропозиція або всі, що зараз на голосуванні",
     "discord.option.question": "що ви хочете дізнатися, своїми словами",

@@ -65,7 +65,9 @@ class DiscordApi(ScriptedServer):
         pace: how often it lets itself be asked.
         talks: the interactions that were delivered, in order.
         calls: what the API heard, in order.
+        rest: what the requests of bots do.
         hosts: where the servers of public names are on this machine, such as http://127.0.0.1:9300.
+        barred: words that the moderation of a server takes in no message.
         failing: called with each request's method and path before it is done; may raise `DiscordError`.
 
     Args:
@@ -85,9 +87,10 @@ class DiscordApi(ScriptedServer):
         self.talks: list[Talk] = []
         self.calls: list[Call] = []
         self.hosts: dict[str, str] = {}
+        self.barred = ""
         self.failing: Callable[[str, str], None] = lambda _method, _path: None
         self._heard = asyncio.Condition()
-        self._rest = Rest(now, self.commands, self.channels, self.talks, self.save)
+        self.rest = Rest(now, self.commands, self.channels, self.talks, self.save)
 
     @property
     def url(self) -> str:
@@ -97,16 +100,16 @@ class DiscordApi(ScriptedServer):
     @property
     def endpoint(self) -> str:
         """Where interactions go, as far as Discord knows; empty while that is nowhere."""
-        return self._rest.endpoint
+        return self.rest.endpoint
 
     @property
     def gateway_url(self) -> str:
         """What it says of its gateway; see `discord_gateway`."""
-        return self._rest.gateway_url
+        return self.rest.gateway_url
 
     @gateway_url.setter
     def gateway_url(self, url: str) -> None:
-        self._rest.gateway_url = url
+        self.rest.gateway_url = url
 
     async def until(self, condition: Callable[[], object], seconds: float = 15.0) -> None:
         """Wait until it holds; asked after each request and each delivery."""
@@ -177,7 +180,7 @@ class DiscordApi(ScriptedServer):
                 raise refused from error
         else:
             raise refused
-        self._rest.endpoint = url
+        self.rest.endpoint = url
 
     async def _answer(self, incoming: Incoming) -> None:
         path, _, query = incoming.path.removeprefix(_PREFIX).partition("?")
@@ -185,11 +188,13 @@ class DiscordApi(ScriptedServer):
         headers: dict[str, str] = {}
         try:
             self.failing(incoming.method, path)
-            kind, does, parts = self._rest.find(incoming.method, unquote(path))
+            kind, does, parts = self.rest.find(incoming.method, unquote(path))
             if kind in {"bot", "channel"}:
                 self._check_bot(incoming)
             headers = self.pace.count(kind, parts.get("token") or parts.get("channel", ""))
             body = _body(incoming)
+            if self.barred and self.barred in json.dumps(body):
+                raise DiscordError(400, 200000, "Message was blocked by automatic moderation")
             result = does(Asked(parts, {name: values[-1] for name, values in parse_qs(query).items()}, body))
             content = await cast("Awaitable[object]", result) if isinstance(result, Awaitable) else result
             status = 204 if content is None else 200

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import cast
 
-from dagi.testing.discord_payloads import CHANNEL
+from dagi.testing.discord_payloads import CHANNEL, GUILD
 from dagi.testing.discord_rules import DiscordError, Json, check_message, form, text_of
 from dagi.testing.discord_talk import Shown
 
@@ -13,6 +13,7 @@ class Channels:
 
     Attributes:
         open: channels the bot may read and write.
+        parents: of threads the channels they belong to.
         closed: channels it cannot see.
         theirs: what people wrote, by the messages' ids, with the channel each is in.
         shown: what the bot wrote, by the messages' ids.
@@ -21,6 +22,7 @@ class Channels:
 
     def __init__(self, number: Callable[[], str]) -> None:
         self.open = {CHANNEL}
+        self.parents: dict[str, str] = {}
         self.closed: set[str] = set()
         self.theirs: dict[str, str] = {}
         self.shown: dict[str, Shown] = {}
@@ -34,6 +36,16 @@ class Channels:
         number = self._number()
         self.theirs[number] = channel
         return number
+
+    def told(self, channel: str) -> Json:
+        """What there is to know about one.
+
+        Raises:
+            DiscordError: it is none of the bot's.
+        """
+        self.enter(channel)
+        parent = self.parents.get(channel)
+        return {"id": channel, "type": 0 if parent is None else 11, "name": "general", "guild_id": GUILD, "parent_id": parent, "flags": 0}
 
     def say(self, channel: str, body: Json) -> Shown:
         """A message of the bot.

@@ -38,6 +38,7 @@ class Rest:
     Attributes:
         endpoint: where interactions go; empty while that is nowhere.
         gateway_url: where events come from; empty where there is no gateway.
+        starts: how many more connections may be begun there.
 
     Args:
         save: tries an endpoint.
@@ -53,6 +54,7 @@ class Rest:
     ) -> None:
         self.endpoint = ""
         self.gateway_url = ""
+        self.starts = 999
         self._now = now
         self._commands = commands
         self._channels = channels
@@ -96,6 +98,7 @@ class Rest:
             ),
             ("PATCH", message, "channel", lambda asked: self._object(self._channels.edit(**asked.parts, body=asked.fields))),
             ("GET", message, "channel", lambda asked: self._object(self._channels.find(**asked.parts))),
+            ("GET", "/channels/{channel}", "bot", lambda asked: self._channels.told(asked.parts["channel"])),
             ("POST", "/channels/{channel}/typing", "bot", self._typing),
             ("POST", "/interactions/{interaction}/{token}/callback", "", self._called_back),
             ("POST", "/webhooks/{application}/{token}", "webhook", lambda asked: self._object(self._talk(asked).follow(asked.fields))),
@@ -163,7 +166,7 @@ class Rest:
     def _gateway(self) -> dict[str, object]:
         if not self.gateway_url:
             raise DiscordError(404, 0, "404: Not Found")
-        limit = {"total": 1000, "remaining": 999, "reset_after": 0, "max_concurrency": 1}
+        limit = {"total": 1000, "remaining": self.starts, "reset_after": 0 if self.starts else 20, "max_concurrency": 1}
         return {"url": self.gateway_url, "shards": 1, "session_start_limit": limit}
 
     def _application(self) -> dict[str, object]:

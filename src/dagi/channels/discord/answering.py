@@ -1,10 +1,11 @@
 """Handles one interaction of Discord: has it answered, and owes the answer to whoever asked."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
+from dagi.catalogue import say
 from dagi.channels.attending import HOPELESS, told
 from dagi.channels.case import Case
 from dagi.channels.conversation import Conversation
@@ -12,11 +13,14 @@ from dagi.channels.discord.api import Api
 from dagi.channels.discord.interactions import Interaction, interaction_of
 from dagi.channels.discord.letters import letters, replies
 from dagi.channels.discord.messages import Plain, plain_of
-from dagi.channels.discord.reading import heard_plainly, read
+from dagi.channels.discord.reading import PRIVATE, heard_plainly, read
 from dagi.channels.discord.sending import original
 from dagi.channels.discord.showing import Showing, Typing, turns
 from dagi.channels.incoming import Ignored, Incoming, Moved, Pressed
 from dagi.channels.pacing import Pace
+from dagi.channels.sentences import language
+from dagi.channels.told import Told
+from dagi.errors import AccessUnavailable
 from dagi.ports.clock import Clock
 from dagi.ports.inbox import Inbox, Parcel, Taken
 from dagi.ports.observer import Observer
@@ -31,6 +35,7 @@ class Application(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         id: Discord's.
         dao_of: the DAO of a server, by its id, and of the places in it from the innermost on; of private messages where that is empty.
+        parent: the channel a thread belongs to, where that can matter to its DAO; AccessUnavailable where nobody knows just now.
         pace: what a token of an interaction may do.
     """
 
@@ -38,6 +43,7 @@ class Application(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     api: Api
     dao_of: Callable[[str, Sequence[str]], str]
+    parent: Callable[[str], Awaitable[str]]
     pace: Pace
 
 
@@ -101,7 +107,16 @@ class Attendant:
 
     async def _replied(self, application: Application, plain: Plain, taken: Taken) -> Sequence[Parcel]:
         said = heard_plainly(plain)
-        case = _case(application, said, plain.id, application.dao_of(plain.guild_id, (plain.channel_id,)))
+        if plain.guild_id and said.command in PRIVATE:
+            # Here everybody would read the answer.
+            return replies(taken.update, plain, Told(markdown=say(language("", said.text), "discord.private", command=said.command)))
+        try:
+            parent = await application.parent(plain.channel_id) if plain.guild_id else ""
+        except AccessUnavailable as error:
+            case = _case(application, said, plain.id, "")
+            return replies(taken.update, plain, self._conversation.refusal(case, error))
+        places = tuple(filter(None, (plain.channel_id, parent)))
+        case = _case(application, said, plain.id, application.dao_of(plain.guild_id, places))
         typing = Typing(application.api, plain.channel_id, self._clock)
         return replies(taken.update, plain, await told(self._conversation, case, typing, None, taken.attempt))
 

@@ -12,8 +12,14 @@ import msgspec
 
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _LARGEST: Final = 2**63 - 1
+_DIGITS: Final = 20
 # How deep components lie within one another: a label or a row, and what stands in it.
 _DEEPEST: Final = 4
+
+
+# Where it happened (https://docs.discord.com/developers/interactions/receiving-and-responding#interaction-object-interaction-context-types):
+# in private messages with the bot itself, rather than in a server or among people.
+_WITH_BOT: Final = 1
 
 
 class Type(IntEnum):
@@ -24,6 +30,10 @@ class Type(IntEnum):
     COMPONENT = 3
     AUTOCOMPLETE = 4
     MODAL = 5
+
+
+# What can be answered whatever else it holds: with the same as ever, with nothing to choose from.
+_WITHOUT_MORE: Final = frozenset({Type.PING, Type.AUTOCOMPLETE})
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +103,7 @@ class Interaction(msgspec.Struct, frozen=True, kw_only=True):
     type: int
     token: str = ""
     guild_id: str = ""
+    context: int | None = None
     channel_id: str = ""
     channel: Channel = Channel()
     data: Data = Data()
@@ -105,24 +116,34 @@ class Interaction(msgspec.Struct, frozen=True, kw_only=True):
     def person(self) -> str:
         """Discord's id of whoever did it; empty for nobody."""
         user = self.member.user if self.member is not None else self.user
-        return user.id if user is not None and user.id.isascii() and user.id.isdigit() and not user.bot else ""
+        return snowflake(user.id) if user is not None and not user.bot else ""
+
+    @property
+    def with_bot_alone(self) -> bool:
+        """Whether it happened in private messages with the bot, where nobody else reads along."""
+        return not self.guild_id and self.context in {None, _WITH_BOT}
 
     @property
     def place(self) -> str:
         """The id of the channel."""
-        return self.channel_id or self.channel.id
+        return snowflake(self.channel_id or self.channel.id)
 
     @property
     def places(self) -> tuple[str, ...]:
         """The ids of the channel, and of the one its thread belongs to."""
-        return tuple(one for one in (self.place, self.channel.parent_id) if one)
+        return tuple(one for one in (self.place, snowflake(self.channel.parent_id or "")) if one)
 
 
 class _Bare(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     type: int
-    token: str = ""
-    locale: str = ""
+    token: object = ""
+    locale: object = ""
+
+
+def snowflake(text: str) -> str:
+    """An id of Discord, which is digits alone (https://docs.discord.com/developers/reference#snowflakes); empty where it is none."""
+    return text if text.isascii() and text.isdigit() and len(text) <= _DIGITS else ""
 
 
 def interaction_of(body: bytes) -> Interaction:
@@ -135,7 +156,7 @@ def interaction_of(body: bytes) -> Interaction:
         found = msgspec.json.decode(body, type=Interaction)
     except _UNREADABLE:
         found = _bare(body)
-    if not (found.id.isascii() and found.id.isdigit() and int(found.id) <= _LARGEST):
+    if not (snowflake(found.id) and int(found.id) <= _LARGEST):
         raise ValueError(_NONE)
     return found
 
@@ -149,5 +170,9 @@ def _bare(body: bytes) -> Interaction:
     except _UNREADABLE:
         raise ValueError(_NONE) from None
     # Of an unknown type, whatever it calls itself: what it holds cannot be read.
-    kind = known.type if known.type == Type.PING else 0
-    return Interaction(id=known.id, type=kind, token=known.token, locale=known.locale)
+    kind = known.type if known.type in _WITHOUT_MORE else 0
+    return Interaction(id=known.id, type=kind, token=_text(known.token), locale=_text(known.locale))
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -121,11 +121,19 @@ class Listener:
         Route.BASE = self._base_url
         async with _Ears(self._heard, self._found, self._defect) as client:
             await client.login(self._token)
-            _, url, limit = await client.http.get_bot_gateway()
-            if limit["remaining"] <= 0:
-                await self._clock.sleep(min(limit["reset_after"] / 1000, _LONGEST_RETRY_S))
-            DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(url)
+            DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(await self._address(client))
             await client.connect()
+
+    async def _address(self, client: discord.Client) -> str:
+        """Where to connect, once that is allowed: a bot that begins more connections than it may loses its token."""
+        while True:
+            _, url, limit = await client.http.get_bot_gateway()
+            if limit["remaining"] > 0:
+                return url
+            wait = min(limit["reset_after"] / 1000, _LONGEST_RETRY_S)
+            why = "Discord lets the bot begin no more connections today"
+            self._observer.note("discord_not_connected", level="warning", bot=self._application, why=why, wait_s=wait, advice="")
+            await self._clock.sleep(wait)
 
     def _found(self) -> None:
         self._failures = 0

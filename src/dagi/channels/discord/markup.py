@@ -12,7 +12,8 @@ from dagi.channels.rich import Rich, Style, rich
 # https://docs.discord.com/developers/resources/message#create-message-jsonform-params: 2000 characters, which in UTF-16 are never fewer;
 # the mention of whoever asked, where an answer comes too late for its own place, needs some of them.
 CONTENT_UNITS: Final = 1970
-_LEAST_CUT: Final = 50
+# An address longer than that leaves no room for words; those of a link stand alone then.
+_LONGEST_ADDRESS: Final = 1000
 _MARKS: Final = {"bold": "**", "italic": "*", "strikethrough": "~~"}
 # What Discord reads as markup anywhere, and what at the beginning of a line.
 _ANYWHERE: Final = re.compile(r"[\\*_~|`<>\[\]]")
@@ -35,7 +36,7 @@ def contents(markdown: str) -> list[str]:
 def _fitting(part: Rich, limit: int) -> Iterator[str]:
     """The part in as many contents as its marks make necessary."""
     content = _content(part)
-    if utf16(content) <= CONTENT_UNITS or limit <= _LEAST_CUT:
+    if utf16(content) <= CONTENT_UNITS or limit <= 1:
         if content:
             yield content
         return
@@ -129,6 +130,8 @@ def _ends(address: str) -> str:
 def _link(text: str, shown: str, url: str) -> str:
     """A link whose words could be taken for another address shows where it leads."""
     address = _NOT_IN_ADDRESS.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), url)
+    if len(address) > _LONGEST_ADDRESS:
+        return shown
     if text.strip() == url:
         return f"<{address}>"
     return f"{shown} (<{address}>)" if _LOOKS_LIKE_ADDRESS.search(text) else f"[{shown}](<{address}>)"

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from dagi.channels.discord.interactions import Data, Interaction, Option, Type
+from dagi.channels.discord.interactions import Data, Interaction, Option, Type, snowflake
 from dagi.channels.discord.messages import Plain
 from dagi.channels.incoming import Heard, Ignored, Incoming, Place, Pressed
 
@@ -14,6 +14,8 @@ FEEDBACK: Final = "feedback"
 # The input of a modal, and a menu in place of many buttons.
 WORDS: Final = "words"
 PICK: Final = "pick"
+# What buttons carry that lead somewhere, rather than say something.
+CHOSEN: Final = ("do:", "ask:")
 # A command of an application with a slash before it; the others stand in menus of messages and people.
 _CHAT_INPUT: Final = 1
 # As Telegram's are called: Discord knows one command for both.
@@ -40,7 +42,7 @@ def heard_plainly(plain: Plain) -> Incoming:
     slashed = command.startswith("/") and command[1:].isalpha()
     return Incoming(
         place=Place(chat=plain.channel_id, reply_to=int(plain.id), private=not plain.guild_id),
-        user_id=f"dc:{plain.author}" if plain.author.isascii() and plain.author.isdigit() else "",
+        user_id=f"dc:{plain.author}" if snowflake(plain.author) else "",
         command=command[1:].lower() if slashed else "",
         text=words.strip() if slashed else plain.content,
         unreadable=unreadable,
@@ -52,11 +54,24 @@ def typed(data: Data) -> Option | None:
     return next((option for option in data.options if option.focused), None)
 
 
-def is_private(interaction: Interaction) -> bool:
-    """Whether the answer is for the asker's eyes alone: so are those to buttons and modals, which one person of many pressed."""
-    if interaction.type == Type.COMMAND:
-        return not interaction.guild_id or interaction.data.name in PRIVATE
-    return True
+def is_ephemeral(interaction: Interaction) -> bool:
+    """Whether the answer is shown to the asker alone, and gone when they start Discord again.
+
+    In servers so are those to buttons and modals, which one person of many pressed, and all of them where the bot is no member. With the
+    bot alone people find again what they asked for.
+    """
+    data = interaction.data
+    if interaction.type == Type.COMMAND and data.name in PRIVATE:
+        return True
+    if interaction.with_bot_alone:
+        asks = interaction.type == Type.COMMAND or data.custom_id == PICK or data.custom_id.startswith(CHOSEN)
+        return not asks
+    return interaction.type != Type.COMMAND or not interaction.guild_id
+
+
+def with_others(interaction: Interaction) -> bool:
+    """Whether others read what is said to everybody there."""
+    return not interaction.with_bot_alone
 
 
 def _command(interaction: Interaction) -> Heard:
@@ -78,7 +93,7 @@ def _pressed(interaction: Interaction) -> Heard:
         query=interaction.id,
         # What is chosen from a menu is what its button would carry.
         data="".join(data.values[:1]) if data.custom_id == PICK else data.custom_id,
-        message=0 if interaction.message is None or not interaction.message.id.isdigit() else int(interaction.message.id),
+        message=0 if interaction.message is None else int(snowflake(interaction.message.id) or 0),
         language=interaction.locale,
     )
 
@@ -102,7 +117,7 @@ def _said(interaction: Interaction, command: str, words: str) -> Incoming:
 
 
 def _place(interaction: Interaction) -> Place:
-    return Place(chat=interaction.place, private=is_private(interaction))
+    return Place(chat=interaction.place, private=is_ephemeral(interaction) or not with_others(interaction))
 
 
 def _user_id(interaction: Interaction) -> str:

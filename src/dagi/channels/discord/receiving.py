@@ -8,7 +8,7 @@ import msgspec
 
 from dagi.catalogue import say
 from dagi.channels.discord.interactions import Interaction, Type, interaction_of
-from dagi.channels.discord.reading import FEEDBACK, WORDS, is_private, read, typed
+from dagi.channels.discord.reading import FEEDBACK, WORDS, is_ephemeral, read, typed
 from dagi.channels.incoming import Ignored
 from dagi.channels.sentences import language
 from dagi.errors import StoreError
@@ -94,7 +94,7 @@ class Reception:
             # Discord does not deliver it again: whoever asked has to know.
             self._observer.note("interaction_lost", level="error", bot=self._application, number=update.number, why=str(error))
             return _only_them(say(tongue, "channel.busy", seconds=_AGAIN_S))
-        return _encoded(PROMISE, flags=EPHEMERAL) if is_private(interaction) else _encoded(PROMISE)
+        return _encoded(PROMISE, flags=EPHEMERAL) if is_ephemeral(interaction) else _encoded(PROMISE)
 
     def _lane(self, interaction: Interaction) -> Lane:
         # Each answer has its place in the channel already, so nobody has to wait for somebody else's.

@@ -6,9 +6,10 @@ from datetime import timedelta
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from dagi.channels.discord.api import UNREADABLE, Api, Refusal
-from dagi.channels.discord.letters import EDIT, QUIET, Letter
+from dagi.channels.discord.letters import EDIT, EPHEMERAL, QUIET, Letter
 from dagi.channels.pacing import Pace
 from dagi.ports.clock import Clock
 from dagi.ports.inbox import Outbox, Owed
@@ -24,6 +25,8 @@ BOT_BURST: Final = 5
 GIVE_UP: Final = timedelta(hours=1)
 # How long what is under way may take when we are stopped.
 FINISH_S: Final = 5.0
+# Until then a promise of ours may be on its way; later Discord takes none, and has told the member that nobody answered.
+PROMISE: Final = timedelta(seconds=3)
 _FIRST_RETRY_S: Final = 0.5
 _LONGEST_RETRY_S: Final = 60.0
 _TOKEN_RETRY_S: Final = 60.0
@@ -32,6 +35,7 @@ _UNKNOWN_WEBHOOK: Final = 10015
 _TOKEN_OVER: Final = frozenset({10062, 50027})
 _UNKNOWN_MESSAGE: Final = 10008
 _SERVER_ERRORS: Final = 500
+_REFUSED_AS_IT_IS: Final = 400
 
 
 class _Sent(msgspec.Struct):
@@ -77,11 +81,38 @@ class Sender:
     async def _settled(self, api: Api, application: str, owed: Owed) -> None:
         letter = msgspec.json.decode(owed.parcel.body, type=Letter)
         try:
-            sent = await self._sent(api, application, owed, letter)
+            sent = await self._somehow(api, application, owed, letter)
         except Refusal as refusal:
             await self._refused(owed, refusal)
             return
         await self._outbox.delivered(owed, _message_id(sent))
+
+    async def _somehow(self, api: Api, application: str, owed: Owed, letter: Letter) -> bytes:
+        """As it is; where Discord refuses what it says, without its buttons, and at last a sentence in its place."""
+        try:
+            return await self._sent(api, application, owed, letter)
+        except Refusal as refusal:
+            if refusal.status != _REFUSED_AS_IT_IS:
+                raise
+            refused = refusal
+        for less in (_bare(letter.message), owed.parcel.plain):
+            if not less:
+                continue
+            self._observer.note(
+                "discord_simplified",
+                level="warning",
+                bot=owed.parcel.lane.bot,
+                code=refused.code,
+                why=refused.description,
+                request_id=owed.parcel.request_id,
+            )
+            try:
+                return await self._sent(api, application, owed, replace(letter, message=msgspec.Raw(less)))
+            except Refusal as refusal:
+                if refusal.status != _REFUSED_AS_IT_IS:
+                    raise
+                refused = refusal
+        raise refused
 
     async def _sent(self, api: Api, application: str, owed: Owed, letter: Letter) -> bytes:
         if letter.token and self._clock.now() < letter.until:
@@ -89,11 +120,12 @@ class Sender:
             try:
                 return await self._answered(api, application, owed.parcel.method, letter)
             except Refusal as refusal:
-                if refusal.code not in _TOKEN_OVER:
+                unheard = refusal.code == _UNKNOWN_WEBHOOK and self._clock.now() - owed.since > PROMISE
+                if not unheard and refusal.code not in _TOKEN_OVER:
                     raise
         if letter.private or not api.has_token:
             why = "it is private" if letter.private else "there is no bot token to say it in the channel with"
-            raise Refusal(403, 0, f"the 15 minutes to answer the interaction are over, and {why}")
+            raise Refusal(403, 0, f"the interaction cannot be answered any more, and {why}")
         await self._turn(self._bots, owed.parcel.lane.bot)
         return await api.call("POST", f"/channels/{letter.channel}/messages", _in_channel(owed, letter))
 
@@ -105,7 +137,7 @@ class Sender:
                 if refusal.code != _UNKNOWN_MESSAGE:
                     raise
                 # The member has removed it: the answer comes below.
-        return await api.call("POST", f"/webhooks/{application}/{letter.token}", bytes(letter.message), as_bot=False)
+        return await api.call("POST", f"/webhooks/{application}/{letter.token}", _below(letter), as_bot=False)
 
     async def _turn(self, pace: Pace, whose: str) -> None:
         while (wait := pace.wait(whose, self._clock.monotonic())) > 0:
@@ -150,6 +182,19 @@ class Sender:
 def original(application: str, token: str) -> str:
     """The path of the promised message."""
     return f"/webhooks/{application}/{token}/messages/@original"
+
+
+def _bare(message: msgspec.Raw) -> bytes:
+    """The message without its buttons; empty where it has none."""
+    found = msgspec.json.decode(message, type=dict[str, object])
+    return msgspec.json.encode(found) if found.pop("components", None) else b""
+
+
+def _below(letter: Letter) -> bytes:
+    """The message below the promised one, for the same eyes: a message of its own does not take that from it."""
+    if not letter.ephemeral:
+        return bytes(letter.message)
+    return msgspec.json.encode({**msgspec.json.decode(letter.message, type=dict[str, object]), "flags": EPHEMERAL})
 
 
 def _in_channel(owed: Owed, letter: Letter) -> bytes:

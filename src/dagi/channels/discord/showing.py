@@ -1,5 +1,6 @@
 """Shows what there is of an answer already, by changing the promised message. None of it is owed: the final text is."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
 
@@ -14,6 +15,8 @@ from dagi.ports.target import Delta, End, Event, Passed, Progress
 
 # Discord shows by itself that an answer is awaited; each change counts against the five that a token may do in two seconds.
 EDIT_S: Final = 1.5
+# How long a change that is on its way is waited for when there is something better to show.
+FINISH_S: Final = 3.0
 # https://docs.discord.com/developers/resources/channel#trigger-typing-indicator: it lasts for ten seconds.
 TYPING_S: Final = 8.0
 # A piece this long is worth a first look.
@@ -68,10 +71,22 @@ class Showing:
             if content in {"", self._shown} or not self._turn():
                 continue
             try:
-                await self._api.call("PATCH", self._path, _encoded(content), as_bot=False)
+                await self._changed(content)
             except Refusal:
                 return
             self._shown = content
+
+
+    async def _changed(self, content: str) -> None:
+        change = asyncio.create_task(self._api.call("PATCH", self._path, _encoded(content), as_bot=False), name="discord-shown")
+        try:
+            await asyncio.shield(change)
+        except asyncio.CancelledError:
+            # Discord may have it already, and do it after what comes next, which is the whole answer: that has to come second.
+            await asyncio.wait([change], timeout=FINISH_S)
+            change.cancel()
+            await asyncio.gather(change, return_exceptions=True)
+            raise
 
 
 class Typing:

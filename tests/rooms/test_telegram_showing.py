@@ -233,6 +233,7 @@ async def test_a_press_that_takes_long_is_acknowledged_before_its_answer_is_ther
     assert telegram.calls == []
     await scene.says("", 2)
     assert [one.method for one in telegram.calls] == ["answerCallbackQuery", "sendChatAction"]
+    assert scene.showing.acknowledged
     await scene.ends()
 
 
@@ -246,3 +247,16 @@ def test_a_notice_is_no_longer_than_it_may_be_and_one_that_follows_something_sho
         ("answerCallbackQuery", None),
         ("editMessageText", 12),
     ]
+
+
+@pytest.mark.parametrize(("private", "keep", "said"), [(True, False, 1), (True, True, 1), (False, True, 1), (False, False, 0)])
+def test_a_notice_that_comes_too_late_is_said_where_the_group_learns_nothing_of_somebodys_vote(private: bool, keep: bool, said: int) -> None:
+    place = Place(chat="1" if private else str(GROUP), reply_to=7, private=private)
+    pressed = Pressed(place=place, user_id="tg:1", query="q", data="x", message=9)
+    told = Told(markdown="It counts.", notice=True, keep=keep, buttons=(Button("for ✓", "vote:1:1"),))
+    found = pressed_parcels(LANE, pressed, told, late=True)
+    sent = [msgspec.json.decode(one.body) for one in found if one.method == "sendMessage"]
+    assert [one["text"] for one in sent] == ["It counts."] * said
+    assert all("reply_markup" not in one for one in sent)
+    # What stands below the message that was pressed changes as it would have.
+    assert [one.method for one in found[:2]] == ["answerCallbackQuery", "editMessageReplyMarkup"]

@@ -218,6 +218,11 @@ class Conversation:
         return "\n".join(f"- /{name}: {say(tongue, f'channel.command.{name}')}" for name in COMMANDS)
 
 
+def asks(data: str) -> bool:
+    """Whether a button that carries this asks a question, whose answer may take its time."""
+    return data.partition(":")[0] == ASK
+
+
 def _saying(case: Case, text: str) -> Case:
     return replace(case, said=replace(case.said, text=text))
 

@@ -249,9 +249,9 @@ def test_a_notice_is_no_longer_than_it_may_be_and_one_that_follows_something_sho
     ]
 
 
-@pytest.mark.parametrize(("private", "keep", "said"), [(True, False, 1), (True, True, 1), (False, True, 1), (False, False, 0)])
-def test_a_notice_that_comes_too_late_is_said_where_the_group_learns_nothing_of_somebodys_vote(private: bool, keep: bool, said: int) -> None:
-    place = Place(chat="1" if private else str(GROUP), reply_to=7, private=private)
+@pytest.mark.parametrize(("chat", "keep", "said"), [(1, False, 1), (1, True, 1), (GROUP, True, 1), (GROUP, False, 0)])
+def test_a_notice_that_comes_too_late_is_said_where_no_group_learns_of_somebodys_vote(chat: int, *, keep: bool, said: int) -> None:
+    place = Place(chat=str(chat), reply_to=7, private=chat > 0)
     pressed = Pressed(place=place, user_id="tg:1", query="q", data="x", message=9)
     told = Told(markdown="It counts.", notice=True, keep=keep, buttons=(Button("for ✓", "vote:1:1"),))
     found = pressed_parcels(LANE, pressed, told, late=True)

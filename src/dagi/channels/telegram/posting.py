@@ -52,11 +52,10 @@ def pressed_parcels(lane: Lane, pressed: Pressed, told: Told, message: int = 0, 
     if not aloud:
         text = "".join(text.text for text in texts(told.markdown)[:1])
         query["text"] = _short(text)
-    if told.notice:
-        keyboard = _changed(pressed.buttons, told.buttons) if told.buttons else None
-    else:
-        # What it belonged to is done with.
-        keyboard = None if told.keep else []
+    # What a button belonged to is done with where it was no notice that came of it.
+    keyboard = None if told.keep or told.notice else []
+    if told.notice and told.buttons:
+        keyboard = _changed(pressed.buttons, told.buttons)
     found = [Parcel(lane=lane, method="answerCallbackQuery", body=msgspec.json.encode(query), optional=True)]
     if keyboard is not None:
         edit: dict[str, object] = {"message_id": pressed.message}

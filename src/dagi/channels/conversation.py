@@ -7,6 +7,7 @@ import msgspec
 from msgspec.structs import replace
 
 from dagi.catalogue import say
+from dagi.catalogue.legible import legible
 from dagi.channels.case import Case
 from dagi.channels.deciding import VOTE, ProposalTalk
 from dagi.channels.linking import CONFIRM, LinkTalk
@@ -153,7 +154,7 @@ class Conversation:
         else:
             await self._router.tell(exchange, ear)
         text = exchange.text.strip()
-        if not text:
+        if not legible(text):
             return Told(markdown=say(tongue, "channel.no_words"), request_id=case.request_id)
         if case.said.attachments:
             text = f"{text}\n\n{say(tongue, 'channel.not_seen')}"

@@ -89,11 +89,11 @@ class Scene:
         """What the group was shown, in order."""
         return [(one.method, one.text) for one in self.telegram.calls if one.method in {"sendMessage", "editMessageText"} and one.accepted]
 
-    async def delivered(self, told: Told) -> None:
+    async def delivered(self, told: Told, place: Place = PLACE, message: int = 0) -> None:
         """Deliver what is said in the end."""
         post, clock = FakePost(), FakeClock()
         outbox = FakeOutbox(post, clock)
-        await outbox.owe(parcels(LANE, PLACE, told, self.showing.message))
+        await outbox.owe(parcels(LANE, place, told, message or self.showing.message))
 
         async def moved(_lane: Lane, _chat: str) -> None:
             pass
@@ -183,6 +183,26 @@ async def test_an_answer_that_somebody_removed_half_way_is_said_anew(stage) -> N
     (message,) = telegram.chats.messages.values()
     assert message["text"] == "It is a cooperative."
     assert telegram.sent[-1].parameters["reply_parameters"]["message_id"] == 7
+
+
+async def test_an_answer_that_is_refused_for_one_thing_after_another_is_said_without_all_of_them(stage) -> None:
+    telegram, client = stage
+
+    def strict(method: str, parameters: Mapping[str, Any]) -> None:
+        if "entities" in parameters:
+            raise BotApiError(400, "Bad Request: can't parse entities: too many")
+        if method == "editMessageText":
+            raise BotApiError(400, "Bad Request: message to edit not found")
+        if "message_thread_id" in parameters:
+            raise BotApiError(400, "Bad Request: message thread not found")
+
+    telegram.failing = strict
+    scene = Scene(telegram, client)
+    place = Place(chat=str(GROUP), topic=5, reply_to=7)
+    await scene.delivered(Told(markdown="It is **a cooperative**.", buttons=(Button("👍", "good:1"),)), place, 12)
+    await scene.ends()
+    assert scene.seen() == [("sendMessage", "It is a cooperative.")]
+    assert telegram.sent[0].parameters["reply_markup"]
 
 
 async def test_what_is_under_way_when_the_answer_is_there_arrives_before_it(stage) -> None:

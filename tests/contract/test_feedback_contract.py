@@ -65,22 +65,29 @@ async def subject(request: pytest.FixtureRequest, opened: Opener) -> Subject:
 
 async def test_each_person_has_one_opinion_of_an_answer_and_may_change_it(subject: Subject) -> None:
     for user_id, value in (("tg:1", 1), ("tg:2", 1), ("tg:1", -1)):
-        assert await subject.port.rate("green", "tg-main-1", user_id, value)
+        assert await subject.port.rate("green", "tg-main-1", user_id, value, session_id="s")
     assert await subject.opinions() == [("tg-main-1", "tg:1", -1, ""), ("tg-main-1", "tg:2", 1, "")]
 
 
 @pytest.mark.parametrize("request_id", ["tg-main-4", "tg-main-9", ""])
 async def test_what_is_not_there_or_another_daos_cannot_be_rated(subject: Subject, request_id: str) -> None:
-    assert not await subject.port.rate("green", request_id, "tg:1", 1)
+    assert not await subject.port.rate("green", request_id, "tg:1", 1, session_id="s")
     assert await subject.opinions() == []
 
 
+async def test_whoever_is_not_in_the_conversation_rates_nothing_of_it_but_what_they_asked_themselves(subject: Subject) -> None:
+    assert not await subject.port.rate("green", "tg-main-1", "tg:2", 1, session_id="another")
+    assert not await subject.port.rate("green", "tg-main-1", "tg:2", 1, session_id="")
+    assert await subject.port.rate("green", "tg-main-1", "tg:1", 1, session_id="another")
+    assert await subject.opinions() == [("tg-main-1", "tg:1", 1, "")]
+
+
 async def test_words_go_to_the_persons_own_latest_answer_in_the_session_and_stay_beside_a_rating(subject: Subject) -> None:
-    assert await subject.port.rate("green", "tg-main-2", "tg:1", -1)
+    assert await subject.port.rate("green", "tg-main-2", "tg:1", -1, session_id="s")
     assert await subject.port.comment("green", "tg:1", "s", "too\0 long" if isinstance(subject, InDatabase) else "too long")
     assert await subject.opinions() == [("tg-main-2", "tg:1", -1, "too long")]
     assert await subject.port.comment("green", "tg:1", "s", "x" * (MOST_WORDS + 1))
-    assert await subject.port.rate("green", "tg-main-2", "tg:1", 1)
+    assert await subject.port.rate("green", "tg-main-2", "tg:1", 1, session_id="s")
     assert await subject.opinions() == [("tg-main-2", "tg:1", 1, "x" * MOST_WORDS)]
 
 

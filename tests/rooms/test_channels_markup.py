@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dagi.catalogue.legible import legible
 from dagi.channels.cutting import parts, utf16
 from dagi.channels.rich import rich
 from dagi.channels.telegram.markup import MessageEntity, texts
@@ -40,7 +41,7 @@ def test_parts_hold_the_whole_text_in_its_order_and_none_is_longer_than_it_may_b
     whole = rich(markdown)
     cut = parts(whole, limit)
     assert all(0 < utf16(part.text) <= limit for part in cut)
-    assert "".join("".join(part.text.split()) for part in cut) == "".join(whole.text.split())
+    assert "".join(filter(legible, "".join(part.text for part in cut))) == "".join(filter(legible, whole.text))
     for part in cut:
         assert all(0 <= span.start < span.end <= len(part.text) for span in part.spans)
 
@@ -126,3 +127,15 @@ def test_a_part_ends_between_blocks_where_it_can() -> None:
 def test_halves_of_characters_and_nul_do_no_harm() -> None:
     (message,) = texts("a\0b \ud83d c")
     assert message.text == "ab ? c"
+
+
+@pytest.mark.parametrize("markdown", ["\u200b", " \u2060\n\n\u200e ", "\u3164", "\u2800", "\u00ad", "\ufe0f", "[](http://a.b)", "# "])
+def test_what_nobody_would_see_is_no_message(markdown: str) -> None:
+    assert texts(markdown) == []
+    assert all(legible(text.text) for text in texts("word\n\n" + markdown + "\u200b" * 9000))
+
+
+@pytest.mark.parametrize("text", ["a", "🐝", "0", "…", "👩\u200d🌾", "\u0645\u06cc\u200c", ".", "<!-- -->"])
+def test_what_anybody_sees_is_one(text: str) -> None:
+    assert legible(text)
+    assert texts(text)

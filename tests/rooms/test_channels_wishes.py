@@ -36,6 +36,9 @@ WISHES = {
     "Статистика спільноти": Wish("dao"),
     "хочу залишити відгук": Wish("feedback"),
     "Що ти вмієш?": Wish("help"),
+    "Які команди ти розумієш?": Wish("help"),
+    "За що зараз голосуємо?": Wish("proposals"),
+    "What are the statistics of the DAO?": Wish("dao"),
 }
 QUESTIONS = (
     "Which projects are there?",
@@ -68,6 +71,12 @@ QUESTIONS = (
     "Скільки коштів у гаманці скарбниці?",
     "Яка статистика продажів кошиків за травень?",
     "Де залишити відходи для компосту?",
+    "За що голосували торік?",
+    "За що голосувала Ірина?",
+    "Які команди є у проєктах?",
+    "Залишила відгук, хто його читає?",
+    "What is the DAO status?",
+    "Who states the community status?",
 )
 
 

@@ -103,3 +103,18 @@ async def test_gateways_see_what_was_bound_at_their_next_look_and_read_nothing_w
     await admin.unbind(NEW, otherwise="bees")
     await bindings.refresh()
     assert bindings.of(NEW) is None
+
+
+async def test_a_group_that_moved_and_is_named_by_its_old_id_is_bound_anew_all_the_same(daos: Database) -> None:
+    admin, bindings = BindingAdmin(daos, FakeClock()), Bindings(daos, FakeClock())
+    await ChatMoves(daos).note(OLD, NEW.chat)
+    await admin.bind(NEW, "bees")
+    await admin.bind(OLD, "green", otherwise="green")
+    await bindings.refresh()
+    # What is said of the id it has would go before.
+    assert bindings.of(NEW) is None
+    assert [one.dao_id for one in await admin.all()] == ["green"]
+    assert [action for action, _, _ in await recorded(daos, "bees")] == ["chat.unbound", "chat.bound"]
+    await admin.bind(NEW, "bees")
+    assert (await admin.unbind(OLD)).dao_id == "bees"
+    assert await admin.all() == []

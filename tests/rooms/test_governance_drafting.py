@@ -45,6 +45,8 @@ def test_a_plain_wish_asks_for_or_against_and_begins_at_once() -> None:
         "a\U000e0041",
         "\ud800",
         "a\ue000",
+        "\u200d",
+        "\u3164",
     ],
 )
 def test_a_title_that_is_none_or_misleads_is_refused(title: str) -> None:

@@ -31,7 +31,7 @@ async def rated(database: Database, clock: FakeClock) -> None:
     await write(database, row("one", clock.now()), row("two", clock.now(), user_id="tg:2"))
     for request_id in ("r-one", "r-two"):
         for user_id in ("tg:1", "tg:2"):
-            assert await SqlFeedback(database, clock).rate("green", request_id, user_id, -1)
+            assert await SqlFeedback(database, clock).rate("green", request_id, user_id, -1, session_id="s")
 
 
 async def test_a_dialog_is_given_out_with_what_everybody_thought_of_it(database: Database) -> None:
@@ -56,8 +56,8 @@ async def test_feedback_goes_with_the_text_it_is_about_and_nothing_more_is_taken
     await rated(database, clock)
     clock.advance(timedelta(days=91).total_seconds())
     await write(database, row("new", clock.now()))
-    assert await SqlFeedback(database, clock).rate("green", "r-new", "tg:1", 1)
+    assert await SqlFeedback(database, clock).rate("green", "r-new", "tg:1", 1, session_id="s")
     await Retention(database, CollectingObserver(), clock, days=90).run()
     assert await opinions(database) == [("r-new", "tg:1")]
-    assert not await SqlFeedback(database, clock).rate("green", "r-one", "tg:1", 1)
+    assert not await SqlFeedback(database, clock).rate("green", "r-one", "tg:1", 1, session_id="s")
     assert not await SqlFeedback(database, clock).comment("green", "tg:2", "s", "late")

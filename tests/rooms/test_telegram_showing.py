@@ -89,11 +89,11 @@ class Scene:
         """What the group was shown, in order."""
         return [(one.method, one.text) for one in self.telegram.calls if one.method in {"sendMessage", "editMessageText"} and one.accepted]
 
-    async def delivered(self, told: Told) -> None:
+    async def delivered(self, told: Told, place: Place = PLACE, message: int = 0) -> None:
         """Deliver what is said in the end."""
         post, clock = FakePost(), FakeClock()
         outbox = FakeOutbox(post, clock)
-        await outbox.owe(parcels(LANE, PLACE, told, self.showing.message))
+        await outbox.owe(parcels(LANE, place, told, message or self.showing.message))
 
         async def moved(_lane: Lane, _chat: str) -> None:
             pass
@@ -185,6 +185,26 @@ async def test_an_answer_that_somebody_removed_half_way_is_said_anew(stage) -> N
     assert telegram.sent[-1].parameters["reply_parameters"]["message_id"] == 7
 
 
+async def test_an_answer_that_is_refused_for_one_thing_after_another_is_said_without_all_of_them(stage) -> None:
+    telegram, client = stage
+
+    def strict(method: str, parameters: Mapping[str, Any]) -> None:
+        if "entities" in parameters:
+            raise BotApiError(400, "Bad Request: can't parse entities: too many")
+        if method == "editMessageText":
+            raise BotApiError(400, "Bad Request: message to edit not found")
+        if "message_thread_id" in parameters:
+            raise BotApiError(400, "Bad Request: message thread not found")
+
+    telegram.failing = strict
+    scene = Scene(telegram, client)
+    place = Place(chat=str(GROUP), topic=5, reply_to=7)
+    await scene.delivered(Told(markdown="It is **a cooperative**.", buttons=(Button("👍", "good:1"),)), place, 12)
+    await scene.ends()
+    assert scene.seen() == [("sendMessage", "It is a cooperative.")]
+    assert telegram.sent[0].parameters["reply_markup"]
+
+
 async def test_what_is_under_way_when_the_answer_is_there_arrives_before_it(stage) -> None:
     telegram, client = stage
     scene = Scene(telegram, client)
@@ -233,6 +253,7 @@ async def test_a_press_that_takes_long_is_acknowledged_before_its_answer_is_ther
     assert telegram.calls == []
     await scene.says("", 2)
     assert [one.method for one in telegram.calls] == ["answerCallbackQuery", "sendChatAction"]
+    assert scene.showing.acknowledged
     await scene.ends()
 
 
@@ -246,3 +267,16 @@ def test_a_notice_is_no_longer_than_it_may_be_and_one_that_follows_something_sho
         ("answerCallbackQuery", None),
         ("editMessageText", 12),
     ]
+
+
+@pytest.mark.parametrize(("chat", "keep", "said"), [(1, False, 1), (1, True, 1), (GROUP, True, 1), (GROUP, False, 0)])
+def test_a_notice_that_comes_too_late_is_said_where_no_group_learns_of_somebodys_vote(chat: int, *, keep: bool, said: int) -> None:
+    place = Place(chat=str(chat), reply_to=7, private=chat > 0)
+    pressed = Pressed(place=place, user_id="tg:1", query="q", data="x", message=9)
+    told = Told(markdown="It counts.", notice=True, keep=keep, buttons=(Button("for ✓", "vote:1:1"),))
+    found = pressed_parcels(LANE, pressed, told, late=True)
+    sent = [msgspec.json.decode(one.body) for one in found if one.method == "sendMessage"]
+    assert [one["text"] for one in sent] == ["It counts."] * said
+    assert all("reply_markup" not in one for one in sent)
+    # What stands below the message that was pressed changes as it would have.
+    assert [one.method for one in found[:2]] == ["answerCallbackQuery", "editMessageReplyMarkup"]

@@ -126,6 +126,13 @@ async def test_dead_models_leave_one_sentence_and_no_error_of_theirs(start: Stac
         assert text.startswith("No language model was asked") or "documents" in text
 
 
+async def test_an_answer_that_shows_nothing_leaves_one_sentence(start: StackFactory, telegram: BotApi) -> None:
+    async with start(channels=channels(telegram)) as stack:
+        stack.upstream.script(Answer(text="\u200b \u2060"))
+        await deliver(stack, telegram.message("Hello?"))
+        assert await heard(telegram, 1) == ["The answer held no words. Ask again, perhaps in other words."]
+
+
 async def test_a_broken_answer_is_begun_anew_for_nobody_has_seen_a_piece_of_it(start: StackFactory, telegram: BotApi) -> None:
     async with start(channels=channels(telegram)) as stack:
         stack.upstream.script(Answer(text="a long answer that breaks", reset_after=3), Answer(text="whole"))

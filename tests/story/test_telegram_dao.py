@@ -92,6 +92,29 @@ async def test_help_offers_questions_that_are_asked_when_they_are_pressed(start:
         assert len(stack.upstream.heard) == 1
 
 
+def only_the_model(settings: dict[str, Any]) -> None:
+    """Let nothing answer in its place, and let it take its time."""
+    settings["llm_providers"][0]["config"]["timeout_ms"] = 25_000
+    settings["routing_rules"][-1].pop("fallback_provider", None)
+    settings["routing_rules"][-1]["deadline_ms"] = 30_000
+
+
+async def test_a_question_that_was_pressed_and_fails_late_leaves_a_sentence_though_the_press_has_had_its_answer(
+    start: StackFactory, telegram: BotApi
+) -> None:
+    async with start(only_the_model, channels=channels(telegram)) as stack:
+        await deliver(stack, telegram.message("/help", chat=GROUP))
+        await heard(telegram, 1)
+        message = telegram.chats.last
+        buttons = keyboard(telegram, GROUP, message)
+        stack.upstream.script(*[Answer(status=400, hang_after=0)] * 3)
+        await deliver(stack, telegram.press(buttons["How to join"], message=message, chat=GROUP))
+        await noticed(telegram, 1)
+        stack.upstream.release()
+        assert "could not" in (await heard(telegram, 2))[1]
+        assert keyboard(telegram, GROUP, message) == buttons
+
+
 @pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)
 async def test_a_member_looks_at_a_proposal_and_votes_by_button(start: StackFactory, telegram: BotApi) -> None:
     async with start(channels=channels(telegram)) as stack:

@@ -37,7 +37,7 @@ WISHES: dict[str, tuple[str, ...]] = {
     ),
     "whoami": ("who am i", "what may i do", "what can i do", "my role*", "my rights", "my permission*"),
     "link": ("link my account*", "link my wallet", "link my discord", "link my telegram", "connect my wallet", "connect my account*"),
-    "dao": ("dao stat*", "community stat*", "stat* of dao", "stat* of community"),
+    "dao": ("dao stats", "dao statistic*", "community stats", "community statistic*", "statistic* of dao", "statistic* of community"),
     "feedback": ("give feedback", "leave feedback"),
     "help": ("what can you do", "what commands"),
 }

@@ -7,6 +7,7 @@ import msgspec
 from msgspec.structs import replace
 
 from dagi.catalogue import say
+from dagi.catalogue.legible import legible
 from dagi.channels.case import Case
 from dagi.channels.deciding import VOTE, ProposalTalk
 from dagi.channels.linking import CONFIRM, LinkTalk
@@ -153,7 +154,7 @@ class Conversation:
         else:
             await self._router.tell(exchange, ear)
         text = exchange.text.strip()
-        if not text:
+        if not legible(text):
             return Told(markdown=say(tongue, "channel.no_words"), request_id=case.request_id)
         if case.said.attachments:
             text = f"{text}\n\n{say(tongue, 'channel.not_seen')}"
@@ -216,6 +217,11 @@ class Conversation:
 
     def _described(self, tongue: str) -> str:
         return "\n".join(f"- /{name}: {say(tongue, f'channel.command.{name}')}" for name in COMMANDS)
+
+
+def asks(data: str) -> bool:
+    """Whether a button that carries this asks a question, whose answer may take its time."""
+    return data.partition(":")[0] == ASK
 
 
 def _saying(case: Case, text: str) -> Case:

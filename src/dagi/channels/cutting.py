@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from dagi.catalogue.legible import legible
 from dagi.channels.rich import Rich, Span
 
 _BMP: Final = 0xFFFF
@@ -14,11 +15,11 @@ def utf16(text: str) -> int:
 
 
 def parts(whole: Rich, limit: int) -> list[Rich]:
-    """The text in parts of at most `limit` UTF-16 code units; none of them empty or blank, so a text of nothing but blanks has none.
+    """The text in parts of at most `limit` UTF-16 code units; none of them shows nothing, so a text of blanks alone has none.
 
     A part ends before a block where that leaves it at least a third full, else after a line, a word, or in the middle of one.
     """
-    return [part for start, end in _cuts(whole, limit) if (part := _piece(whole, start, end)).text]
+    return [part for start, end in _cuts(whole, limit) if legible((part := _piece(whole, start, end)).text)]
 
 
 def _cuts(whole: Rich, limit: int) -> Iterator[tuple[int, int]]:

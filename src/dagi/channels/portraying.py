@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from dagi.catalogue import LANGUAGES, language_of, say
+from dagi.catalogue.legible import legible
 from dagi.channels.rich import literal
 from dagi.channels.told import Button
 from dagi.message import Grant
@@ -74,7 +75,8 @@ def _questions(portrait: Portrait, tongue: str) -> Sequence[str]:
     """Headings in the language, where there are any in it; those of collections of questions, else the first of each document."""
     headings = [one for one in portrait.questions if _SEPARATOR in one.title] or [one for one in portrait.openings if one.title]
     spoken = [one for one in headings if language_of(one.title) == tongue] or headings
-    return list(dict.fromkeys(one.title.rpartition(_SEPARATOR)[2] for one in spoken))[:MOST_QUESTIONS]
+    titles = (one.title.rpartition(_SEPARATOR)[2] for one in spoken)
+    return list(dict.fromkeys(title for title in titles if legible(title)))[:MOST_QUESTIONS]
 
 
 def _about(portrait: Portrait, tongue: str) -> Heading | None:

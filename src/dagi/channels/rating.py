@@ -29,9 +29,12 @@ class RatingTalk:
         """
         # An answer's own process may have it in memory still.
         await self._dialogs.saved()
-        if not await self._feedback.rate(case.dao_id, case.request_of(number), case.said.user_id, _VALUES[what]):
+        request_id = case.request_of(number)
+        if not await self._feedback.rate(case.dao_id, request_id, case.said.user_id, _VALUES[what], session_id=case.session_id):
             return Told(markdown=say(tongue, "feedback.gone"), notice=True)
-        return Told(markdown=say(tongue, f"feedback.{what}"), notice=True, buttons=thumbs(number, what))
+        # In a group it would be a mark for all to see, and the edits of many would keep its answers waiting.
+        buttons = thumbs(number, what) if case.said.place.private else ()
+        return Told(markdown=say(tongue, f"feedback.{what}"), notice=True, buttons=buttons)
 
     async def command(self, case: Case, tongue: str) -> Told:
         """`/feedback words`.

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from dagi.catalogue import LANGUAGES, say
+from dagi.catalogue.legible import legible
 from dagi.errors import Invalid
 from dagi.governance.counting import needed_people
 from dagi.governance.proposal import ABSTAIN, AGAINST, FOR, MAX_WEIGHT, USUAL_CHOICES, Terms
@@ -127,6 +128,8 @@ def line(written: str, field: str, longest: int) -> str:
     clean = unicodedata.normalize("NFC", " ".join(written[: longest * 4].split()))
     if not clean or len(clean) > longest or len(written) > longest * 4:
         raise Invalid(f"The {field} has 1 to {longest} characters.", field=field)
+    if not legible(clean):
+        raise Invalid(f"The {field} shows nothing: it holds blanks and joiners alone.", field=field)
     return _plain(clean, field, frozenset())
 
 

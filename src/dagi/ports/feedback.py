@@ -15,8 +15,12 @@ class Feedback(Protocol):
     Everything may raise StoreError.
     """
 
-    async def rate(self, dao_id: str, request_id: str, user_id: str, value: Value) -> bool:
-        """Good or bad; what the same account wrote about it stays. False where there is no such exchange."""
+    async def rate(self, dao_id: str, request_id: str, user_id: str, value: Value, *, session_id: str) -> bool:
+        """Good or bad; what the same account wrote about it stays. False where there is no such exchange, or none they can know of.
+
+        Args:
+            session_id: the conversation the account takes part in; of others it can know nothing but what it asked itself.
+        """
         ...
 
     async def comment(self, dao_id: str, user_id: str, session_id: str, words: str) -> bool:

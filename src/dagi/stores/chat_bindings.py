@@ -188,11 +188,13 @@ async def _is_there(connection: AsyncConnection, dao_id: str) -> bool:
 
 
 async def _removed(connection: AsyncConnection, lane: Lane) -> Binding | None:
-    """What was bound of the chat, by the id it has or by its first one; it is no longer."""
+    """What was bound of the chat, by the id it has, its first one, or one it got since; it is no longer."""
     key = {"channel": lane.channel, "bot": lane.bot}
     first = await connection.scalar(select(chat_move.c.first).filter_by(**key, chat=lane.chat))
+    later = await connection.scalars(select(chat_move.c.chat).filter_by(**key, first=lane.chat))
     found: Binding | None = None
-    for chat in (first, lane.chat):
+    # What is said of a later id goes before what is said of an earlier one.
+    for chat in (first, lane.chat, *later.all()):
         if chat is None:
             continue
         gone = delete(chat_binding).filter_by(**key, chat=chat).returning(*chat_binding.c)

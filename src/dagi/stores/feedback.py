@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, delete, insert, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dagi.ports.clock import Clock
@@ -22,9 +22,10 @@ class SqlFeedback:
         self._database = database
         self._clock = clock
 
-    async def rate(self, dao_id: str, request_id: str, user_id: str, value: Value) -> bool:
+    async def rate(self, dao_id: str, request_id: str, user_id: str, value: Value, *, session_id: str) -> bool:
         """See the port."""
-        there = select(exchange.c.id).where(exchange.c.request_id == request_id, *_answered(dao_id)).limit(1)
+        known = or_(exchange.c.user_id == user_id, exchange.c.session_id == session_id)
+        there = select(exchange.c.id).where(exchange.c.request_id == request_id, known, *_answered(dao_id)).limit(1)
         async with self._database.write(dao_id) as connection:
             if not request_id or await connection.scalar(there) is None:
                 return False

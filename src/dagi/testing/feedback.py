@@ -24,9 +24,10 @@ class FakeFeedback:
         self.answers: list[tuple[str, str, str, str]] = []
         self.opinions: dict[tuple[str, str, str], Opinion] = {}
 
-    async def rate(self, dao_id: str, request_id: str, user_id: str, value: Value) -> bool:
+    async def rate(self, dao_id: str, request_id: str, user_id: str, value: Value, *, session_id: str) -> bool:
         """See the port."""
-        if not any(answer[:2] == (dao_id, request_id) for answer in self.answers):
+        asked = [answer[2:] for answer in self.answers if answer[:2] == (dao_id, request_id)]
+        if not any(user == user_id or session == session_id for user, session in asked):
             return False
         self._opinion(dao_id, request_id, user_id).value = value
         return True

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
-from dagi.testing.telegram_rules import BotApiError, bad, caption_of, text_of
+from dagi.testing.telegram_rules import BotApiError, bad, caption_of, keyboard_of, text_of
 
 # How long a pressed button waits for its acknowledgement.
 _QUERY_S: Final = 15 * 60.0
@@ -77,7 +77,7 @@ class Chats:
         """SendMessage."""
         place = self._placed(parameters)
         text, entities = text_of(parameters)
-        more = {"entities": entities, "reply_markup": _object(parameters.get("reply_markup"))}
+        more = {"entities": entities, "reply_markup": keyboard_of(_object(parameters.get("reply_markup")))}
         return self._kept(place, {"text": text, **{name: value for name, value in more.items() if value}})
 
     def filed(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,7 +118,7 @@ class Chats:
         found = self._ours(parameters)
         text, entities = text_of(parameters)
         # Without a keyboard of its own the edited message has none any more.
-        markup = _object(parameters.get("reply_markup"))
+        markup = keyboard_of(_object(parameters.get("reply_markup")))
         if (found.get("text"), found.get("entities", []), found.get("reply_markup", {})) == (text, entities, markup):
             raise bad(
                 "message is not modified: specified new message content and reply markup are exactly the same as a current content "
@@ -130,7 +130,7 @@ class Chats:
     def marked(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """See editMessageReplyMarkup."""
         found = self._ours(parameters)
-        markup = _object(parameters.get("reply_markup"))
+        markup = keyboard_of(_object(parameters.get("reply_markup")))
         if found.get("reply_markup", {}) == markup:
             raise bad("message is not modified: specified new message content and reply markup are exactly the same")
         found["reply_markup"] = markup

@@ -16,6 +16,7 @@ from typing import Any, Final, cast
 _TEXT_UNITS: Final = 4096
 _CAPTION_UNITS: Final = 1024
 _MOST_ENTITIES: Final = 100
+_DATA_BYTES: Final = 64
 # These contain each other and are contained, save in code.
 _SPLITTABLE: Final = frozenset({"bold", "italic", "underline", "strikethrough", "spoiler"})
 _QUOTES: Final = frozenset({"blockquote", "expandable_blockquote"})
@@ -40,6 +41,8 @@ _TAGS: Final = {
     "a": "text_link",
     "blockquote": "blockquote",
 }
+# A text of these alone is an empty one.
+_NOTHING: Final = re.compile("[\\s\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe0f\ufeff]*\\Z")
 _TAG: Final = re.compile(r"<(/?)([a-zA-Z-]+)([^<>]*)>")
 
 
@@ -61,7 +64,7 @@ def bad(description: str, **parameters: int) -> BotApiError:
 def text_of(parameters: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]]:
     """A message's text with its entities."""
     text, entities = _marked(parameters, "text", "entities")
-    if not text.strip():
+    if _NOTHING.match(text):
         raise bad("message text is empty")
     if units(text) > _TEXT_UNITS:
         raise bad("message is too long")
@@ -74,6 +77,16 @@ def caption_of(parameters: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]
     if units(text) > _CAPTION_UNITS:
         raise bad("message caption is too long")
     return text, entities
+
+
+def keyboard_of(markup: dict[str, Any]) -> dict[str, Any]:
+    """What stands below a message: each button with a label that shows something, and at most 64 bytes that come back."""
+    for button in (button for row in markup.get("inline_keyboard", []) for button in row):
+        if _NOTHING.match(button["text"]):
+            raise bad("can't parse inline keyboard button: text buttons must be non-empty")
+        if not 1 <= len(button["callback_data"].encode()) <= _DATA_BYTES:
+            raise bad("BUTTON_DATA_INVALID")
+    return markup
 
 
 def units(text: str) -> int:

@@ -8,12 +8,12 @@ import msgspec
 
 from dagi.channels.attending import HOPELESS, told
 from dagi.channels.case import Case
-from dagi.channels.conversation import Conversation
+from dagi.channels.conversation import Conversation, asks
 from dagi.channels.incoming import Ignored, Incoming, Moved, Pressed
 from dagi.channels.telegram.api import Api
 from dagi.channels.telegram.posting import parcels, pressed_parcels
 from dagi.channels.telegram.reading import Self, read
-from dagi.channels.telegram.showing import Screen, Showing, message_of
+from dagi.channels.telegram.showing import PRESSED_S, TURNING_S, Screen, Showing, message_of
 from dagi.channels.telegram.turns import Turns
 from dagi.channels.telegram.updates import update_of
 from dagi.ports.clock import Clock
@@ -116,6 +116,7 @@ class Attendant:
 
     async def _answered(self, bot: Bot, bound: Bound, heard: Incoming | Pressed, taken: Taken) -> Sequence[Parcel]:
         lane, case = taken.update.lane, _case(bot, bound, heard, taken.update.number)
+        pressed = heard.data if isinstance(heard, Pressed) else None
         if taken.attempt > 1:
             self._observer.note("update_again", level="warning", request_id=case.request_id, attempt=taken.attempt)
         screen = Screen(
@@ -125,13 +126,18 @@ class Attendant:
             turns=bot.turns,
             note=partial(self._inbox.note, taken.id),
             query=heard.query if isinstance(heard, Pressed) else "",
+            patience_s=PRESSED_S if pressed is None or asks(pressed) else TURNING_S,
         )
         showing = Showing(screen, self._clock, draft=taken.update.number % _MOST_DRAFT + 1, message=message_of(taken.progress))
-        pressed = heard.data if isinstance(heard, Pressed) else None
         said = await told(self._conversation, case, showing, pressed, taken.attempt)
         if isinstance(heard, Pressed):
-            return pressed_parcels(lane, heard, said, showing.message)
+            late = showing.acknowledged or (heard.place.private and self._too_late(taken))
+            return pressed_parcels(lane, heard, said, showing.message, late=late)
         return parcels(lane, heard.place, said, showing.message)
+
+    def _too_late(self, taken: Taken) -> bool:
+        """Whether Telegram may have stopped waiting for the answer to a press."""
+        return taken.attempt > 1 or (self._clock.now() - taken.update.received_at).total_seconds() > TURNING_S
 
     def _note(self, taken: Taken, why: str) -> None:
         lane = taken.update.lane

@@ -39,26 +39,33 @@ def parcels(lane: Lane, place: Place, told: Told, message: int = 0) -> list[Parc
     return found
 
 
-def pressed_parcels(lane: Lane, pressed: Pressed, told: Told, message: int = 0) -> list[Parcel]:
-    """What is said to somebody who pressed a button, which goes on turning until its press is answered; `message` as for `parcels`."""
-    if message and told.notice:
-        # Something was shown to all already: it must not stay as it is.
-        told = msgspec.structs.replace(told, notice=False, keep=True, buttons=())
+def pressed_parcels(lane: Lane, pressed: Pressed, told: Told, message: int = 0, *, late: bool = False) -> list[Parcel]:
+    """What is said to somebody who pressed a button, which goes on turning until its press is answered.
+
+    Args:
+        message: as for `parcels`.
+        late: the press shows no notice any more. A group sees of what it would have held why nothing came of the press, and nothing else.
+    """
+    # What was shown to all already must not stay as it is.
+    aloud = not told.notice or bool(message) or (late and (pressed.place.private or told.keep))
     query: dict[str, object] = {"callback_query_id": pressed.query}
-    if told.notice:
+    if not aloud:
         text = "".join(text.text for text in texts(told.markdown)[:1])
         query["text"] = _short(text)
-        keyboard = _changed(pressed.buttons, told.buttons) if told.buttons else None
-    else:
-        # What it belonged to is done with.
-        keyboard = None if told.keep else []
+    # What a button belonged to is done with where it was no notice that came of it.
+    keyboard = None if told.keep or told.notice else []
+    if told.notice and told.buttons:
+        keyboard = _changed(pressed.buttons, told.buttons)
     found = [Parcel(lane=lane, method="answerCallbackQuery", body=msgspec.json.encode(query), optional=True)]
     if keyboard is not None:
         edit: dict[str, object] = {"message_id": pressed.message}
         if keyboard:
             edit["reply_markup"] = {"inline_keyboard": keyboard}
         found.append(Parcel(lane=lane, method="editMessageReplyMarkup", body=msgspec.json.encode(edit), optional=True))
-    return found if told.notice else [*found, *parcels(lane, pressed.place, told, message)]
+    if not aloud:
+        return found
+    said = msgspec.structs.replace(told, buttons=()) if told.notice else told
+    return [*found, *parcels(lane, pressed.place, said, message)]
 
 
 def encoded(body: Mapping[str, object], text: Text) -> tuple[bytes, bytes]:

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from dagi.channels.telegram.api import UNREADABLE, Api, Refusal
-from dagi.channels.telegram.posting import EDIT
+from dagi.channels.telegram.posting import EDIT, SEND
 from dagi.channels.telegram.turns import Turns
 from dagi.channels.telegram.updates import Id
 from dagi.ports.clock import Clock
@@ -91,22 +91,30 @@ class Sender:
         await self._outbox.delivered(owed, _message_id(result))
 
     async def _sent(self, api: Api, owed: Owed) -> msgspec.Raw:
-        parcel, body = owed.parcel, _addressed(owed.parcel, owed.parcel.body)
-        try:
-            return await api.call(parcel.method, body)
-        except Refusal as refusal:
-            if refusal.code != 400:
-                raise
-            said = refusal.description.lower()
-            if parcel.method == EDIT and any(words in said for words in _EDIT_GONE):
-                # Somebody has removed what was shown of the answer, or the group has moved away from it.
-                return await api.call("sendMessage", _without(body, "message_id"))
-            if any(words in said for words in _TOPIC_GONE):
-                return await api.call(parcel.method, _without(body, "message_thread_id"))
-            if parcel.plain and any(words in said for words in _MARKUP):
-                self._observer.note("telegram_markup_refused", level="warning", bot=parcel.lane.bot, request_id=parcel.request_id)
-                return await api.call(parcel.method, _addressed(parcel, parcel.plain))
-            raise
+        """Call it; where the server refuses it for something it can do without, without that, and so on."""
+        parcel = owed.parcel
+        method, body = parcel.method, _addressed(parcel, parcel.body)
+        while True:
+            try:
+                return await api.call(method, body)
+            except Refusal as refusal:
+                other = self._otherwise(parcel, method, body, refusal)
+                if other is None:
+                    raise
+                method, body = other
+
+    def _otherwise(self, parcel: Parcel, method: str, body: bytes, refusal: Refusal) -> tuple[str, bytes] | None:
+        """What is called instead; each time it holds less, so that comes to an end. None where nothing else helps."""
+        said = refusal.description.lower() if refusal.code == 400 else ""
+        if method == EDIT and any(words in said for words in _EDIT_GONE):
+            # Somebody has removed what was shown of the answer, or the group has moved away from it.
+            return SEND, _without(body, "message_id")
+        if any(words in said for words in _TOPIC_GONE) and (elsewhere := _without(body, "message_thread_id")) != body:
+            return method, elsewhere
+        if parcel.plain and any(words in said for words in _MARKUP) and (plain := _without(body, "entities")) != body:
+            self._observer.note("telegram_markup_refused", level="warning", bot=parcel.lane.bot, request_id=parcel.request_id)
+            return method, plain
+        return None
 
     async def _refused(self, owed: Owed, refusal: Refusal) -> None:
         said = refusal.description.lower()
@@ -166,6 +174,6 @@ def _message_id(result: msgspec.Raw) -> str:
 
 
 def _without(body: bytes, name: str) -> bytes:
+    """The same parameters without that one; the same bytes where there is none."""
     found = msgspec.json.decode(body, type=dict[str, object])
-    found.pop(name, None)
-    return msgspec.json.encode(found)
+    return body if found.pop(name, None) is None else msgspec.json.encode(found)

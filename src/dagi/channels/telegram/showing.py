@@ -23,8 +23,10 @@ TYPING_S: Final = 4.0
 DRAFT_S: Final = 1.0
 # In a group an answer that is there by then is simply sent; a later one is begun, and edited no oftener than that.
 GROUP_S: Final = 3.0
-# How long a button may turn before its press is answered, though nothing is there yet: Telegram waits some fifteen seconds.
+# How long a button that asks a question may turn before its press is answered, though nothing is there yet.
 PRESSED_S: Final = 1.0
+# The same of any other: what comes of it is shown as the answer to the press, which there is one of. Telegram waits some fifteen seconds.
+TURNING_S: Final = 10.0
 # A piece this long is worth a first look.
 _FIRST: Final = 20
 
@@ -35,6 +37,7 @@ class Screen(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         note: writes down which message shows it, for whoever has to begin again.
         query: of the button that was pressed; empty where something was said.
+        patience_s: how long the press may wait for its answer.
     """
 
     api: Api
@@ -43,6 +46,7 @@ class Screen(msgspec.Struct, frozen=True, kw_only=True):
     turns: Turns
     note: Callable[[str], Awaitable[None]]
     query: str = ""
+    patience_s: float = PRESSED_S
 
 
 class _Sent(msgspec.Struct):
@@ -61,11 +65,13 @@ class Showing:
 
     Attributes:
         message: the one that has to become the answer; 0 for none.
+        acknowledged: the press has its answer, and takes no other.
     """
 
     def __init__(self, screen: Screen, clock: Clock, *, draft: int, message: int = 0) -> None:
         self.progress = Progress()
         self.message = message
+        self.acknowledged = False
         self._screen = screen
         self._clock = clock
         self._draft = draft
@@ -75,7 +81,6 @@ class Showing:
         self._next = 0.0
         self._typed = float("-inf")
         self._quiet = False
-        self._turning = bool(screen.query)
         self._posting: asyncio.Task[None] | None = None
 
     def hear(self, event: Event) -> None:
@@ -106,7 +111,7 @@ class Showing:
             while True:
                 now = self._clock.monotonic()
                 try:
-                    if not self._screen.query or now - began >= PRESSED_S:
+                    if not self._screen.query or now - began >= self._screen.patience_s:
                         await self._look(now)
                 except Refusal as refusal:
                     self._refused(refusal)
@@ -125,8 +130,9 @@ class Showing:
 
     async def _look(self, now: float) -> None:
         screen, text = self._screen, "".join(self._text)
-        if self._turning:
-            self._turning = False
+        if screen.query and not self.acknowledged:
+            # Even where we are stopped half-way it may have it.
+            self.acknowledged = True
             await screen.api.call("answerCallbackQuery", msgspec.json.encode({"callback_query_id": screen.query}))
         elif not self._quiet and len(text) >= _FIRST and text != self._shown and (screen.place.private or now >= self._next):
             await (self._drafted(text) if screen.place.private else self._posted(text, now))

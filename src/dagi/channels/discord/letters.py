@@ -47,6 +47,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
         until: the token is good so long.
         token: with which it is answered; empty for plain words.
         channel: where it is said without a token, or when it is good no more.
+        places: the ids of where it was asked, the channel first, a server last.
         person: Discord's id of whoever asked.
         private: for their eyes alone.
         message: as Discord takes it.
@@ -59,6 +60,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     person: str
     private: bool
     message: msgspec.Raw
+    places: tuple[str, ...] = ()
 
 
 def letters(update: Update, interaction: Interaction, told: Told) -> list[Parcel]:
@@ -91,6 +93,7 @@ def replies(update: Update, plain: Plain, told: Told) -> list[Parcel]:
             person=plain.author,
             private=False,
             message=msgspec.Raw(msgspec.json.encode(message)),
+            places=plain.places,
         )
         found.append(Parcel(lane=update.lane, method=SAY, body=msgspec.json.encode(letter), request_id=told.request_id))
     return found
@@ -108,8 +111,17 @@ def _parcel(update: Update, interaction: Interaction, request_id: str, message: 
         person=interaction.person,
         private=private and bool(interaction.guild_id),
         message=msgspec.Raw(msgspec.json.encode(message)),
+        places=tuple(one for one in (*interaction.places, interaction.guild_id) if one),
     )
     return Parcel(lane=update.lane, method=EDIT if first else FOLLOW, body=msgspec.json.encode(letter), request_id=request_id)
+
+
+def letter_of(body: bytes) -> Letter | None:
+    """The letter of a parcel; None where it is none."""
+    try:
+        return msgspec.json.decode(body, type=Letter)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _message(content: str, buttons: Sequence[Button]) -> dict[str, object]:

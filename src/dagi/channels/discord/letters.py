@@ -57,10 +57,10 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime
     token: str
     channel: str
+    places: tuple[str, ...] = ()
     person: str
     private: bool
     message: msgspec.Raw
-    places: tuple[str, ...] = ()
 
 
 def letters(update: Update, interaction: Interaction, told: Told) -> list[Parcel]:
@@ -90,10 +90,10 @@ def replies(update: Update, plain: Plain, told: Told) -> list[Parcel]:
             until=update.received_at,
             token="",
             channel=plain.channel_id,
+            places=plain.places,
             person=plain.author,
             private=False,
             message=msgspec.Raw(msgspec.json.encode(message)),
-            places=plain.places,
         )
         found.append(Parcel(lane=update.lane, method=SAY, body=msgspec.json.encode(letter), request_id=told.request_id))
     return found
@@ -108,10 +108,10 @@ def _parcel(update: Update, interaction: Interaction, request_id: str, message: 
         until=update.received_at + TOKEN,
         token=interaction.token,
         channel=interaction.place,
+        places=tuple(one for one in (*interaction.places, interaction.guild_id) if one),
         person=interaction.person,
         private=private and bool(interaction.guild_id),
         message=msgspec.Raw(msgspec.json.encode(message)),
-        places=tuple(one for one in (*interaction.places, interaction.guild_id) if one),
     )
     return Parcel(lane=update.lane, method=EDIT if first else FOLLOW, body=msgspec.json.encode(letter), request_id=request_id)
 

@@ -40,9 +40,10 @@ async def upstream() -> AsyncGenerator[Upstream]:
 class Served:
     """A stack in processes of its own."""
 
-    def __init__(self, process: asyncio.subprocess.Process, urls: Mapping[str, str]) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, urls: Mapping[str, str], told: str) -> None:
         self.process = process
         self.urls = urls
+        self.told = told
 
     async def deliver(self, update: Mapping[str, object]) -> int:
         """What Telegram does with an update: again and again until it is taken."""
@@ -62,7 +63,7 @@ class Served:
 
 @asynccontextmanager
 async def served(
-    tmp_path: Path, telegram: BotApi, upstream: Upstream, database_url: str | None, name: str = "one"
+    tmp_path: Path, telegram: BotApi, upstream: Upstream, database_url: str | None, name: str = "one", words: tuple[str, ...] = ("serve",)
 ) -> AsyncGenerator[Served]:
     bot = {"name": "main", "dao_id": DAO, "token_env": "TELEGRAM_BOT_TOKEN", "secret_env": "TELEGRAM_WEBHOOK_SECRET"}
     settings = merged(
@@ -72,18 +73,20 @@ async def served(
     file = tmp_path / f"{name}.yml"
     file.write_text(yaml.safe_dump(settings), encoding="utf-8")
     environment = {**os.environ, "TELEGRAM_BOT_TOKEN": TOKEN, "TELEGRAM_WEBHOOK_SECRET": SECRET, "PYTHONUNBUFFERED": "1"}
-    command = (sys.executable, "-m", "dagi", "serve", "--port", "0", "--config", str(file))
+    command = (sys.executable, "-m", "dagi", *words, "--port", "0", "--config", str(file))
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, env=environment)
     assert process.stdout is not None
     urls: dict[str, str] = {}
+    told = ""
     async with asyncio.timeout(START_S):
         while "gateway" not in urls:
             line = (await process.stdout.readline()).decode()
             assert line, "the stack did not start"
+            told += line
             if line.startswith(("router", "rbac", "gateway")):
                 urls[line.split()[0]] = line.split()[1]
     try:
-        yield Served(process, urls)
+        yield Served(process, urls, told)
     finally:
         if process.returncode is None:
             process.terminate()
@@ -151,6 +154,32 @@ async def test_a_process_that_is_told_to_stop_in_the_middle_of_an_answer_leaves_
     assert to_member(telegram) == ["first"]
 
 
+async def test_a_laptop_fetches_what_a_webhook_brought_until_somebody_presses_ctrl_c(
+    tmp_path: Path, telegram: BotApi, upstream: Upstream
+) -> None:
+    telegram.webhook = {"url": "https://dao.example/telegram/webhook/main"}
+    async with served(tmp_path, telegram, upstream, None, words=("telegram", "poll")) as stack:
+        assert "dagi telegram set-webhook https://dao.example/telegram/webhook/main --bot main" in stack.told
+        assert (telegram.webhook, [*stack.urls]) == ({}, ["router", "gateway"])
+        telegram.queue(telegram.message("/whoami"))
+        await telegram.until(lambda: telegram.sent, START_S)
+        stack.process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(START_S):
+            assert await stack.process.wait() == 0
+
+
+async def test_a_gateway_alone_answers_questions_and_says_what_it_hears(tmp_path: Path, telegram: BotApi, upstream: Upstream) -> None:
+    async with served(tmp_path, telegram, upstream, None, words=("serve", "gateway")) as stack:
+        assert "/telegram/webhook (main)" in stack.told
+        async with httpx.AsyncClient() as http:
+            state = (await http.get(stack.urls["gateway"] + "/ready")).json()
+        assert {"database", "records", "telegram:main"} <= {one["name"] for one in state["dependencies"]}
+        upstream.script(Answer(text="first"))
+        assert await stack.deliver(telegram.message("One?")) == 200
+        await telegram.until(lambda: telegram.sent, START_S)
+    assert to_member(telegram) == ["first"]
+
+
 async def dagi(
     tmp_path: Path, telegram: BotApi, *arguments: str, mode: str = "webhook", word: str = "telegram", **environment: str
 ) -> tuple[int, str, str]:
@@ -196,6 +225,8 @@ async def test_a_bots_owner_sets_its_webhook_looks_at_it_and_takes_it_away(tmp_p
         (("set-webhook", "http://dao.example/telegram/webhook"), {}, "HTTPS"),
         (("set-webhook", "https://dao.example:9300/telegram/webhook"), {}, "443, 80, 88 and 8443"),
         (("info", "--bot", "other"), {}, "There is no bot other"),
+        (("poll", "--bot", "other"), {}, "There is no bot other"),
+        (("poll",), {"TELEGRAM_BOT_TOKEN": ""}, "TELEGRAM_BOT_TOKEN is not set"),
         (("info",), {"TELEGRAM_BOT_TOKEN": ""}, "TELEGRAM_BOT_TOKEN is not set"),
         (("info",), {"TELEGRAM_BOT_TOKEN": "nonsense"}, "not of the form BotFather gives"),
         (("info",), {"TELEGRAM_BOT_TOKEN": TOKEN[:-1] + "x"}, "Telegram did not do it for the bot main: 401 Unauthorized"),

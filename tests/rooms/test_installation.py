@@ -128,6 +128,17 @@ async def test_a_start_without_a_key_is_refused_with_commands_that_repeat_the_op
     assert caught.value.message.count(f" --profile staging --config '{chosen.config}'") == 2
 
 
+async def test_the_router_alone_needs_no_secret_of_a_bot_and_a_gateway_without_bots_says_so(tmp_path: Path) -> None:
+    bots = [{"name": "main", "dao_id": "a-dao", "token_env": "NONE"}]
+    chosen = choice(tmp_path, "staging", channels={"telegram": {"bots": bots}})
+    with pytest.raises(ConfigError, match="nobody could call"):
+        await prepare(Installation.of(chosen), ["router"])
+    with pytest.raises(ConfigError, match="NONE is not set"):
+        await prepare(Installation.of(chosen))
+    idle = await prepare(Installation.of(choice(tmp_path)), ["gateway"])
+    assert "the gateway hears nobody" in " ".join(idle.notes)
+
+
 async def test_a_data_directory_that_cannot_be_made_is_one_finding_among_the_others(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     chosen = choice(tmp_path, data_dir=str(tmp_path / "taken" / "data"))

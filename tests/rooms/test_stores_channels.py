@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from dagi.ports.inbox import Lane, Parcel, Update
 from dagi.stores.channel_purge import BATCH, PARCELS_KEPT, UPDATES_KEPT, WAITED
+from dagi.stores.channel_traces import Reading
 from dagi.stores.chat_bindings import BindingAdmin
 from dagi.stores.daos import Daos
 from dagi.stores.database import Database
@@ -173,7 +174,8 @@ async def test_what_a_person_is_erased_of_in_one_dao_is_of_the_chats_that_belong
     # The configuration says it of the first bot, the database of another one's chat.
     await BindingAdmin(post.database, post.clock).bind(second, "green")
     await BindingAdmin(post.database, post.clock).bind(third, "bees")
-    erasure = Erasure(post.database, post.clock, dao_of=lambda lane: "green" if lane.bot in {"main", "third"} else None)
+    reading = Reading(dao_of=lambda lane: "green" if lane.bot in {"main", "third"} else None)
+    erasure = Erasure(post.database, post.clock, reading=reading)
     assert (await erasure.count("tg:1", "green")).messages == 4
     assert (await erasure.erase("tg:1", "green")).messages == 4
     left = "SELECT bot, chat FROM inbox WHERE handled_at IS NULL ORDER BY bot, chat"

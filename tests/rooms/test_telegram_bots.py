@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from dagi.assemble.bots import BotPlan, read_bots
 from dagi.assemble.installation import Choice, Installation
+from dagi.assemble.platforms import read_platforms
 from dagi.config.channel_schema import TelegramBot
 from dagi.errors import ConfigError
 from dagi.services.gateway.telegram import Hook
@@ -44,6 +46,18 @@ def test_a_name_that_no_address_leads_to_is_a_mistake(tmp_path: Path, name: str)
     said = refused(tmp_path, f'      - {{name: "{name}", dao_id: a-dao, mode: polling}}\n')
     assert "name" in said
     assert "letters, digits" in said
+
+
+def test_where_one_bot_is_polled_the_others_and_discord_are_off_whatever_they_lack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONE", TOKEN)
+    file = tmp_path / "dagi.yml"
+    bots = [{"name": "one", "dao_id": "a-dao", "token_env": "ONE"}, {"name": "two", "dao_id": "a-dao", "token_env": "NONE"}]
+    application = {"name": "x", "dao_id": "a-dao", "application_id": "1" * 19, "public_key": "0" * 64, "bot_token_env": "NONE"}
+    file.write_text(yaml.safe_dump({"channels": {"telegram": {"bots": bots}, "discord": {"applications": [application]}}}))
+    with pytest.raises(ConfigError, match="NONE is not set"):
+        read_platforms(Installation.read(Choice(config=str(file))))
+    found = read_platforms(Installation.read(Choice(config=str(file), poll="one")))
+    assert (found.ways, [*found.notes]) == (("fetches from Telegram (one)",), [])
 
 
 def test_nobody_reads_a_secret_where_a_bot_is_shown() -> None:

@@ -81,8 +81,11 @@ class Bots(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-def read_bots(loaded: Loaded) -> Bots:
+def read_bots(loaded: Loaded, poll: str | None = None) -> Bots:
     """Read them.
+
+    Args:
+        poll: this one alone works, and fetches its updates whatever its mode says.
 
     Raises:
         ConfigError: with every mistake, at file and line.
@@ -91,7 +94,10 @@ def read_bots(loaded: Loaded) -> Bots:
     notes: list[str] = []
     mistakes = [*_twice(loaded.settings.channels.telegram.bots)]
     tokens: dict[str, str] = {}
-    for index, bot in enumerate(loaded.settings.channels.telegram.bots):
+    for index, configured in enumerate(loaded.settings.channels.telegram.bots):
+        if poll not in {None, configured.name}:
+            continue
+        bot = configured if poll is None else configured.model_copy(update={"mode": "polling"})
         path = f"channels.telegram.bots[{index}]"
         try:
             token, secret = _secret(loaded, bot, "token"), _secret(loaded, bot, "secret")

@@ -12,15 +12,14 @@ from typing import Final
 
 import msgspec
 
-from dagi.assemble.applications import read_applications
 from dagi.assemble.background import kept_going
-from dagi.assemble.bots import read_bots
 from dagi.assemble.dialogs import dialog_work
 from dagi.assemble.embedding import local_embeddings
 from dagi.assemble.files import ENOUGH_FILES, few_files, most_callers, raise_open_files
 from dagi.assemble.gateway import Gateway, gateway_service
 from dagi.assemble.installation import Installation
 from dagi.assemble.limits import read_terms
+from dagi.assemble.platforms import read_platforms
 from dagi.assemble.providers import Configured
 from dagi.assemble.rbac import rbac_service
 from dagi.assemble.reload import Fresh, Live, Reloader, read_fresh
@@ -95,7 +94,8 @@ async def opened_front(installation: Installation, urls: Mapping[str, str], *, l
 
 
 def _gateway(installation: Installation, world: World, router: Router) -> Gateway:
-    return Gateway(installation, world, router, read_bots(installation.loaded), read_applications(installation.loaded))
+    platforms = read_platforms(installation)
+    return Gateway(installation, world, router, platforms.bots, platforms.applications)
 
 
 def _services(

@@ -14,7 +14,7 @@ from dagi.assemble.discord import DiscordSide
 from dagi.assemble.identities import Linked
 from dagi.assemble.installation import Installation, stack_version
 from dagi.assemble.outside import read_outside
-from dagi.assemble.readiness import access_dependencies
+from dagi.assemble.readiness import dependencies, gateway_dependencies
 from dagi.assemble.services import built_callers, built_service
 from dagi.assemble.watching import Watch
 from dagi.assemble.world import World
@@ -221,10 +221,11 @@ def _parts(installation: Installation, world: World) -> Parts:
 def gateway_service(installation: Installation, world: World, gateway: Gateway, url: str) -> Service:
     """The service's endpoints."""
     open_details = installation.loaded.settings.environment == "development"
-    dependencies = [*access_dependencies(world.database, world.directory, world.denials), *gateway.watch.dependencies()]
+    router = dependencies(world.database, world.directory, world.dialogs, world.embedder, world.limits)
+    needed = [*gateway_dependencies(router, world.denials), *gateway.watch.dependencies()]
     face = GatewayFace(
         platforms=gateway.endpoints(),
-        operations=Operations(built_callers(installation, world), dependencies, open_details=open_details),
+        operations=Operations(built_callers(installation, world), needed, open_details=open_details),
         metrics=world.metrics.exposition,
         url=url,
         version=stack_version(),

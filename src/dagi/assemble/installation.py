@@ -24,11 +24,16 @@ LONGEST_SOCKET_DIR = 80
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """What the command line chose; handed on to every process of the installation as JSON."""
+    """What the command line chose; handed on to every process of the installation as JSON.
+
+    Attributes:
+        poll: the one bot of Telegram that works, fetching its updates whatever its mode says; all bots and applications where None.
+    """
 
     profile: str | None = None
     config: str | None = None
     options: Mapping[str, str | int | bool | None] = {}
+    poll: str | None = None
 
     def again(self) -> str:
         """The options that name the installation, to be repeated behind another command; empty, or begins with a space."""

@@ -1,6 +1,9 @@
 """What `/ready` asks: everything the answering process cannot, or would rather not, work without."""
 
 from collections.abc import Sequence
+from typing import Final
+
+import msgspec
 
 from dagi.ports.embedder import EmbedderUnavailable
 from dagi.remote.embedder import RemoteEmbedder
@@ -11,6 +14,9 @@ from dagi.stores.directory import Directory
 from dagi.stores.exchanges import ExchangeStore
 from dagi.stores.limits import LocalLimits
 from dagi.stores.shared_limits import SharedLimits
+
+# What no update can be kept or handled without.
+_TAKING: Final = frozenset({"database", "access"})
 
 
 def dependencies(
@@ -32,6 +38,13 @@ def dependencies(
     if isinstance(limits, SharedLimits):
         found.append(Dependency("limits", _shared(limits), needed=False))
     return found
+
+
+def gateway_dependencies(needed_by_router: Sequence[Dependency], denials: DenialStore) -> Sequence[Dependency]:
+    """What the gateway is asked about, whose questions the router of the same process answers: updates are taken without most of that."""
+    # Not only where the router is served, too: a question from a chat is recorded, searched for and limited like any other.
+    found = [msgspec.structs.replace(one, needed=one.needed and one.name in _TAKING) for one in needed_by_router]
+    return [*found, Dependency("audit", _audited(denials), needed=False)]
 
 
 def access_dependencies(database: Database, directory: Directory, denials: DenialStore) -> Sequence[Dependency]:

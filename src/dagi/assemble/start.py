@@ -1,15 +1,17 @@
 """What has to be true before the processes of an installation start."""
 
+from collections.abc import Collection
+
 import msgspec
 
-from dagi.assemble.applications import read_applications
-from dagi.assemble.bots import read_bots
 from dagi.assemble.demo import DemoMade, seed_demo
 from dagi.assemble.files import attainable_files, few_files
 from dagi.assemble.installation import Installation, refuse_unsafe
 from dagi.assemble.limits import free_of_charge, open_server
 from dagi.assemble.outside import read_outside
+from dagi.assemble.platforms import read_platforms
 from dagi.assemble.providers import read_providers, read_rules
+from dagi.assemble.services import SERVICES
 from dagi.errors import ConfigError
 from dagi.observe.clock import SystemClock
 from dagi.stores.keys import Keys
@@ -21,14 +23,19 @@ class Prepared(msgspec.Struct, frozen=True):
 
     Attributes:
         notes: what the operator should hear once.
+        platforms: how the gateway comes to what people say, a bot a line; empty where it does not run.
     """
 
     demo: DemoMade | None
     notes: tuple[str, ...]
+    platforms: tuple[str, ...] = ()
 
 
-async def prepare(installation: Installation) -> Prepared:
+async def prepare(installation: Installation, services: Collection[str] = SERVICES) -> Prepared:
     """Check everything that can be checked before a port is opened, migrate the database, seed the demo.
+
+    Args:
+        services: those that are to start. Who runs the gateway elsewhere need not give its secrets to the others.
 
     Raises:
         ConfigError: the configuration is wrong or unsafe.
@@ -40,7 +47,7 @@ async def prepare(installation: Installation) -> Prepared:
     rules = read_rules(installation.loaded, providers)
     open_server(installation.loaded)
     outside = read_outside(installation.loaded)
-    bots, applications = read_bots(installation.loaded), read_applications(installation.loaded)
+    platforms = read_platforms(installation) if "gateway" in services else None
     database = installation.database()
     try:
         await upgrade(database)
@@ -54,12 +61,14 @@ async def prepare(installation: Installation) -> Prepared:
         free = await free_of_charge(installation.loaded.settings, providers, used, database)
     finally:
         await database.close()
-    notes = [*installation.loaded.warnings, *rules.warnings, *free, *outside.notes, *bots.notes, *applications.notes]
+    notes = [*installation.loaded.warnings, *rules.warnings, *free, *outside.notes]
+    if platforms is not None:
+        notes += platforms.notes
     few = few_files(attainable_files())
     if few is not None:
         notes.append(few)
     notes += [f"{provider.name}: {provider.missing}" for provider in providers if provider.missing]
-    return Prepared(demo, tuple(notes))
+    return Prepared(demo, tuple(notes), () if platforms is None else platforms.ways)
 
 
 def nobody_could_call(installation: Installation) -> str:

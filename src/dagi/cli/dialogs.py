@@ -3,14 +3,13 @@
 import sys
 from collections.abc import Mapping
 from contextlib import aclosing
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Final, cast
 
 import msgspec
 import typer
 
-from dagi.assemble.bots import configured_dao
+from dagi.assemble.traces import reading
 from dagi.cli.options import AsJson, Config, Profile, Yes, account_option, installation
 from dagi.cli.output import as_json, opened_output, say, table, write
 from dagi.cli.work import operator, with_database
@@ -113,11 +112,11 @@ def erase(
     Of each exchange only what can be counted stays, without a name: when, DAO, mode, rule, provider, tokens, duration.
     """
     of, clock = installation(profile, config), SystemClock()
-    dao_of = partial(configured_dao, of.loaded.settings.channels)
+    known = reading(of.loaded.settings.channels)
     if not yes:
-        there = with_database(of, lambda database: Erasure(database, clock, dao_of=dao_of).count(user, dao))
+        there = with_database(of, lambda database: Erasure(database, clock, reading=known).count(user, dao))
         typer.confirm(f"Remove {_what(there)} of {', '.join(there.accounts)}{_where(dao)} for good?", abort=True)
-    erased = with_database(of, lambda database: Erasure(database, clock, operator(), dao_of).erase(user, dao))
+    erased = with_database(of, lambda database: Erasure(database, clock, operator(), known).erase(user, dao))
     if json:
         as_json(erased)
         return

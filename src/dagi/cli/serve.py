@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Annotated
 
@@ -27,7 +27,6 @@ from dagi.supervisor import Supervisor
 ANSWERS = {
     "router": "/route, /route/explain, /ready, /metrics, /openapi.json",
     "rbac": "/rbac/resolve, /rbac/check, /roles, /daos, /openapi.json",
-    "gateway": "/telegram/webhook, /discord/webhook, /openapi.json",
 }
 BACKLOG = 2048
 # What a process may take beyond the requests under way: writing down what is unwritten.
@@ -53,19 +52,32 @@ def serve(
         options["server.host"] = host
     if port is not None:
         options["server.port"] = port
-    asyncio.run(_serve(Choice(profile=profile, config=config, options=options), services or ()))
+    asyncio.run(run_stack(Choice(profile=profile, config=config, options=options), services or ()))
 
 
-async def _serve(choice: Choice, named: Sequence[str]) -> None:
+async def _nothing() -> None: ...
+
+
+async def run_stack(choice: Choice, named: Sequence[str], first: Callable[[], Awaitable[None]] = _nothing) -> None:
+    """Run these services, or the usual ones, until somebody stops them.
+
+    Args:
+        first: done once nothing stands in the way of the start any more.
+
+    Raises:
+        ConfigError: the configuration is wrong or unsafe, or somebody else has the data or a port.
+    """
     installation = Installation.of(choice)
     services = [name for name in SERVICES if name in (named or usual_services(installation.loaded.settings))]
     with installation.lock(), ExitStack() as stack:
         listeners = {name: stack.enter_context(_listen(installation, name)) for name in services}
-        await _supervise(installation, choice, listeners)
+        prepared = await prepare(installation, services)
+        await first()
+        await _supervise(installation, prepared, listeners)
 
 
-async def _supervise(installation: Installation, choice: Choice, listeners: Mapping[str, socket.socket]) -> None:
-    prepared = await prepare(installation)
+async def _supervise(installation: Installation, prepared: Prepared, listeners: Mapping[str, socket.socket]) -> None:
+    choice = installation.choice
     places = {name: Place(_url(listener), listener.fileno()) for name, listener in listeners.items()}
     observer = LoggingObserver(open_log(installation.log_plan(), "supervisor"), Metrics())
     orders = [Orders(name=FRONT, choice=choice, parent=os.getpid(), places=places)]
@@ -144,7 +156,8 @@ def _has_terminal() -> bool:
 def _show(installation: Installation, prepared: Prepared, urls: Mapping[str, str], *, with_embedder: bool) -> None:
     settings = installation.loaded.settings
     say(f"DAGI Stack is ready ({settings.environment}). Ctrl-C stops it.\n")
-    rows: list[tuple[object, ...]] = [(name, url, "ready", ANSWERS[name]) for name, url in urls.items()]
+    answers = {**ANSWERS, "gateway": ", ".join(prepared.platforms) or "nobody: see below"}
+    rows: list[tuple[object, ...]] = [(name, url, "ready", answers[name]) for name, url in urls.items()]
     if with_embedder:
         rows.append(("embedder", "unix socket", "ready", "search by meaning in the DAO's facts"))
     table(("service", "address", "state", "what it answers"), rows, empty="")

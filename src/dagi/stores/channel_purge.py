@@ -6,11 +6,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, Table, and_, delete, func, or_, select, tuple_, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Select, Table, and_, delete, or_, select, update
 
 from dagi.ports.clock import Clock
-from dagi.ports.inbox import Lane
 from dagi.stores.channel_tables import inbox, outbox
 from dagi.stores.database import Database
 
@@ -23,8 +21,8 @@ PARCELS_KEPT: Final = timedelta(days=30)
 WAITED: Final = timedelta(hours=24)
 
 # An update and a parcel that is over: no text of it stays.
-_UPDATE_OVER: Final[Mapping[str, object]] = {"body": b"", "progress": "", "holder": "", "held_until": None}
-_PARCEL_OVER: Final[Mapping[str, object]] = {"body": b"", "plain": b"", "holder": "", "held_until": None}
+UPDATE_OVER: Final[Mapping[str, object]] = {"body": b"", "progress": "", "holder": "", "held_until": None}
+PARCEL_OVER: Final[Mapping[str, object]] = {"body": b"", "plain": b"", "holder": "", "held_until": None}
 
 
 class Purged(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,9 +51,9 @@ class ChannelPurge:
         updates = await self._removed(inbox, inbox.c.handled_at < now - UPDATES_KEPT)
         parcels = await self._removed(outbox, outbox.c.settled_at < now - PARCELS_KEPT)
         late = and_(inbox.c.handled_at.is_(None), inbox.c.received_at < now - WAITED, _free(inbox, now))
-        updates_given_up = await self._given_up(inbox, late, {**_UPDATE_OVER, "handled_at": now})
+        updates_given_up = await self._given_up(inbox, late, {**UPDATE_OVER, "handled_at": now})
         late = and_(outbox.c.settled_at.is_(None), outbox.c.since < now - WAITED, _free(outbox, now))
-        parcels_given_up = await self._given_up(outbox, late, {**_PARCEL_OVER, "settled_at": now, "why": f"not delivered within {WAITED}"})
+        parcels_given_up = await self._given_up(outbox, late, {**PARCEL_OVER, "settled_at": now, "why": f"not delivered within {WAITED}"})
         return Purged(updates=updates, parcels=parcels, updates_given_up=updates_given_up, parcels_given_up=parcels_given_up)
 
     async def _removed(self, table: Table, old: ColumnElement[bool]) -> int:
@@ -84,41 +82,6 @@ class ChannelPurge:
 
 def _free(table: Table, now: datetime) -> ColumnElement[bool]:
     return or_(table.c.held_until.is_(None), table.c.held_until <= now)
-
-
-async def private_lanes(connection: AsyncConnection, accounts: Sequence[str]) -> Sequence[Lane]:
-    """The private chats of these accounts of which anything is kept."""
-    found: set[Lane] = set()
-    for table in (inbox, outbox) if (chats := private_chats(accounts)) else ():
-        lanes = select(table.c.channel, table.c.bot, table.c.chat).where(table.c.channel == "telegram", table.c.chat.in_(chats)).distinct()
-        found |= {Lane(channel, bot, chat) for channel, bot, chat in await connection.execute(lanes)}
-    return [*found]
-
-
-async def forget_chats(connection: AsyncConnection, lanes: Sequence[Lane], now: datetime) -> int:
-    """Empty what is kept of these chats, and take their names off it; how many had not been done with."""
-    waiting = 0
-    for table, settled, over in ((inbox, inbox.c.handled_at, _UPDATE_OVER), (outbox, outbox.c.settled_at, _PARCEL_OVER)):
-        theirs = _of(table, lanes)
-        done = await connection.execute(update(table).where(theirs, settled.is_(None)).values({**over, settled.name: now}))
-        waiting += done.rowcount
-        nobodys: dict[str, object] = {"chat": ""} if table is inbox else {"chat": "", "request_id": "", "message": ""}
-        await connection.execute(update(table).where(theirs).values(nobodys))
-    return waiting
-
-
-async def chats_waiting(connection: AsyncConnection, lanes: Sequence[Lane]) -> int:
-    """How many updates and parcels of these chats have not been done with."""
-    found = 0
-    for table, settled in ((inbox, inbox.c.handled_at), (outbox, outbox.c.settled_at)):
-        waiting = select(func.count()).select_from(table).where(_of(table, lanes), settled.is_(None))
-        found += await connection.scalar(waiting) or 0
-    return found
-
-
-def _of(table: Table, lanes: Sequence[Lane]) -> ColumnElement[bool]:
-    lane = tuple_(table.c.channel, table.c.bot, table.c.chat)
-    return lane.in_([(one.channel, one.bot, one.chat) for one in lanes])
 
 
 def private_chats(accounts: Sequence[str]) -> Sequence[str]:

@@ -18,7 +18,6 @@ from dagi.stores.changes import STACK, Change, Changes, grant_of, touch
 from dagi.stores.channel_purge import private_chats
 from dagi.stores.channel_tables import chat_binding, chat_move
 from dagi.stores.database import Database
-from dagi.stores.lanes import lane_of
 from dagi.stores.standings import check_dao_exists, no_dao
 from dagi.stores.tables import dao
 
@@ -201,12 +200,6 @@ async def _removed(connection: AsyncConnection, lane: Lane) -> Binding | None:
         row = (await connection.execute(gone)).mappings().one_or_none()
         found = found if row is None else Binding(**row)
     return found
-
-
-async def private_bindings(connection: AsyncConnection, accounts: Sequence[str]) -> Mapping[Lane, str]:
-    """The DAOs that private chats of these accounts are bound to."""
-    rows = await connection.execute(select(chat_binding).where(_private(accounts)))
-    return {lane_of(row): row.dao_id for row in rows}
 
 
 async def forget_private(connection: AsyncConnection, accounts: Sequence[str]) -> None:

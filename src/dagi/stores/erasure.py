@@ -1,6 +1,6 @@
 """One person's data, removed: the text, and everything that says whose it was. What can be counted stays, without a name."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 
@@ -12,12 +12,11 @@ from dagi.access.actor import Actor
 from dagi.access.names import check_identity
 from dagi.errors import StoreError
 from dagi.ports.clock import Clock
-from dagi.ports.inbox import Lane
 from dagi.stores.audit import Entry, append, erase_content, naming
 from dagi.stores.ballots import forget_voter
 from dagi.stores.changes import STACK
-from dagi.stores.channel_purge import chats_waiting, forget_chats, private_lanes
-from dagi.stores.chat_bindings import forget_private, private_bindings
+from dagi.stores.channel_traces import Reading, forget, traces
+from dagi.stores.chat_bindings import forget_private
 from dagi.stores.database import Database
 from dagi.stores.feedback import forget_feedback
 from dagi.stores.governance_tables import vote
@@ -36,7 +35,8 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         opinions: what they thought of answers.
-        messages: of private chats with a bot, not yet answered or delivered; where one DAO is named, of those that belong to it.
+        messages: what they said to a bot and was not answered yet, and what was not delivered to them; where one DAO is named, of the chats
+            that belong to it.
     """
 
     accounts: tuple[str, ...]
@@ -53,11 +53,11 @@ class Erasure:
     """Removes a person's dialogs, and the person from the audit.
 
     Args:
-        dao_of: the DAO a chat belongs to where the database does not say; None where nobody knows.
+        reading: what is known of messages on their way; where left out, private chats alone are found to be somebody's.
     """
 
-    def __init__(self, database: Database, clock: Clock, by: Actor = STACK, dao_of: Callable[[Lane], str | None] = lambda _: None) -> None:
-        self._dao_of = dao_of
+    def __init__(self, database: Database, clock: Clock, by: Actor = STACK, reading: Reading | None = None) -> None:
+        self._reading = reading or Reading()
         self._database = database
         self._clock = clock
         self._by = by
@@ -88,7 +88,9 @@ class Erasure:
             votes = await connection.scalar(named)
             thought = select(func.count()).select_from(feedback).where(feedback.c.user_id.in_(accounts), *_within(feedback, dao_id))
             opinions = await connection.scalar(thought)
-        messages = await self._waiting(accounts, dao_id)
+        # Within one DAO the bindings of others would be out of sight.
+        async with self._database.read() as connection:
+            on_their_way = await traces(connection, accounts, self._reading, dao_id)
         return Erased(
             accounts=accounts,
             exchanges=exchanges,
@@ -97,7 +99,7 @@ class Erasure:
             records=records,
             votes=votes or 0,
             opinions=opinions or 0,
-            messages=messages,
+            messages=sum(one.waits for one in on_their_way),
         )
 
     async def erase(self, user_id: str, dao_id: str | None = None) -> Erased:
@@ -109,7 +111,8 @@ class Erasure:
             Invalid: it is no account.
         """
         found = await self.count(user_id, dao_id)
-        bound = await self._bound(found.accounts)
+        async with self._database.write() as connection:
+            messages = await forget(connection, await traces(connection, found.accounts, self._reading, dao_id), self._clock.now())
         async with self._database.write(dao_id) as connection:
             now = self._clock.now()
             marks = [{"user_id": account, "dao_id": dao_id or "", "at": now} for account in found.accounts]
@@ -127,7 +130,6 @@ class Erasure:
             if dao_id is None:
                 await _forget_links(connection, found.accounts)
                 await forget_private(connection, found.accounts)
-            messages = await forget_chats(connection, await self._lanes(connection, found.accounts, dao_id, bound), now)
             removed = await connection.execute(
                 delete(session_summary).where(session_summary.c.user_id.in_(found.accounts), *_within(session_summary, dao_id)),
             )
@@ -138,22 +140,6 @@ class Erasure:
         counts = {"exchanges": exchanges, "summaries": removed.rowcount, "records": len(records)}
         counts |= {"opinions": opinions, "messages": messages}
         return msgspec.structs.replace(found, **counts)
-
-    async def _waiting(self, accounts: Sequence[str], dao_id: str | None) -> int:
-        bound = await self._bound(accounts)
-        async with self._database.read() as connection:
-            return await chats_waiting(connection, await self._lanes(connection, accounts, dao_id, bound))
-
-    async def _bound(self, accounts: Sequence[str]) -> Mapping[Lane, str]:
-        # Within one DAO the bindings of others are out of sight.
-        async with self._database.read() as connection:
-            return await private_bindings(connection, accounts)
-
-    async def _lanes(
-        self, connection: AsyncConnection, accounts: Sequence[str], dao_id: str | None, bound: Mapping[Lane, str]
-    ) -> Sequence[Lane]:
-        lanes = await private_lanes(connection, accounts)
-        return lanes if dao_id is None else [lane for lane in lanes if (bound.get(lane) or self._dao_of(lane)) == dao_id]
 
     async def _batch(self, accounts: Sequence[str], dao_id: str | None) -> int:
         due = select(exchange.c.id).where(exchange.c.user_id.in_(accounts), *_within(exchange, dao_id)).limit(BATCH)

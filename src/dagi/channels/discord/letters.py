@@ -47,6 +47,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
         until: the token is good so long.
         token: with which it is answered; empty for plain words.
         channel: where it is said without a token, or when it is good no more.
+        places: the ids of where it was asked, the channel first, a server last.
         person: Discord's id of whoever asked.
         private: for their eyes alone, where others read along.
         message: as Discord takes it.
@@ -57,6 +58,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime
     token: str
     channel: str
+    places: tuple[str, ...] = ()
     person: str
     private: bool
     message: msgspec.Raw
@@ -91,6 +93,7 @@ def replies(update: Update, plain: Plain, told: Told) -> list[Parcel]:
             until=update.received_at,
             token="",
             channel=plain.channel_id,
+            places=plain.places,
             person=plain.author,
             private=False,
             message=msgspec.Raw(msgspec.json.encode(message)),
@@ -107,6 +110,7 @@ def _parcel(update: Update, interaction: Interaction, request_id: str, message: 
         until=update.received_at + TOKEN,
         token=interaction.token,
         channel=interaction.place,
+        places=tuple(one for one in (*interaction.places, interaction.guild_id) if one),
         person=interaction.person,
         private=ephemeral and with_others(interaction),
         message=msgspec.Raw(msgspec.json.encode(message)),
@@ -129,6 +133,14 @@ def _sorry(tongue: str, request_id: str) -> bytes:
 def _buttons(told: Told) -> Sequence[Button]:
     # Those of a notice stand below the message whose button was pressed. Here that one is everybody's, and stays as it is.
     return () if told.notice else told.buttons
+
+
+def letter_of(body: bytes) -> Letter | None:
+    """The letter of a parcel; None where it is none."""
+    try:
+        return msgspec.json.decode(body, type=Letter)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _message(content: str, buttons: Sequence[Button]) -> dict[str, object]:

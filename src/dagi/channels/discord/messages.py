@@ -26,6 +26,11 @@ class Plain(msgspec.Struct, frozen=True, kw_only=True):
     content: str = ""
     files: int = 0
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The ids of the channel and, where it is on one, of the server."""
+        return (self.channel_id, self.guild_id) if self.guild_id else (self.channel_id,)
+
 
 def plain_of(body: bytes) -> Plain | None:
     """The message; None where the body is something else, such as an interaction."""

@@ -153,8 +153,9 @@ class _Named(msgspec.Struct, frozen=True):
     id: Id = 0
 
 
-class _Placed(msgspec.Struct, frozen=True):
+class _Placed(msgspec.Struct, frozen=True, rename={"sender": "from"}):
     chat: _Named | None = None
+    sender: _Named | None = None
 
 
 class _Query(msgspec.Struct, frozen=True, rename={"sender": "from"}):
@@ -199,6 +200,16 @@ def chat_of(body: bytes) -> int:
     placed = (found.message, found.edited_message, found.channel_post, None if query is None else query.message, found.my_chat_member)
     chat = next((one.chat.id for one in placed if one is not None and one.chat is not None), 0)
     return chat or (query.sender.id if query is not None and query.sender is not None else 0)
+
+
+def person_of(body: bytes) -> int:
+    """Who said it or pressed the button, or wrote what was changed; 0 for nobody whom we can read."""
+    try:
+        found = msgspec.json.decode(body, type=_Anywhere)
+    except _UNREADABLE:
+        return 0
+    known = (found.message, found.edited_message, found.callback_query, found.my_chat_member)
+    return next((one.sender.id for one in known if one is not None and one.sender is not None), 0)
 
 
 def update_of(body: bytes) -> Update:

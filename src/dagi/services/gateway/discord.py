@@ -78,8 +78,10 @@ class DiscordHooks:
         ]
 
     async def _only(self, request: Request) -> Answer:
-        if len(self._doors) != 1:
-            raise Missing("There is not exactly one application here. Name it: /discord/webhook/{name}.")
+        if not self._doors:
+            raise Missing("There is no application here.")
+        if len(self._doors) > 1:
+            raise Missing("There are several applications here. Name one: /discord/webhook/{name}.")
         return await self._answered(request, next(iter(self._doors.values())))
 
     async def _named(self, request: Request) -> Answer:

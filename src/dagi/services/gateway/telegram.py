@@ -88,8 +88,10 @@ class TelegramHooks:
         ]
 
     async def _only(self, request: Request) -> Answer:
-        if len(self._hooks) != 1:
-            raise Missing("There is not exactly one bot here that takes updates by webhook. Name it: /telegram/webhook/{name}.")
+        if not self._hooks:
+            raise Missing("No bot here takes updates by webhook.")
+        if len(self._hooks) > 1:
+            raise Missing("Several bots here take updates by webhook. Name one: /telegram/webhook/{name}.")
         return await self._taken(request, next(iter(self._hooks.values())))
 
     async def _named(self, request: Request) -> Answer:

@@ -8,7 +8,13 @@ import httptools
 
 from dagi.errors import Invalid
 
-_ONCE: Final = frozenset({b"host", b"authorization", b"content-type", b"content-length", b"origin", b"x-request-id"})
+_ONCE: Final = frozenset(
+    {
+        *(b"host", b"authorization", b"content-type", b"content-length", b"origin", b"x-request-id"),
+        # With these, platforms prove that it is they who call.
+        *(b"x-telegram-bot-api-secret-token", b"x-signature-ed25519", b"x-signature-timestamp"),
+    }
+)
 
 
 def split_target(target: bytes) -> tuple[str, bytes]:

@@ -76,7 +76,6 @@ class Showing:
                 return
             self._shown = content
 
-
     async def _changed(self, content: str) -> None:
         change = asyncio.create_task(self._api.call("PATCH", self._path, _encoded(content), as_bot=False), name="discord-shown")
         try:

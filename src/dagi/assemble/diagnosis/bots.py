@@ -125,6 +125,6 @@ async def _discord(plan: ApplicationPlan, http: HttpClient, base_url: str) -> Se
     if own.verify_key.lower() != settings.public_key.lower():
         return [bad(about, "its public_key is not the one Discord signs with", f"write public_key: {own.verify_key[:64]}")]
     if not own.interactions_endpoint_url:
-        fix = f"write https://…/discord/webhook/{settings.name} as Interactions Endpoint URL in the developer portal"
+        fix = f"dagi discord set-endpoint https://…/discord/webhook/{settings.name}"
         return [odd(about, "Discord delivers its interactions nowhere", fix)]
     return [good(about, f"Discord delivers to {own.interactions_endpoint_url}")]

@@ -8,7 +8,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from dagi.channels.discord.api import Api
+from dagi.channels.discord.api import Api, Refusal
 from dagi.channels.discord.interactions import interaction_of
 from dagi.channels.discord.letters import letters
 from dagi.channels.discord.sending import PER_TOKEN, TOKEN_BURST, Sender
@@ -18,10 +18,12 @@ from dagi.outbound import Client
 from dagi.ports.inbox import Lane, Update
 from dagi.testing.clock import FakeClock
 from dagi.testing.discord_api import BOT_TOKEN, DiscordApi
+from dagi.testing.discord_pace import too_many
 from dagi.testing.discord_payloads import ANN, APPLICATION_ID, CHANNEL
 from dagi.testing.discord_talk import Talk
 from dagi.testing.inbox import FakeOutbox, FakePost, KeptParcel
 from dagi.testing.observer import CollectingObserver
+from dagi.testing.raw_server import raw_server, saying
 
 pytestmark = pytest.mark.anyio
 LANE = Lane("discord", "main", f"{CHANNEL}/{ANN}")
@@ -43,10 +45,10 @@ class Desk:
         """Somebody used a command."""
         return self.discord.open(self.discord.make.command(command, **cast("dict[str, Any]", where)))
 
-    async def owe(self, talk: Talk, told: Told) -> None:
+    async def owe(self, talk: Talk, told: Told, lane: Lane = LANE) -> None:
         """Answer it."""
         body = msgspec.json.encode(talk.interaction)
-        update = Update(lane=LANE, number=int(talk.interaction["id"]), body=body, received_at=self.clock.now())
+        update = Update(lane=lane, number=int(talk.interaction["id"]), body=body, received_at=self.clock.now())
         await self._outbox.owe(letters(update, interaction_of(body), told))
 
     async def deliver(self, within: timedelta = timedelta()) -> Sequence[KeptParcel]:
@@ -121,3 +123,32 @@ async def test_a_notice_has_no_buttons_of_its_own() -> None:
         await it.deliver()
     assert talk.text == "Thank you!"
     assert talk.original.components == []
+
+
+async def test_while_the_whole_bot_has_to_wait_nobody_asks_for_more() -> None:
+    def failing(_method: str, path: str) -> None:
+        if path.startswith("/channels/"):
+            raise too_many(30.0, everywhere=True)
+
+    async with desk() as it:
+        it.discord.failing = failing
+        for _ in range(5):
+            late = it.asked()
+            late.fail("no answer within three seconds")
+            await it.owe(late, Told(markdown="Late."), lane=Lane("discord", "main", str(late.interaction["id"])))
+        await it.deliver(timedelta(seconds=20))
+        assert sum(call.path.startswith("/channels/") for call in it.discord.calls) == 1
+        it.discord.failing = lambda _method, _path: None
+        kept = await it.deliver(timedelta(seconds=60))
+    assert all(one.settled and not one.why for one in kept)
+
+
+@pytest.mark.parametrize(("status", "head", "wait"), [(403, "", 0.0), (404, "", 0.0), (429, "Retry-After: 77\r\n", 77.0), (502, "", 0.0)])
+async def test_what_somebody_on_the_way_says_is_not_discords_word(status: int, head: str, wait: float) -> None:
+    page = f"HTTP/1.1 {status} Odd\r\n{head}Content-Length: 6\r\nConnection: close\r\n\r\n<html>".encode()
+    async with raw_server(saying(page)) as url, Client() as client:
+        with pytest.raises(Refusal) as refused:
+            await Api(client, url, BOT_TOKEN).call("GET", "/users/@me")
+    assert refused.value.status in {0, 429, 502}
+    assert str(status) in refused.value.description
+    assert refused.value.retry_after_s == wait

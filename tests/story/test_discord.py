@@ -1,6 +1,7 @@
 """Members talk to their DAO in Discord: the whole stack, and a scripted Discord in the real one's place."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
 from typing import cast
@@ -9,6 +10,8 @@ import httpx
 import pytest
 from tests.conftest import DAO, Stack, StackFactory, until
 
+from dagi.channels.conversation import COMMANDS
+from dagi.channels.discord.setup import commands
 from dagi.stores.daos import Daos
 from dagi.stores.members import MemberAdmin
 from dagi.testing.clock import FakeClock
@@ -162,6 +165,14 @@ async def test_with_the_bot_alone_answers_stay_and_what_says_thank_you_goes(star
         among_friends = discord.make.command("ask", question="Why?", guild="") | {"context": 2}
         hidden = await discord.deliver(stack.gateway_url + "/discord/webhook", among_friends)
     assert [talk.original.ephemeral, thanked.original.ephemeral, hidden.original.ephemeral] == [False, True, True]
+
+
+async def test_help_names_the_commands_that_discord_offers(start: StackFactory, discord: DiscordApi) -> None:
+    async with start(channels=channels(discord)) as stack:
+        await joined(stack)
+        talk = await delivered(stack, discord, discord.make.command("help", locale="uk"))
+    named = re.findall(r"^• (/\w+):", talk.text, re.MULTILINE)
+    assert named == [f"/{one['name']}" for one in commands(COMMANDS)]
 
 
 async def test_a_stranger_is_told_how_to_become_a_member(start: StackFactory, discord: DiscordApi) -> None:

@@ -19,6 +19,7 @@ from dagi.assemble.services import built_callers, built_service
 from dagi.assemble.watching import Watch
 from dagi.assemble.world import World
 from dagi.channels.conversation import COMMANDS, Conversation, Parts
+from dagi.channels.discord.setup import offered
 from dagi.channels.hands import Hands
 from dagi.channels.telegram.api import UNREADABLE, Api, Refusal
 from dagi.channels.telegram.attending import Attendant, Bot, Bound
@@ -215,6 +216,7 @@ def _parts(installation: Installation, world: World) -> Parts:
         proposals=lambda by: SqlProposals(world.database, world.clock, by),
         portraits=SqlPortraits(world.database, world.clock),
         feedback=SqlFeedback(world.database, world.clock),
+        offered={"discord": offered()},
     )
 
 

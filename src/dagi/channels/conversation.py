@@ -29,6 +29,7 @@ from dagi.router import Router
 
 # In the order in which they are shown.
 COMMANDS: Final = ("start", "help", "whoami", "dao", "proposals", "proposal", "feedback", "link")
+_TOLD: Final[Mapping[str, str]] = {name: f"channel.command.{name}" for name in COMMANDS}
 # What a button does as if it had been written.
 _DO: Final = "do"
 
@@ -39,6 +40,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         dao_name: the name of a DAO by its id.
         open_now: what DAOs vote on.
+        offered: by sources whose commands are not `COMMANDS` those that people are told of, each with its sentence in the catalogue.
     """
 
     dao_name: Callable[[str], str]
@@ -47,6 +49,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     proposals: ProposalsBy
     feedback: Feedback
     portraits: Portraits
+    offered: Mapping[str, Mapping[str, str]] = {}
 
 
 class Conversation:
@@ -56,6 +59,7 @@ class Conversation:
         self._router = router
         self._observer = observer
         self._dao_name = parts.dao_name
+        self._offered = parts.offered
         self._open_now = parts.open_now
         self._links = LinkTalk(parts.linking)
         self._ratings = RatingTalk(parts.feedback, router.ports.dialogs)
@@ -88,7 +92,7 @@ class Conversation:
         if said.command in self._commands:
             return await self._commands[said.command](case, language(said.language))
         if said.command and not said.text:
-            return Told(markdown=say(language(said.language), "channel.unknown_command", known=self._known()))
+            return Told(markdown=say(language(said.language), "channel.unknown_command", known=self._known(case.source)))
         if not said.text:
             kind = say(tongue, f"channel.kind.{said.unreadable}") if said.unreadable else ""
             return Told(markdown=say(tongue, "channel.unreadable", kind=kind) if kind else say(tongue, "channel.say_it"))
@@ -179,7 +183,7 @@ class Conversation:
 
     async def _helped(self, case: Case, grant: Grant, tongue: str, greeting: str) -> Told:
         questions = await self._daos.questions(case.dao_id, grant, tongue)
-        said = [greeting, say(tongue, "channel.help", known=self._described(tongue))]
+        said = [greeting, say(tongue, "channel.help", known=self._described(case.source, tongue))]
         said.append(say(tongue, "channel.questions") if questions else "")
         return Told(markdown="\n\n".join(filter(None, said)), buttons=questions)
 
@@ -212,11 +216,11 @@ class Conversation:
         self._router.grant(case.message()).require("chat.use")
         return await self._ratings.command(case, tongue)
 
-    def _known(self) -> str:
-        return ", ".join(f"/{name}" for name in COMMANDS)
+    def _known(self, source: str) -> str:
+        return ", ".join(f"/{name}" for name in self._offered.get(source, _TOLD))
 
-    def _described(self, tongue: str) -> str:
-        return "\n".join(f"- /{name}: {say(tongue, f'channel.command.{name}')}" for name in COMMANDS)
+    def _described(self, source: str, tongue: str) -> str:
+        return "\n".join(f"- /{name}: {say(tongue, key)}" for name, key in self._offered.get(source, _TOLD).items())
 
 
 def asks(data: str) -> bool:

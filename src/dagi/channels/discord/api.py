@@ -14,6 +14,9 @@ LONGEST_PAUSE_S: Final = timedelta(hours=1).total_seconds()
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _SHOWN: Final = 200
 _GOOD: Final = range(200, 300)
+_PASSING: Final = frozenset({401, 429})
+_SERVER_ERRORS: Final = 500
+_DIGITS: Final = 9
 # Discord bars programs that do not say who they are.
 _AGENT: Final = "DiscordBot (dagi-stack, 0.3)"
 
@@ -22,18 +25,20 @@ class Refusal(Exception):
     """Discord did not do it.
 
     Attributes:
-        status: of HTTP; 0 where there was no answer.
+        status: of HTTP; 0 where there was no answer, or none of Discord's.
         code: Discord's own number for what is wrong, 0 without one
             (https://docs.discord.com/developers/topics/opcodes-and-status-codes#json).
         description: its words, which never hold a token.
         retry_after_s: how long it wants to be left alone; 0 to `LONGEST_PAUSE_S`.
+        everywhere: by the whole bot.
     """
 
-    def __init__(self, status: int, code: int, description: str, retry_after_s: float = 0.0) -> None:
+    def __init__(self, status: int, code: int, description: str, retry_after_s: float = 0.0, *, everywhere: bool = False) -> None:
         super().__init__(" ".join(str(part) for part in (status or "", code or "", description) if part))
         self.status = status
         self.code = code
         self.description = description
+        self.everywhere = everywhere
         self.retry_after_s = min(max(retry_after_s, 0.0), LONGEST_PAUSE_S)
 
 
@@ -41,6 +46,7 @@ class _Trouble(msgspec.Struct):
     message: str = ""
     code: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] = 0
     retry_after: float = 0.0
+    everywhere: bool = msgspec.field(name="global", default=False)
 
 
 class Api:
@@ -83,6 +89,7 @@ class Api:
         try:
             async with asyncio.timeout(self._timeout_s), self._http.open(request) as response:
                 status, content = response.status, await response.read(REPLY_LIMIT)
+                pause = response.header("Retry-After") or ""
         except TimeoutError:
             raise Refusal(0, 0, "no answer in time") from None
         except HttpFailure as failure:
@@ -93,8 +100,12 @@ class Api:
             trouble = msgspec.json.decode(content, type=_Trouble)
         except UNREADABLE:
             # That of a proxy, or of the guard before Discord's servers.
-            trouble = _Trouble(f"no answer of Discord's API (HTTP {status})")
-        raise Refusal(status, trouble.code, self._safe(trouble.message, path), trouble.retry_after)
+            wait = float(pause) if pause.isascii() and pause.isdigit() and len(pause) <= _DIGITS else 0.0
+            # What such a one forbids Discord may allow.
+            seen = status if status in _PASSING or status >= _SERVER_ERRORS else 0
+            raise Refusal(seen, 0, f"no answer of Discord's API (HTTP {status})", wait) from None
+        what = self._safe(trouble.message, path)
+        raise Refusal(status, trouble.code, what, trouble.retry_after, everywhere=trouble.everywhere)
 
     def _safe(self, text: str, path: str) -> str:
         # /webhooks/{application}/{token}/… and /interactions/{id}/{token}/…

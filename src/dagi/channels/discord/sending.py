@@ -27,6 +27,8 @@ GIVE_UP: Final = timedelta(hours=1)
 FINISH_S: Final = 5.0
 # Until then a promise of ours may be on its way; later Discord takes none, and has told the member that nobody answered.
 PROMISE: Final = timedelta(seconds=3)
+# Whoever waits for longer does so in the outbox.
+_LONGEST_TURN_S: Final = 5.0
 _FIRST_RETRY_S: Final = 0.5
 _LONGEST_RETRY_S: Final = 60.0
 _TOKEN_RETRY_S: Final = 60.0
@@ -126,8 +128,15 @@ class Sender:
         if letter.private or not api.has_token:
             why = "it is private" if letter.private else "there is no bot token to say it in the channel with"
             raise Refusal(403, 0, f"the interaction cannot be answered any more, and {why}")
-        await self._turn(self._bots, owed.parcel.lane.bot)
-        return await api.call("POST", f"/channels/{letter.channel}/messages", _in_channel(owed, letter))
+        bot = owed.parcel.lane.bot
+        await self._turn(self._bots, bot)
+        try:
+            return await api.call("POST", f"/channels/{letter.channel}/messages", _in_channel(owed, letter))
+        except Refusal as refusal:
+            if refusal.everywhere:
+                # Each further request would be refused, too, and is counted: after many Discord bars the address.
+                self._bots.hold(bot, self._clock.monotonic() + refusal.retry_after_s)
+            raise
 
     async def _answered(self, api: Api, application: str, method: str, letter: Letter) -> bytes:
         if method == EDIT:
@@ -141,6 +150,8 @@ class Sender:
 
     async def _turn(self, pace: Pace, whose: str) -> None:
         while (wait := pace.wait(whose, self._clock.monotonic())) > 0:
+            if wait > _LONGEST_TURN_S:
+                raise Refusal(429, 0, "the bot is told to wait", wait)
             await self._clock.sleep(wait)
         pace.take(whose, self._clock.monotonic())
 

@@ -90,13 +90,18 @@ def commands(known: Collection[str], *, everywhere: bool = True) -> list[Command
         {
             "name": name,
             "type": 1,
-            **_described(f"discord.command.{name}" if name in _OWN_WORDS else f"channel.command.{name}"),
+            **_described(_key(name)),
             **({"options": [_option(_OPTIONS[name])]} if name in _OPTIONS else {}),
             **places,
         }
         for name, needed in _OFFERED.items()
         if not needed or needed in known
     ]
+
+
+def offered() -> Mapping[str, str]:
+    """The commands that people find, each with its sentence in the catalogue."""
+    return {name: _key(name) for name in _OFFERED}
 
 
 async def about(api: Api) -> About:
@@ -199,6 +204,10 @@ def invitation(application: str) -> str:
 
 def _path(application: str, guild: str) -> str:
     return f"/applications/{application}/guilds/{guild}/commands" if guild else f"/applications/{application}/commands"
+
+
+def _key(name: str) -> str:
+    return f"discord.command.{name}" if name in _OWN_WORDS else f"channel.command.{name}"
 
 
 def _described(key: str) -> dict[str, object]:

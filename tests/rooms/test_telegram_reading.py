@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dagi.catalogue import LANGUAGES, say
 from dagi.channels.incoming import Heard, Ignored, Incoming, Moved, Pressed
-from dagi.channels.telegram.reading import Self, read
+from dagi.channels.telegram.reading import Self, read, unread
 from dagi.channels.telegram.updates import chat_of, number_of, update_of
 
 ME = Self(4242424242, "dagi_test_bot")
@@ -31,7 +31,8 @@ def message(chat: dict[str, Any] = PRIVATE, **content: object) -> dict[str, Any]
 def heard(content: dict[str, Any], *, mention_only: bool = True) -> Heard:
     body = json.dumps({"update_id": 5, **content}).encode()
     assert number_of(body) == 5
-    return read(update_of(body), ME, mention_only=mention_only)
+    update = update_of(body)
+    return unread(str(chat_of(body))) if update is None else read(update, ME, mention_only=mention_only)
 
 
 TEXT = message(text="Hello?")
@@ -182,7 +183,8 @@ def test_a_body_of_anything_has_a_number_or_is_refused_and_never_fails(body: byt
         return
     assert 0 <= number < 2**63
     assert -(2**63) <= chat_of(body) < 2**63
-    read(update_of(body), ME, mention_only=False)
+    if (update := update_of(body)) is not None:
+        read(update, ME, mention_only=False)
 
 
 @given(content=HINTED)
@@ -191,6 +193,14 @@ def test_a_body_of_anything_has_a_number_or_is_refused_and_never_fails(body: byt
 def test_an_update_of_anything_is_read_and_its_chat_is_one_that_can_be_kept(content: dict[str, Any]) -> None:
     heard(content, mention_only=False)
     assert -(2**63) <= chat_of(json.dumps({"update_id": 5, **content}).encode()) < 2**63
+
+
+@pytest.mark.parametrize("odd", [{"text": 5}, {"entities": "bold"}, {"photo": {"new": "form"}}, {"reply_to_message": 7}])
+def test_of_a_message_in_a_form_nobody_knows_yet_its_person_hears_and_a_group_does_not(odd: dict[str, Any]) -> None:
+    told = heard({"message": message(**odd)})
+    assert isinstance(told, Incoming)
+    assert (told.user_id, told.unreadable, told.place.chat, told.place.private) == ("tg:12345", "other", "12345", True)
+    assert heard({"message": message(GROUP, **odd)}, mention_only=False) == Ignored("an update that cannot be read")
 
 
 def test_a_body_nested_without_end_is_no_update() -> None:

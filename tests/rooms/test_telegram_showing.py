@@ -245,6 +245,26 @@ async def test_what_nobody_needs_leaves_a_turn_to_what_is_owed() -> None:
     assert clock.slept == []
 
 
+async def test_a_chat_that_is_left_alone_for_long_keeps_no_place_from_others(stage) -> None:
+    telegram, client = stage
+    post, clock = FakePost(), FakeClock()
+    turns, outbox = Turns(clock), FakeOutbox(post, clock)
+    await outbox.owe(parcels(LANE, PLACE, Told(markdown="It is a cooperative.")))
+
+    async def moved(_lane: Lane, _chat: str) -> None:
+        pass
+
+    sender = Sender({"main": Api(client, telegram.url, TOKEN)}, outbox, CollectingObserver(), clock, turns, moved)
+    turns.hold(LANE, 600.0)
+    (owed,) = await outbox.take(1)
+    await sender.deliver(owed)
+    assert (clock.slept, telegram.calls, await outbox.take(1)) == ([], [], [])
+    clock.advance(600.0)
+    (owed,) = await outbox.take(1)
+    await sender.deliver(owed)
+    assert [one.text for one in telegram.sent] == ["It is a cooperative."]
+
+
 async def test_a_press_that_takes_long_is_acknowledged_before_its_answer_is_there(stage) -> None:
     telegram, client = stage
     telegram.chats.press("q1")

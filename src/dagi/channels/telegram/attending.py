@@ -12,7 +12,7 @@ from dagi.channels.conversation import Conversation, asks
 from dagi.channels.incoming import Ignored, Incoming, Moved, Pressed
 from dagi.channels.telegram.api import Api
 from dagi.channels.telegram.posting import parcels, pressed_parcels
-from dagi.channels.telegram.reading import Self, read
+from dagi.channels.telegram.reading import Self, read, unread
 from dagi.channels.telegram.showing import PRESSED_S, TURNING_S, Screen, Showing, message_of
 from dagi.channels.telegram.turns import Turns
 from dagi.channels.telegram.updates import update_of
@@ -100,7 +100,12 @@ class Attendant:
             self._note(taken, "the bot is not configured any more")
             return ()
         bound = await bot.bound(lane.chat)
-        heard = read(update_of(taken.update.body), await bot.me(lane.chat), mention_only=bound.mention_only)
+        update = update_of(taken.update.body)
+        if update is None:
+            self._observer.note("update_unreadable", level="warning", bot=lane.bot, number=taken.update.number)
+            heard = unread(lane.chat)
+        else:
+            heard = read(update, await bot.me(lane.chat), mention_only=bound.mention_only)
         match heard:
             case Ignored(why):
                 self._note(taken, why)

@@ -29,6 +29,13 @@ class Self(msgspec.Struct, frozen=True):
     username: str
 
 
+def unread(chat: str) -> Heard:
+    """What an update means of which nothing but its chat can be read: in a private chat, that its person wrote something."""
+    if not chat.isdecimal() or chat == "0":
+        return Ignored("an update that cannot be read")
+    return Incoming(place=Place(chat=chat, private=True), user_id=f"tg:{chat}", unreadable="other")
+
+
 def read(update: Update, me: Self, *, mention_only: bool) -> Heard:
     """What an update means to us.
 

@@ -19,6 +19,8 @@ from dagi.ports.observer import Observer
 GIVE_UP: Final = timedelta(hours=1)
 # How long what is under way may take when we are stopped.
 FINISH_S: Final = 5.0
+# Whoever has to wait longer for their turn leaves their place to others: a server may want to be left alone for an hour.
+LONGEST_WAIT_S: Final = 10.0
 _FIRST_RETRY_S: Final = 1.0
 _LONGEST_RETRY_S: Final = 60.0
 _TOKEN_RETRY_S: Final = 60.0
@@ -71,6 +73,9 @@ class Sender:
             await self._give_up(owed, "the bot is not configured any more")
             return
         if parcel.method.startswith(_SHOWING):
+            if (ahead := self._turns.ahead(parcel.lane)) > LONGEST_WAIT_S:
+                await self._outbox.later(owed, self._clock.now() + timedelta(seconds=ahead))
+                return
             await self._turns.wait(parcel.lane)
         settling = asyncio.create_task(self._settled(api, owed), name=f"settle-{owed.id}")
         try:

@@ -29,11 +29,15 @@ class Turns:
 
     async def wait(self, lane: Lane) -> None:
         """Return when it is the chat's turn."""
-        paces = self._paces(lane)
-        while (wait := max(pace.wait(whose, self._clock.monotonic()) for pace, whose in paces)) > 0:
+        while (wait := self.ahead(lane)) > 0:
             await self._clock.sleep(wait)
-        for pace, whose in paces:
+        for pace, whose in self._paces(lane):
             pace.take(whose, self._clock.monotonic())
+
+    def ahead(self, lane: Lane) -> float:
+        """How long it is until the chat's turn, in seconds."""
+        now = self._clock.monotonic()
+        return max(pace.wait(whose, now) for pace, whose in self._paces(lane))
 
     def spare(self, lane: Lane) -> bool:
         """Take a turn for what nobody needs, where there is one and another one after it."""

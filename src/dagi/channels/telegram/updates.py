@@ -1,7 +1,7 @@
 """Telegram's updates, as far as we use them (https://core.telegram.org/bots/api#update, Bot API 10).
 
 Lenient on purpose: a field we do not know is skipped, one that is missing has a default, and an update of which not even that can be read
-is known by its number alone. A server that is newer or older than this file must never make an update fail.
+is known by its number and its chat alone. A server that is newer or older than this file must never make an update fail.
 """
 
 from typing import Annotated, Final
@@ -212,9 +212,9 @@ def person_of(body: bytes) -> int:
     return next((one.sender.id for one in known if one is not None and one.sender is not None), 0)
 
 
-def update_of(body: bytes) -> Update:
-    """The update; with its number alone where what it holds is not what we know."""
+def update_of(body: bytes) -> Update | None:
+    """The update; None where what it holds is not what we know."""
     try:
         return msgspec.json.decode(body, type=Update)
     except _UNREADABLE:
-        return Update(update_id=number_of(body))
+        return None

@@ -166,6 +166,7 @@ async def test_the_configurations_of_bots_are_right_and_say_which_secret_is_miss
         "docs/dify-integration.md",
         "docs/benchmarks.md",
         "docs/channels.md",
+        "docs/discord.md",
     ],
 )
 def test_every_link_within_the_repository_leads_somewhere(page: str) -> None:

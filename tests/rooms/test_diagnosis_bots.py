@@ -105,7 +105,7 @@ async def test_what_is_wrong_with_an_application_of_discord_is_told(tmp_path: Pa
             return severity, line
 
         severity, line = await told()
-        assert (severity, "Interactions Endpoint URL" in line) == ("warning", True)
+        assert (severity, "set-endpoint" in line) == ("warning", True)
         severity, line = await told(public_key="0" * 64)
         assert (severity, f"public_key: {PUBLIC_KEY}" in line) == ("error", True)
         severity, line = await told(application_id="1299999999999999999")

@@ -3,20 +3,28 @@
 See https://docs.discord.com/developers/interactions/overview#setting-up-an-endpoint.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import msgspec
 
-from dagi.errors import Invalid, Missing, Unauthenticated
+from dagi.errors import Invalid, Unauthenticated
 from dagi.ports.clock import Clock
-from dagi.services.face import Answer, Endpoint, Parameter, Request, path_values
+from dagi.services.face import Answer, Endpoint, Request
+from dagi.services.gateway.webhooks import Webhooks, Words
 
 SIGNATURE: Final = b"x-signature-ed25519"
 TIMESTAMP: Final = b"x-signature-timestamp"
 # A rule of ours: what was signed longer ago may have been overheard and sent again.
 STALE_S: Final = 300
-_NAMED: Final = "/discord/webhook/{name}"
+_WORDS: Final = Words(
+    summary="An interaction for an application",
+    about="Discord calls it, with its signature over time and body. What cannot be answered at once is on disk before it is promised; "
+    "the answer follows within the token's 15 minutes.",
+    nobody="There is no application here.",
+    several="There are several applications here.",
+    unknown="No application of this name is here.",
+)
 
 
 class Door(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,52 +51,12 @@ class DiscordHooks:
     """Takes interactions in."""
 
     def __init__(self, doors: Sequence[Door], clock: Clock) -> None:
-        self._doors: Mapping[str, Door] = {door.application: door for door in doors}
+        self._webhooks = Webhooks("discord", {door.application: door for door in doors}, self._answered, _WORDS, InteractionBody)
         self._clock = clock
 
     def endpoints(self) -> Sequence[Endpoint]:
         """What the gateway's table gets."""
-        about = (
-            "Discord calls it, with its signature over time and body. What cannot be answered at once is on disk before it is promised; "
-            "the answer follows within the token's 15 minutes."
-        )
-        name = Parameter(name="name", description="The application's name in the configuration", place="path")
-        return [
-            Endpoint(
-                method="POST",
-                path="/discord/webhook",
-                handler=self._only,
-                summary="An interaction of the only application",
-                description=about,
-                audience="public",
-                takes=InteractionBody,
-                errors=(400, 401, 404, 503),
-            ),
-            Endpoint(
-                method="POST",
-                path=_NAMED,
-                handler=self._named,
-                summary="An interaction of an application",
-                description=about,
-                audience="public",
-                takes=InteractionBody,
-                parameters=(name,),
-                errors=(400, 401, 404, 503),
-            ),
-        ]
-
-    async def _only(self, request: Request) -> Answer:
-        if not self._doors:
-            raise Missing("There is no application here.")
-        if len(self._doors) > 1:
-            raise Missing("There are several applications here. Name one: /discord/webhook/{name}.")
-        return await self._answered(request, next(iter(self._doors.values())))
-
-    async def _named(self, request: Request) -> Answer:
-        door = self._doors.get(path_values(_NAMED, request.path)["name"])
-        if door is None:
-            raise Missing("No application of this name is here.")
-        return await self._answered(request, door)
+        return self._webhooks.endpoints()
 
     async def _answered(self, request: Request, door: Door) -> Answer:
         signature, timestamp = request.headers.get(SIGNATURE, b""), request.headers.get(TIMESTAMP, b"")

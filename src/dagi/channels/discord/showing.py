@@ -9,9 +9,9 @@ import msgspec
 from dagi.channels.discord.api import Api, Refusal
 from dagi.channels.discord.letters import QUIET
 from dagi.channels.discord.markup import contents
+from dagi.channels.hearing import Hearing
 from dagi.channels.pacing import Pace
 from dagi.ports.clock import Clock
-from dagi.ports.target import Delta, End, Event, Passed, Progress
 
 # Discord shows by itself that an answer is awaited; each change counts against the five that a token may do in two seconds.
 EDIT_S: Final = 1.5
@@ -23,7 +23,7 @@ TYPING_S: Final = 8.0
 _FIRST: Final = 20
 
 
-class Showing:
+class Showing(Hearing):
     """An ear that shows what it hears. What is shown can be changed as long as it is not complete: so nothing counts as seen.
 
     Args:
@@ -32,39 +32,18 @@ class Showing:
     """
 
     def __init__(self, api: Api, path: str, clock: Clock, turn: Callable[[], bool]) -> None:
-        self.progress = Progress()
+        super().__init__()
         self._api = api
         self._path = path
         self._clock = clock
         self._turn = turn
-        self._text: list[str] = []
         self._shown = ""
-
-    def hear(self, event: Event) -> None:
-        """See `dagi.ports.target.Ear`."""
-        match event:
-            case Delta(text):
-                self._text.append(text)
-            case Passed():
-                self._text.append(event.read(event.raw))
-            case End():
-                self.progress.ended = True
-            case _:
-                pass
-
-    def forget(self) -> None:
-        """See `Ear`."""
-        self._text.clear()
-        self.progress.ended = False
-
-    async def room(self) -> None:
-        """See `Ear`. There is always room: what is shown is far less than what is heard."""
 
     async def follow(self) -> None:
         """Show until cancelled. What Discord refuses is left out, and nothing is tried after it: nobody waits for it."""
         while True:
             await self._clock.sleep(EDIT_S)
-            text = "".join(self._text)
+            text = self.text
             if len(text) < _FIRST:
                 continue
             content = next(iter(contents(text)), "")
@@ -88,26 +67,14 @@ class Showing:
             raise
 
 
-class Typing:
+class Typing(Hearing):
     """An ear for plain words, to which nothing is promised yet: that the bot is typing is all that is shown."""
 
     def __init__(self, api: Api, channel: str, clock: Clock) -> None:
-        self.progress = Progress()
+        super().__init__()
         self._api = api
         self._path = f"/channels/{channel}/typing"
         self._clock = clock
-
-    def hear(self, event: Event) -> None:
-        """See `dagi.ports.target.Ear`."""
-        if isinstance(event, End):
-            self.progress.ended = True
-
-    def forget(self) -> None:
-        """See `Ear`."""
-        self.progress.ended = False
-
-    async def room(self) -> None:
-        """See `Ear`."""
 
     async def follow(self) -> None:
         """Type until cancelled, or until Discord will not have it."""

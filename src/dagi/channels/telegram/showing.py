@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from dagi.channels.hearing import Hearing
 from dagi.channels.incoming import Place
 from dagi.channels.telegram.api import UNREADABLE, Api, Refusal
 from dagi.channels.telegram.markup import Text, texts
@@ -15,7 +16,6 @@ from dagi.channels.telegram.updates import Id
 from dagi.errors import StoreError
 from dagi.ports.clock import Clock
 from dagi.ports.inbox import Lane
-from dagi.ports.target import Delta, End, Event, Passed, Progress
 
 # "typing" is shown for five seconds (https://core.telegram.org/bots/api#sendchataction).
 TYPING_S: Final = 4.0
@@ -53,7 +53,7 @@ class _Sent(msgspec.Struct):
     message_id: Id = 0
 
 
-class Showing:
+class Showing(Hearing):
     """An ear that shows what it hears: in private chats as a draft, in groups as a message that is edited.
 
     An answer that fails half-way may be begun anew by somebody else: a draft leaves nothing behind, and the message becomes what is said in
@@ -69,39 +69,18 @@ class Showing:
     """
 
     def __init__(self, screen: Screen, clock: Clock, *, draft: int, message: int = 0) -> None:
-        self.progress = Progress()
+        super().__init__()
         self.message = message
         self.acknowledged = False
         self._screen = screen
         self._clock = clock
         self._draft = draft
-        self._text: list[str] = []
         self._shown = ""
         self._part: Text | None = None
         self._next = 0.0
         self._typed = float("-inf")
         self._quiet = False
         self._posting: asyncio.Task[None] | None = None
-
-    def hear(self, event: Event) -> None:
-        """See `dagi.ports.target.Ear`."""
-        match event:
-            case Delta(text):
-                self._text.append(text)
-            case Passed():
-                self._text.append(event.read(event.raw))
-            case End():
-                self.progress.ended = True
-            case _:
-                pass
-
-    def forget(self) -> None:
-        """See `Ear`."""
-        self._text.clear()
-        self.progress.ended = False
-
-    async def room(self) -> None:
-        """See `Ear`. There is always room: what is shown is far less than what is heard."""
 
     async def follow(self) -> None:
         """Show until cancelled. Whatever the server refuses is left out: nobody waits for it."""
@@ -129,7 +108,7 @@ class Showing:
             self._screen.turns.hold(self._screen.lane, refusal.retry_after_s)
 
     async def _look(self, now: float) -> None:
-        screen, text = self._screen, "".join(self._text)
+        screen, text = self._screen, self.text
         if screen.query and not self.acknowledged:
             # Even where we are stopped half-way it may have it.
             self.acknowledged = True

@@ -54,6 +54,10 @@ def test_a_key_that_resembles_nothing_gets_no_guess(tmp_path: Path) -> None:
             "database: {url: 'mysql://a:hunter2@b/c'}",
             "database.url: must begin with postgresql:// or sqlite://, or be null for SQLite in data_dir",
         ),
+        (
+            'channels: {telegram: {bots: [{name: a, dao_id: b, chats: {"x": {}}}]}}',
+            'channels.telegram.bots[0].chats.x: must be the id of a chat in quotes, such as "-1001234567890"',
+        ),
         ("llm_providers: {a: 1}", "llm_providers: must be a list, not a mapping"),
         ("llm_providers: [x]", 'llm_providers[4]: must be a mapping (key: value), not "x"'),
         ("llm_providers: [{type: x}]", 'llm_providers[4].name: missing; every entry of this list needs "name"'),

@@ -125,6 +125,9 @@ def _password(tree: Branch, environment: Environment) -> Iterator[Mistake]:
 def _explained(error: ValidationError, origins: Origins) -> Iterator[Mistake]:
     for problem in error.errors(include_url=False):
         kind, path = problem["type"], problem["loc"]
+        if path[-1:] == ("[key]",):
+            # Pydantic's word for the key itself, which stands before it.
+            path = path[:-1]
         found: object = problem["input"]
         context: Mapping[str, object] = problem.get("ctx", {})
         last = path[-1] if path else ""

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from dagi.catalogue import say
-from dagi.channels.attending import HOPELESS, told
+from dagi.channels.attending import Attending, told
 from dagi.channels.case import Case
 from dagi.channels.conversation import Conversation
 from dagi.channels.discord.api import Api
@@ -47,7 +47,7 @@ class Application(msgspec.Struct, frozen=True, kw_only=True):
     pace: Pace
 
 
-class Attendant:
+class Attendant(Attending):
     """Handles interactions, one at a time of each person in a channel.
 
     Args:
@@ -64,31 +64,13 @@ class Attendant:
         clock: Clock,
         owing: Callable[[], None],
     ) -> None:
+        super().__init__(conversation, inbox, observer, clock, owing)
         self._applications = applications
-        self._conversation = conversation
-        self._inbox = inbox
-        self._observer = observer
-        self._clock = clock
-        self._owing = owing
-
-    async def attend(self, taken: Taken) -> None:
-        """Handle it.
-
-        Raises:
-            StoreError: what came of it could not be written down.
-        """
-        if taken.attempt > HOPELESS:
-            self._observer.note("update_given_up", level="error", id=taken.id, bot=taken.update.lane.bot, attempts=taken.attempt)
-            await self._inbox.handled(taken, ())
-            return
-        parcels = await self._parcels(taken)
-        if await self._inbox.handled(taken, parcels) and parcels:
-            self._owing()
 
     async def _parcels(self, taken: Taken) -> Sequence[Parcel]:
         application = self._applications.get(taken.update.lane.bot)
         if application is None:
-            self._note(taken, "the application is not configured any more")
+            self._ignored(taken, "the application is not configured any more")
             return ()
         plain = plain_of(taken.update.body)
         if plain is not None:
@@ -96,7 +78,7 @@ class Attendant:
         interaction = interaction_of(taken.update.body)
         heard = read(interaction)
         if isinstance(heard, Ignored | Moved):
-            self._note(taken, "nothing that is answered")
+            self._ignored(taken, "nothing that is answered")
             return ()
         case = case_of(application, interaction, heard)
         path = original(application.id, interaction.token)
@@ -119,10 +101,6 @@ class Attendant:
         case = _case(application, said, plain.id, application.dao_of(plain.guild_id, places))
         typing = Typing(application.api, plain.channel_id, self._clock)
         return replies(taken.update, plain, await told(self._conversation, case, typing, None, taken.attempt))
-
-    def _note(self, taken: Taken, why: str) -> None:
-        lane = taken.update.lane
-        self._observer.note("update_ignored", level="debug", bot=lane.bot, number=taken.update.number, why=why)
 
 
 def case_of(application: Application, interaction: Interaction, heard: Incoming | Pressed) -> Case:

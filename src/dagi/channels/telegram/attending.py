@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from dagi.channels.attending import HOPELESS, told
+from dagi.channels.attending import Attending, told
 from dagi.channels.case import Case
 from dagi.channels.conversation import Conversation, asks
 from dagi.channels.incoming import Ignored, Incoming, Moved, Pressed
@@ -54,7 +54,7 @@ class Bot(msgspec.Struct, frozen=True, kw_only=True):
     turns: Turns
 
 
-class Attendant:
+class Attendant(Attending):
     """Handles updates, one at a time of each chat.
 
     Args:
@@ -71,33 +71,14 @@ class Attendant:
         clock: Clock,
         owing: Callable[[], None],
     ) -> None:
+        super().__init__(conversation, inbox, observer, clock, owing)
         self._bots = bots
-        self._conversation = conversation
-        self._inbox = inbox
-        self._observer = observer
-        self._clock = clock
-        self._owing = owing
-
-    async def attend(self, taken: Taken) -> None:
-        """Handle it.
-
-        Raises:
-            StoreError: what came of it could not be written down.
-        """
-        if taken.attempt > HOPELESS:
-            # Not even an apology came of it: the chat goes on without.
-            self._observer.note("update_given_up", level="error", id=taken.id, bot=taken.update.lane.bot, attempts=taken.attempt)
-            await self._inbox.handled(taken, ())
-            return
-        parcels = await self._parcels(taken)
-        if await self._inbox.handled(taken, parcels) and parcels:
-            self._owing()
 
     async def _parcels(self, taken: Taken) -> Sequence[Parcel]:
         lane = taken.update.lane
         bot = self._bots.get(lane.bot)
         if bot is None:
-            self._note(taken, "the bot is not configured any more")
+            self._ignored(taken, "the bot is not configured any more")
             return ()
         bound = await bot.bound(lane.chat)
         update = update_of(taken.update.body)
@@ -108,13 +89,13 @@ class Attendant:
             heard = read(update, await bot.me(lane.chat), mention_only=bound.mention_only)
         match heard:
             case Ignored(why):
-                self._note(taken, why)
+                self._ignored(taken, why)
                 return ()
             case Moved(chat=chat, to=to):
                 if to:
                     await bot.moved(msgspec.structs.replace(lane, chat=chat), to)
                 else:
-                    self._note(taken, "the bot was put out of the chat")
+                    self._ignored(taken, "the bot was put out of the chat")
                 return ()
             case Pressed() | Incoming():
                 return await self._answered(bot, bound, heard, taken)
@@ -143,10 +124,6 @@ class Attendant:
     def _too_late(self, taken: Taken) -> bool:
         """Whether Telegram may have stopped waiting for the answer to a press."""
         return taken.attempt > 1 or (self._clock.now() - taken.update.received_at).total_seconds() > TURNING_S
-
-    def _note(self, taken: Taken, why: str) -> None:
-        lane = taken.update.lane
-        self._observer.note("update_ignored", level="debug", bot=lane.bot, number=taken.update.number, why=why)
 
 
 def _case(bot: Bot, bound: Bound, heard: Incoming | Pressed, number: int) -> Case:

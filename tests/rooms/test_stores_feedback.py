@@ -34,13 +34,18 @@ async def rated(database: Database, clock: FakeClock) -> None:
             assert await SqlFeedback(database, clock).rate("green", request_id, user_id, -1, session_id="s")
 
 
-async def test_a_dialog_is_given_out_with_what_everybody_thought_of_it(database: Database) -> None:
+async def test_whoever_is_given_their_dialogs_gets_their_own_opinions_and_nobody_elses(database: Database) -> None:
     clock = FakeClock()
     await rated(database, clock)
     await SqlFeedback(database, clock).comment("green", "tg:1", "s", "wrong")
-    (dialog,) = [one async for one in DialogArchive(database).export("tg:1")]
+    dialog, elsewhere = [one async for one in DialogArchive(database).export("tg:1")]
     (exchange,) = dialog.insights["exchanges"]
-    assert [(one["user_id"], one["value"], one["comment"]) for one in exchange["feedback"]] == [("tg:1", -1, "wrong"), ("tg:2", -1, "")]
+    assert [(one["user_id"], one["value"], one["comment"]) for one in exchange["feedback"]] == [("tg:1", -1, "wrong")]
+    assert (elsewhere.dialog_id, elsewhere.dao_id, elsewhere.prompts) == ("feedback/green/tg:1", "green", ())
+    assert [(one["request_id"], one["value"]) for one in elsewhere.insights["feedback"]] == [("r-two", -1)]
+    shown = await DialogArchive(database).show(dialog.dialog_id)
+    (exchange,) = shown.insights["exchanges"]
+    assert [one["user_id"] for one in exchange["feedback"]] == ["tg:1", "tg:2"]
 
 
 async def test_whoever_is_erased_takes_their_opinions_along_and_those_about_their_answers(database: Database) -> None:

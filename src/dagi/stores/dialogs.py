@@ -1,6 +1,6 @@
 """Dialogs as operators see them: a session's exchanges together, or a single question outside of any session."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,11 +13,12 @@ from dagi.errors import Missing
 from dagi.stores.database import Database
 from dagi.stores.erasure import accounts_of
 from dagi.stores.exchanges import STACK
-from dagi.stores.feedback import read_feedback
+from dagi.stores.feedback import opinions_elsewhere, read_feedback
 from dagi.stores.sessions import one_line
 from dagi.stores.tables import exchange, session_summary
 
 _ID = "d"
+_OPINIONS = "feedback/"
 _MOST_DIGITS = 18
 _PAGE = 500
 
@@ -100,22 +101,37 @@ class DialogArchive:
         return await self._dialog(found)
 
     async def export(self, user_id: str, dao_id: str | None = None) -> AsyncGenerator[Dialog]:
-        """Every dialog of one person, the oldest first.
+        """Every dialog of one person, the oldest first; then, for each DAO and account, what they thought of answers to others.
+
+        What others thought of the answers is theirs, and is not in it.
 
         Raises:
             Invalid: it is no account.
         """
         grouped = await self._groups(dao_id, user_id)
+        async with self._database.read() as connection:
+            accounts = frozenset(await accounts_of(connection, user_id))
         after = 0
         while True:
             page = grouped.having(func.min(exchange.c.id) > after).order_by(None).order_by(func.min(exchange.c.id)).limit(_PAGE)
             async with self._database.read(dao_id) as connection:
                 rows = (await connection.execute(page)).mappings().all()
             for row in rows:
-                yield await self._dialog({**row, "id": row["first_id"]})
+                yield await self._dialog({**row, "id": row["first_id"]}, accounts)
             if len(rows) < _PAGE:
-                return
+                break
             after = rows[-1]["first_id"]
+        async with self._database.read(dao_id) as connection:
+            elsewhere = await opinions_elsewhere(connection, accounts, dao_id)
+        for (dao, account), opinions in elsewhere.items():
+            yield Dialog(
+                dialog_id=f"{_OPINIONS}{dao}/{account}",
+                timestamp=opinions[0]["at"],
+                user_id=account,
+                dao_id=dao,
+                prompts=(),
+                insights={"feedback": opinions},
+            )
 
     async def _groups(self, dao_id: str | None, user_id: str | None) -> Select[Any, Any, Any, Any, int, Any, Any, Any, Any]:
         """One row a dialog: the latest first."""
@@ -144,7 +160,8 @@ class DialogArchive:
             .order_by(func.max(exchange.c.id).desc())
         )
 
-    async def _dialog(self, key: RowMapping | dict[str, Any]) -> Dialog:
+    async def _dialog(self, key: RowMapping | dict[str, Any], of: Collection[str] | None = None) -> Dialog:
+        """One dialog; with what people thought of it, or those alone of these accounts."""
         query = select(exchange).where(exchange.c.dao_id == key["dao_id"], exchange.c.user_id == key["user_id"])
         query = query.where(
             exchange.c.session_id == key["session_id"] if key["session_id"] else exchange.c.id == key["id"],
@@ -157,6 +174,8 @@ class DialogArchive:
             opinions = await read_feedback(connection, key["dao_id"], query.with_only_columns(exchange.c.request_id))
         if not rows:
             raise Missing("The dialog was removed just now.", dialog_id=f"{_ID}{key['id']}")
+        if of is not None:
+            opinions = {request: [one for one in said if one["user_id"] in of] for request, said in opinions.items()}
         return _told(rows, summary or "", opinions)
 
 

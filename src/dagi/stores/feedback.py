@@ -1,9 +1,9 @@
 """Implements the port Feedback; and what else concerns feedback, wherever exchanges are shown or removed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, insert, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, delete, exists, insert, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dagi.ports.clock import Clock
@@ -70,6 +70,23 @@ async def forget_feedback(connection: AsyncConnection, exchanges: Sequence[int])
     """Remove what anybody thinks of these exchanges, which are being cleared of their text."""
     cleared = select(exchange.c.dao_id, exchange.c.request_id).where(exchange.c.id.in_(exchanges))
     await connection.execute(delete(feedback).where(tuple_(feedback.c.dao_id, feedback.c.request_id).in_(cleared)))
+
+
+async def opinions_elsewhere(
+    connection: AsyncConnection, accounts: Collection[str], dao_id: str | None
+) -> Mapping[tuple[str, str], list[dict[str, Any]]]:
+    """What these accounts think of answers to others, by DAO and account; each `request_id`, `value`, `comment`, `at`."""
+    own = exists().where(
+        exchange.c.dao_id == feedback.c.dao_id, exchange.c.request_id == feedback.c.request_id, exchange.c.user_id.in_(accounts)
+    )
+    wanted = [feedback.c.user_id.in_(accounts), ~own]
+    if dao_id is not None:
+        wanted.append(feedback.c.dao_id == dao_id)
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in await connection.execute(select(feedback).where(*wanted).order_by(feedback.c.dao_id, feedback.c.user_id, feedback.c.at)):
+        opinion = {"request_id": row.request_id, "value": row.value, "comment": row.comment, "at": row.at}
+        found.setdefault((row.dao_id, row.user_id), []).append(opinion)
+    return found
 
 
 async def read_feedback(connection: AsyncConnection, dao_id: str, requests: Select[Any]) -> Mapping[str, list[dict[str, Any]]]:

@@ -1,6 +1,7 @@
 """What a bot's owner sets up at Telegram: where updates go, which commands are offered."""
 
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import msgspec
 
@@ -14,7 +15,7 @@ class WebhookInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     url: str = ""
     pending_update_count: int = 0
-    last_error_date: int = 0
+    last_error_date: Annotated[int, msgspec.Meta(ge=0, le=2**33)] = 0
     last_error_message: str = ""
     max_connections: int = 0
     ip_address: str = ""

@@ -1,6 +1,5 @@
 """Delivers what is owed to Discord: paced, patient, and never for ever."""
 
-import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
@@ -10,6 +9,7 @@ from msgspec.structs import replace
 
 from dagi.channels.discord.api import UNREADABLE, Api, Refusal
 from dagi.channels.discord.letters import EDIT, EPHEMERAL, QUIET, Letter
+from dagi.channels.finishing import finished
 from dagi.channels.pacing import Pace
 from dagi.ports.clock import Clock
 from dagi.ports.inbox import Outbox, Owed
@@ -70,15 +70,8 @@ class Sender:
         if known is None:
             await self._give_up(owed, "the application is not configured any more")
             return
-        settling = asyncio.create_task(self._settled(*known, owed), name=f"settle-{owed.id}")
-        try:
-            await asyncio.shield(settling)
-        except asyncio.CancelledError:
-            # We are stopped. Discord may have it already: without a note of that it would come twice.
-            await asyncio.wait([settling], timeout=FINISH_S)
-            settling.cancel()
-            await asyncio.gather(settling, return_exceptions=True)
-            raise
+        # Where we are stopped, Discord may have it already: without a note of that it would come twice.
+        await finished(self._settled(*known, owed), FINISH_S, f"settle-{owed.id}")
 
     async def _settled(self, api: Api, application: str, owed: Owed) -> None:
         letter = msgspec.json.decode(owed.parcel.body, type=Letter)

@@ -1,6 +1,5 @@
 """Shows what there is of an answer already, by changing the promised message. None of it is owed: the final text is."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Final
 
@@ -9,6 +8,7 @@ import msgspec
 from dagi.channels.discord.api import Api, Refusal
 from dagi.channels.discord.letters import QUIET
 from dagi.channels.discord.markup import contents
+from dagi.channels.finishing import finished
 from dagi.channels.hearing import Hearing
 from dagi.channels.pacing import Pace
 from dagi.ports.clock import Clock
@@ -56,15 +56,8 @@ class Showing(Hearing):
             self._shown = content
 
     async def _changed(self, content: str) -> None:
-        change = asyncio.create_task(self._api.call("PATCH", self._path, _encoded(content), as_bot=False), name="discord-shown")
-        try:
-            await asyncio.shield(change)
-        except asyncio.CancelledError:
-            # Discord may have it already, and do it after what comes next, which is the whole answer: that has to come second.
-            await asyncio.wait([change], timeout=FINISH_S)
-            change.cancel()
-            await asyncio.gather(change, return_exceptions=True)
-            raise
+        # Discord may have it already, and do it after what comes next, which is the whole answer: that has to come second.
+        await finished(self._api.call("PATCH", self._path, _encoded(content), as_bot=False), FINISH_S, "discord-shown")
 
 
 class Typing(Hearing):

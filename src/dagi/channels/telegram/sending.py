@@ -1,12 +1,12 @@
 """Delivers what is owed to Telegram: paced, patient, and never for ever."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Final
 
 import msgspec
 
+from dagi.channels.finishing import finished
 from dagi.channels.telegram.api import UNREADABLE, Api, Refusal
 from dagi.channels.telegram.posting import EDIT, SEND
 from dagi.channels.telegram.turns import Turns
@@ -77,15 +77,8 @@ class Sender:
                 await self._outbox.later(owed, self._clock.now() + timedelta(seconds=ahead))
                 return
             await self._turns.wait(parcel.lane)
-        settling = asyncio.create_task(self._settled(api, owed), name=f"settle-{owed.id}")
-        try:
-            await asyncio.shield(settling)
-        except asyncio.CancelledError:
-            # We are stopped. Telegram may have it already: without a note of that it would come twice.
-            await asyncio.wait([settling], timeout=FINISH_S)
-            settling.cancel()
-            await asyncio.gather(settling, return_exceptions=True)
-            raise
+        # Where we are stopped, Telegram may have it already: without a note of that it would come twice.
+        await finished(self._settled(api, owed), FINISH_S, f"settle-{owed.id}")
 
     async def _settled(self, api: Api, owed: Owed) -> None:
         try:

@@ -1,5 +1,7 @@
 """Interactions of every odd kind: each gets an answer that Discord takes, and none is an error of ours."""
 
+import asyncio
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -81,3 +83,18 @@ async def test_ids_are_digits_or_nobodys(odd: Mapping[str, object], chat: str) -
     talk, (kept,) = await answered({**MAKE.command("ask", question="Hello?"), **odd})
     assert talk.deferred
     assert kept.lane.chat == chat
+
+
+async def test_what_cannot_be_kept_in_time_is_refused_to_whoever_asked_and_not_promised(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Nothing ever comes of keeping it: without a bound of our own there would be no answer at all.
+    monkeypatch.setattr("dagi.channels.discord.receiving.KEEP_S", 0.05)
+    observer = CollectingObserver()
+
+    async def arrived(_: Update) -> None:
+        await asyncio.Event().wait()
+
+    reception = Reception("main", arrived, lambda _interaction, _typed: (), observer, FakeClock())
+    body = b'{"id": "1400000000000000001", "type": 2, "token": "t", "channel_id": "1", "user": {"id": "5"}, "data": {"name": "help"}}'
+    answer = json.loads(await reception.answer(body))
+    assert (answer["type"], answer["data"]["flags"]) == (4, 64)
+    assert "busy" in answer["data"]["content"]

@@ -16,6 +16,7 @@
     ├── MethodNotAllowed           METHOD_NOT_ALLOWED
     ├── Conflict                   CONFLICT: it exists already, or changed meanwhile
     ├── Gone                       GONE: it was there once: used up, or past its time
+    ├── PreconditionFailed         PRECONDITION_FAILED: it is not in the state the caller insisted on (if_match)
     ├── PayloadTooLarge            PAYLOAD_TOO_LARGE
     ├── UnsupportedMediaType       UNSUPPORTED_MEDIA_TYPE
     ├── TargetFailure              a target did not answer; another one may
@@ -31,6 +32,7 @@
     │   └── OutsideTimeout         PROVIDER_TIMEOUT
     ├── SwitchedOff                NOT_CONFIGURED: this installation has not set it up
     │   └── Misconfigured          the same: it has, but a platform outside does not take it like that
+    ├── SandboxUnavailable         SANDBOX_UNAVAILABLE: code of others cannot be kept in bounds here, so it is not run
     ├── AccessUnavailable          ACCESS_UNAVAILABLE: the decision cannot be made, so it is a denial
     │   └── BudgetUnknown          the same, about money: what was spent cannot be read
     ├── RateLimited                RATE_LIMITED: too many requests in a minute, or too many tokens in a day
@@ -78,6 +80,7 @@ __all__ = (
     "OutsideTimeout",
     "Overloaded",
     "PayloadTooLarge",
+    "PreconditionFailed",
     "ProviderBusy",
     "ProviderError",
     "ProviderTimeout",
@@ -85,6 +88,7 @@ __all__ = (
     "QueueFull",
     "RateLimited",
     "Rejected",
+    "SandboxUnavailable",
     "StoreError",
     "Suspended",
     "SwitchedOff",
@@ -205,6 +209,18 @@ class Gone(DagiError):
     """It was there once: a code that was used, an invitation past its time."""
 
     code = "GONE"
+
+
+class PreconditionFailed(DagiError):
+    """It is not in the state the caller insisted on; `etag` is that of the state it is in."""
+
+    code = "PRECONDITION_FAILED"
+
+
+class SandboxUnavailable(DagiError):
+    """Code of others cannot be kept in bounds on this machine, so it is not run. `dagi doctor` says why."""
+
+    code = "SANDBOX_UNAVAILABLE"
 
 
 class PayloadTooLarge(DagiError):

@@ -1,0 +1,1 @@
+"""The developer tools: a DAO's workspaces, and code of others in a sandbox."""

@@ -1,0 +1,1 @@
+"""Workspaces: a DAO's directories of files, each with a quota and a history."""

@@ -1,0 +1,91 @@
+"""What every tool knows of a workspace."""
+
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+
+class Quota(msgspec.Struct, frozen=True, kw_only=True):
+    """What a workspace may hold.
+
+    Attributes:
+        bytes, files: of its files; directories count as files.
+        history_bytes: of git's objects.
+    """
+
+    bytes: int = 256 << 20
+    files: int = 20_000
+    history_bytes: int = 512 << 20
+
+
+class Workspace(Protocol):
+    """One workspace on disk. Its directory holds `work/tree` (the files) and `work/git` (git's directory, apart from the files, so that no
+    path among the files leads into it).
+
+    Whoever reads holds `reading`, whoever changes anything holds `writing`; both count across processes. `tree` and `git` are found anew
+    after either was entered, for `work` is exchanged as a whole.
+    """
+
+    @property
+    def dao_id(self) -> str:
+        """The DAO."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Its name within the DAO."""
+        ...
+
+    @property
+    def tree(self) -> Path:
+        """The files: directories, regular files, and symbolic links that came with a git repository, which nobody here follows."""
+        ...
+
+    @property
+    def git(self) -> Path:
+        """Git's directory; there only once git was used here."""
+        ...
+
+    @property
+    def quota(self) -> Quota:
+        """What it may hold."""
+        ...
+
+    def reading(self) -> AbstractAsyncContextManager[None]:
+        """Nobody changes anything meanwhile."""
+        ...
+
+    def writing(self) -> AbstractAsyncContextManager[None]:
+        """Nobody reads or changes anything meanwhile."""
+        ...
+
+    async def replace(self, root: int, names: tuple[str, ...]) -> None:
+        """Put what a run left behind in the place of `tree`, of `git` or of both, at once or not at all. To be called while `writing`.
+
+        Args:
+            root: an open directory that holds what is named; hostile: only regular files, directories and symbolic links are taken, nothing is
+                followed, and the quota counts.
+            names: `tree`, `git`, or both; what is not named stays as it is.
+
+        Raises:
+            PayloadTooLarge: it is more than the quota.
+        """
+        ...
+
+
+class Workspaces(Protocol):
+    """The workspaces of all DAOs."""
+
+    async def find(self, dao_id: str, name: str, *, make: bool = False) -> Workspace:
+        """The workspace.
+
+        Args:
+            make: make an empty one where there is none, as far as the DAO may have another one.
+
+        Raises:
+            Invalid: no workspace can have that name.
+            Missing: there is none of that name.
+        """
+        ...

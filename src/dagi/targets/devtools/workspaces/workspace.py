@@ -65,8 +65,8 @@ class Workspace(Protocol):
         """Put what a run left behind in the place of `tree`, of `git` or of both, at once or not at all. To be called while `writing`.
 
         Args:
-            root: an open directory that holds what is named; hostile: only regular files, directories and symbolic links are taken, nothing is
-                followed, and the quota counts.
+            root: an open directory that holds what is named; hostile: only regular files, directories and symbolic links are taken,
+                nothing is followed, and the quota counts.
             names: `tree`, `git`, or both; what is not named stays as it is.
 
         Raises:

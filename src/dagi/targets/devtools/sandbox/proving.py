@@ -6,6 +6,7 @@ from tempfile import NamedTemporaryFile
 from typing import Final
 
 from dagi.targets.devtools.sandbox.job import Bounds, Finished, Job
+from dagi.targets.devtools.sandbox.launch import own_home
 from dagi.targets.devtools.sandbox.trouble import unavailable
 
 Run = Callable[[Job], AbstractAsyncContextManager[Finished]]
@@ -16,7 +17,13 @@ _SCRIPT: Final = """
 leak() { echo "leak $1"; }
 [ "$(id -u)" = 65534 ] || leak user
 [ ! -e "$1" ] || leak files
-[ ! -e /root ] && [ ! -e /home ] && [ ! -e /var ] || leak base
+for name in /*; do
+  case "$name" in
+    /bin | /dev | /etc | /lib | /lib32 | /lib64 | /libx32 | /opt | /proc | /sbin | /tmp | /usr | /workspace | "$2") ;;
+    *) leak "$name" ;;
+  esac
+done
+[ "$(ls /etc | wc -l)" -lt 12 ] || leak settings
 (: > /usr/dagi-probe) 2>/dev/null && leak usr
 (: > /dagi-probe) 2>/dev/null && leak root
 (: > /etc/dagi-probe) 2>/dev/null && leak etc
@@ -41,7 +48,9 @@ async def proven(run: Run) -> None:
         SandboxUnavailable: it cannot be set up, or does not hold.
     """
     with NamedTemporaryFile(prefix="dagi-probe-") as outside:
-        job = Job(command=("sh", "-c", _SCRIPT, "sh", outside.name), bounds=_BOUNDS)
+        # The interpreter is shown where it lies, which may be in somebody's home.
+        beside = f"/{own_home().parts[1]}"
+        job = Job(command=("sh", "-c", _SCRIPT, "sh", outside.name, beside), bounds=_BOUNDS)
         async with run(job) as finished:
             said = finished.stdout.decode(errors="replace").split("\n")
             if finished.ending != "exit" or said != ["held", ""]:

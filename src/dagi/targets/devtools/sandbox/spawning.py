@@ -5,11 +5,13 @@ import os
 import select
 import signal
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Final
 
 # Descriptors that are handed on keep clear of the numbers they will have.
 _CLEAR: Final = 64
+_LAST_STANDARD: Final = 2
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -45,12 +47,21 @@ def spawned(line: Sequence[str], descriptors: Mapping[int, int]) -> int:
     for held in set(descriptors.values()):
         os.close(held)
     try:
+        _keep_own()
         actions = [(os.POSIX_SPAWN_DUP2, held, wanted) for wanted, held in clear.items()]
         number = os.posix_spawnp(line[0], list(line), {"PATH": _PATH, "LC_ALL": "C"}, file_actions=actions, setsigdef=_usual_signals())
         return os.pidfd_open(number)
     finally:
         for held in clear.values():
             os.close(held)
+
+
+def _keep_own() -> None:
+    """No descriptor of ours goes along, such as a listening socket that we were given by whoever started us."""
+    for descriptor in (int(path.name) for path in Path("/proc/self/fd").iterdir()):
+        with suppress(OSError):
+            if descriptor > _LAST_STANDARD:
+                fcntl.fcntl(descriptor, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
 
 
 def _usual_signals() -> list[int]:

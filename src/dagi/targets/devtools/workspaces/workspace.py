@@ -1,8 +1,8 @@
 """What every tool knows of a workspace."""
 
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -18,6 +18,49 @@ class Quota(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int = 256 << 20
     files: int = 20_000
     history_bytes: int = 512 << 20
+
+
+class Usage(NamedTuple):
+    """What a workspace holds: bytes of its files by their apparent sizes, and how many files; directories and links count as files."""
+
+    bytes: int
+    files: int
+
+
+class Replaced(NamedTuple):
+    """What came of a replacement.
+
+    Attributes:
+        usage: what the files are now, where they were replaced.
+        left_out: what was there and is no file, directory or link, or is git's own directory; a few of them, made printable.
+        left_out_all: how many those are in all.
+    """
+
+    usage: Usage | None
+    left_out: tuple[str, ...]
+    left_out_all: int
+
+
+class Change(Protocol):
+    """A change of the files that is under way: it counts, and it has a place for what is not yet, or no longer, at its place."""
+
+    @property
+    def usage(self) -> Usage:
+        """What the workspace holds."""
+        ...
+
+    @property
+    def draft(self) -> Path:
+        """An empty directory on the file system of `tree`; emptied after the change, also after one that was killed."""
+        ...
+
+    def grow(self, *, size: int = 0, files: int = 0) -> None:
+        """Count what is about to come (or to go, where negative); to be called before it is done.
+
+        Raises:
+            PayloadTooLarge: it would be more than the quota.
+        """
+        ...
 
 
 class Workspace(Protocol):
@@ -61,7 +104,11 @@ class Workspace(Protocol):
         """Nobody reads or changes anything meanwhile."""
         ...
 
-    async def replace(self, root: int, names: tuple[str, ...]) -> None:
+    def changing(self) -> AbstractContextManager[Change]:
+        """Change files of `tree`, counted. To be entered in a thread (it works on the disk), while `writing`."""
+        ...
+
+    async def replace(self, root: int, names: tuple[str, ...]) -> Replaced:
         """Put what a run left behind in the place of `tree`, of `git` or of both, at once or not at all. To be called while `writing`.
 
         Args:
@@ -70,7 +117,8 @@ class Workspace(Protocol):
             names: `tree`, `git`, or both; what is not named stays as it is.
 
         Raises:
-            PayloadTooLarge: it is more than the quota.
+            PayloadTooLarge: it is more than the quota; nothing has changed.
+            Conflict: what is named is not there, or is no directory; nothing has changed.
         """
         ...
 

@@ -11,6 +11,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 serve: $(VENV)/.base ## Install what is missing and run the stack (profile dev, this machine only)
+	@$(MAKE) --no-print-directory $(VENV)/.sandbox || echo "The tools that run code stay off without it; everything else works." >&2
 	@exec $(BIN)/dagi serve $(ARGS)
 
 test: $(VENV)/.dev ## Install what tests need; then lint, types, layers and all tests
@@ -33,7 +34,7 @@ lock: $(VENV)/.base ## Resolve the dependencies anew into locks/ (newest: ARGS=-
 	@scripts/lock.sh $(ARGS)
 
 clean: ## Remove the environment and everything that was generated (not your data in .dagi)
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .coverage* htmlcov dist build .import_linter_cache
+	rm -rf $(VENV) $(VENV)-sandbox .pytest_cache .ruff_cache .hypothesis .coverage* htmlcov dist build .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # uv installs from the lock, with hashes; pip is only asked for uv itself.
@@ -43,5 +44,8 @@ $(VENV)/bin/uv: scripts/environment.sh
 $(VENV)/.base: $(VENV)/bin/uv locks/base.txt pyproject.toml
 	@scripts/install.sh $(VENV) locks/base.txt && touch $@
 
-$(VENV)/.dev: $(VENV)/bin/uv locks/dev.txt pyproject.toml
+$(VENV)/.sandbox: $(VENV)/bin/uv locks/sandbox.txt scripts/sandbox.sh
+	@scripts/sandbox.sh $(VENV) && touch $@
+
+$(VENV)/.dev: $(VENV)/bin/uv locks/dev.txt pyproject.toml $(VENV)/.sandbox
 	@scripts/install.sh $(VENV) locks/dev.txt && touch $(VENV)/.base && touch $@

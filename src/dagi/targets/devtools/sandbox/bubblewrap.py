@@ -16,7 +16,7 @@ from dagi.errors import SandboxUnavailable
 from dagi.ports.clock import Clock
 from dagi.targets.devtools.sandbox.cgroups import grouped
 from dagi.targets.devtools.sandbox.job import DEAF, Ears, Finished, Job
-from dagi.targets.devtools.sandbox.launch import PROGRAMS, ROOT_PROGRAMS, Base, launch, own_home
+from dagi.targets.devtools.sandbox.launch import PROGRAMS, ROOT_PROGRAMS, Base, launch
 from dagi.targets.devtools.sandbox.life import LaunchFailed, Life
 from dagi.targets.devtools.sandbox.proving import proven
 from dagi.targets.devtools.sandbox.seccomp import UnknownMachine, program
@@ -34,11 +34,13 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         user: as whom its processes run where root starts it.
         python: the environment with pytest and the like; None for none.
+        home: where its interpreter is installed.
         inside: a directory with scripts of ours, shown at `/opt/dagi/inside`; None for none.
     """
 
     user: int = 65_534
     python: Path | None = None
+    home: Path | None = None
     inside: Path | None = None
 
 
@@ -59,7 +61,7 @@ class Bubblewrap:
             if self._clock.monotonic() >= self._until:
                 self._wrong = None
                 try:
-                    await proven(self._run)
+                    await proven(self._run, self._setting.home)
                 except SandboxUnavailable as error:
                     self._wrong = error
                 self._until = self._clock.monotonic() + (_BAD_S if self._wrong is not None else _GOOD_S)
@@ -115,7 +117,7 @@ def found_base(setting: Setting) -> Base:
         bubblewrap=bubblewrap,
         disables_namespaces=_version(bubblewrap) >= _FIRST_TO_FORBID,
         python=setting.python,
-        home=None if setting.python is None else own_home(),
+        home=setting.home,
         inside=setting.inside,
         user=setting.user if as_root else None,
     )

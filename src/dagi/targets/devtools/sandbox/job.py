@@ -46,13 +46,11 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         path: inside, `/workspace` or below it.
         source: a directory of the host that nobody changes meanwhile; its regular files, directories and symbolic links are copied.
         files: further files by their relative names.
-        only: of the source, these relative names alone; all of it where None.
     """
 
     path: str = WORKSPACE
     source: Path | None = None
     files: Mapping[str, bytes] = {}
-    only: Sequence[str] | None = None
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,10 +77,12 @@ class Ears(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         report: lines (without their end) that the command writes to file descriptor REPORT_FD; each at most 64 KiB.
         output: pieces of stdout and stderr as they come; they are in the result as well.
+        begun: everything was copied in and the command begins; its sources may change from now on.
     """
 
     report: Callable[[bytes], None] = lambda _: None
     output: Callable[[Literal["stdout", "stderr"], bytes], None] = lambda _, __: None
+    begun: Callable[[], None] = lambda: None
 
 
 DEAF: Final = Ears()

@@ -1,7 +1,6 @@
 """How the sandbox is started: the command lines of bubblewrap and of what prepares it. Pure, but for a look at the base system."""
 
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -170,8 +169,3 @@ def _limited(bounds: Bounds) -> list[str]:
         "core": 0,
     }
     return ["prlimit", *(f"--{name}={value}:{value}" for name, value in limits.items()), "--"]
-
-
-def own_home() -> Path:
-    """Where the stack's own interpreter is."""
-    return Path(sys.base_prefix)

@@ -117,6 +117,7 @@ class Life:
             self._ready.set()
         else:
             self._begun.set()
+            self._ears.begun()
 
     def _reap(self) -> None:
         self._loop.remove_reader(self._launcher)

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Final
 
 from dagi.targets.devtools.sandbox.job import Bounds, Finished, Job
-from dagi.targets.devtools.sandbox.launch import own_home
 from dagi.targets.devtools.sandbox.trouble import unavailable
 
 Run = Callable[[Job], AbstractAsyncContextManager[Finished]]
@@ -41,15 +41,18 @@ echo held
 """
 
 
-async def proven(run: Run) -> None:
+async def proven(run: Run, home: Path | None) -> None:
     """Run the test.
+
+    Args:
+        home: where the interpreter that is shown lies.
 
     Raises:
         SandboxUnavailable: it cannot be set up, or does not hold.
     """
     with NamedTemporaryFile(prefix="dagi-probe-") as outside:
         # The interpreter is shown where it lies, which may be in somebody's home.
-        beside = f"/{own_home().parts[1]}"
+        beside = "" if home is None else f"/{home.parts[1]}"
         job = Job(command=("sh", "-c", _SCRIPT, "sh", outside.name, beside), bounds=_BOUNDS)
         async with run(job) as finished:
             said = finished.stdout.decode(errors="replace").split("\n")

@@ -23,8 +23,8 @@ rm -rf "$GIT_DIR"
 url=$1; branch=$2
 unset GIT_DIR GIT_WORK_TREE
 cd {TREE}/..
-git clone --quiet --no-recurse-submodules --no-local --template= ${{branch:+--branch "$branch"}} --separate-git-dir={GIT} -- "$url" {TREE}/clone \\
-  >&2 || exit {_REFUSED}
+set -- --quiet --no-recurse-submodules --no-local --template= ${{branch:+--branch "$branch"}} "--separate-git-dir={GIT}"
+git clone "$@" -- "$url" {TREE}/clone >&2 || exit {_REFUSED}
 rm {TREE}/clone/.git
 mv {TREE}/clone /workspace/files
 rmdir {TREE}

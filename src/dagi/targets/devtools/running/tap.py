@@ -126,7 +126,7 @@ def _mapping(lines: list[str]) -> dict[str, str]:
 
 
 def _seconds(milliseconds: str) -> float:
-    return min(float(milliseconds) / 1000, 1e6) if re.fullmatch(r"\d{1,12}(\.\d{1,12})?", milliseconds) else 0.0
+    return round(min(float(milliseconds) / 1000, 1e6), 4) if re.fullmatch(r"\d{1,12}(\.\d{1,12})?", milliseconds) else 0.0
 
 
 def _unescaped(name: str) -> str:

@@ -290,7 +290,7 @@ def test_it():
     done = await house.run()
     assert all(len(test.id) <= 520 and test.seconds <= 1e6 for test in done.tests)
     assert done.totals.passed <= 10_000_000
-    assert len(msgspec.json.encode(done)) < 100_000
+    assert len(msgspec.json.encode(done)) < 400_000
 
 
 HOSTILE = {
@@ -321,11 +321,10 @@ async def test_a_run_is_stopped_at_its_bounds_and_the_test_that_did_it_is_named(
     house = await housed(workspaces, msgspec.structs.replace(BOUNDS, **changes))
     house.write(test_a=code)
     done = await house.run()
-    failed_alone = trick == "fills memory" and done.outcome == "failed" and "MemoryError" in done.tests[0].message
-    assert done.outcome == outcome or failed_alone, done
-    if not failed_alone:
-        assert done.running == "test_a.py::test_hangs"
-        assert "test_a.py::test_hangs" in done.summary
+    # The kernel may refuse more memory, or more of the disk, before it is seen to be too much: the test fails by itself then.
+    refused = done.outcome == "failed" and any(word in done.tests[0].message for word in ("MemoryError", "No space left"))
+    assert done.outcome == outcome or refused, done
+    assert refused or "test_a.py::test_hangs" in done.summary
     assert done.wall_s < 20
     assert len(msgspec.json.encode(done)) < 400_000
     assert [path.name for path in house.workspace.tree.iterdir()] == ["test_a.py"]

@@ -9,7 +9,7 @@ import sys
 REPORT_FD = 3
 LINE_BYTES = 60 * 1024
 # The last lines have to fit, whatever was told before.
-RESERVE_BYTES = 64 * 1024
+_RESERVE_BYTES = 64 * 1024
 # Characters of what is told of a test that did not pass.
 MESSAGE, TRACEBACK, OUTPUT = 1500, 6000, 3000
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -22,8 +22,8 @@ class Reporter:
         # Out of the way of code that closes what it did not open, and not handed on to the programs it starts.
         self._fd = fcntl.fcntl(REPORT_FD, fcntl.F_DUPFD_CLOEXEC, 100)
         os.close(REPORT_FD)
-        self._left = report_bytes - RESERVE_BYTES
-        self._reserve = RESERVE_BYTES
+        self._reserve = min(_RESERVE_BYTES, report_bytes // 4)
+        self._left = report_bytes - self._reserve
         self._process = os.getpid()
 
     def text(self, text: str, limit: int) -> str:

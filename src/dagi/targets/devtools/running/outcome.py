@@ -40,7 +40,7 @@ def outcome_of(finished: Finished, report: Report) -> Outcome:
 
 def sentence(outcome: Outcome, finished: Finished, report: Report, bounds: Bounds) -> str:
     """The outcome in a sentence, for people."""
-    during = f", during {report.running}" if report.running else ""
+    during = f", during {report.running}" if report.running else f", after {report.last}" if report.last else ""
     stopped = {
         "timed_out": f"Stopped after {bounds.wall_s:g} s{during}.",
         "out_of_memory": f"Stopped for using more than {bounds.memory >> 20} MiB of memory{during}.",

@@ -8,7 +8,7 @@ import msgspec
 
 from dagi.errors import Invalid, Missing
 from dagi.targets.devtools.running.forms import RunTests
-from dagi.targets.devtools.sandbox.job import TOOLS, Bounds, Job, Place
+from dagi.targets.devtools.sandbox.job import REPORT_TIMES, TOOLS, Bounds, Job, Place
 
 _ODD: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 # An argument of a program is at most 128 KiB on Linux; this is its text as JSON.
@@ -45,7 +45,7 @@ def job_of(wanted: RunTests, commands: Mapping[str, Sequence[str]], place: Place
             "coverage": wanted.coverage,
             "max_failures": wanted.max_failures,
             "environment": wanted.environment,
-            "report_bytes": bounds.output,
+            "report_bytes": bounds.output * REPORT_TIMES,
         }
     )
     if len(spec) > _SPEC_BYTES:

@@ -12,6 +12,8 @@ WORKSPACE: Final = "/workspace"
 HOME: Final = "/tmp/home"  # noqa: S108 - of the sandbox, where nobody else is
 TOOLS: Final = "/opt/dagi"
 REPORT_FD: Final = 3
+# How many times as long as its output a report may be: it tells of every test, where output is cut.
+REPORT_TIMES: Final = 16
 
 # How a run ended: by itself, or at one of its bounds. `disk` are bytes and files together; `gone` is a process that died without a status.
 Ending = Literal["exit", "time", "memory", "output", "disk", "gone"]
@@ -23,7 +25,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         wall_s: from its first instruction on.
         memory: of all its processes and its files together.
-        output: of stdout and stderr each, and of its report.
+        output: of stdout and stderr each; its report may be REPORT_TIMES as long.
         disk, files: what may lie in its workspace, its temporary directory and its shared memory, each.
         file: the largest file.
     """

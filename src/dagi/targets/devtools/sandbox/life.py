@@ -12,7 +12,7 @@ from typing import Final
 
 from dagi.targets.devtools.sandbox.cgroups import Group
 from dagi.targets.devtools.sandbox.feeding import feed
-from dagi.targets.devtools.sandbox.job import REPORT_FD, WORKSPACE, Ears, Ending, Finished, Job
+from dagi.targets.devtools.sandbox.job import REPORT_FD, REPORT_TIMES, WORKSPACE, Ears, Ending, Finished, Job
 from dagi.targets.devtools.sandbox.launch import ARGUMENTS_FD, ETC, FILTER_FD, FIRST_ETC_FD, INFO_FD, Launch
 from dagi.targets.devtools.sandbox.pipes import Lines, Pipe
 from dagi.targets.devtools.sandbox.spawning import memory, pipe, spawned
@@ -23,9 +23,8 @@ _SETUP_S: Final = 20.0
 _FEED_S: Final = 120.0
 # Where the run can write, and so where it is counted.
 _MOUNTS: Final = (WORKSPACE, "/tmp", "/dev/shm")  # noqa: S108 - of the sandbox
-# How many times its bound of output may be said before it is too much, and how much longer the report may be.
+# How many times its bound of output may be said before it is too much.
 _FLOOD: Final = 64
-_REPORT: Final = 16
 
 
 class LaunchFailed(Exception):
@@ -93,7 +92,7 @@ class Life:
         flooded = partial(self._stop, "output")
         for name, hear in (("stdout", partial(self._ears.output, "stdout")), ("stderr", partial(self._ears.output, "stderr"))):
             self._pipes[name] = Pipe(reads[name], bounds.output, bounds.output * _FLOOD, hear, flooded)
-        report = bounds.output * _REPORT
+        report = bounds.output * REPORT_TIMES
         self._pipes["report"] = Pipe(reads["report"], report, report, self._lines.feed, flooded)
         for name, end in reads.items():
             self._on(end, partial(self._read, name, end))

@@ -1,0 +1,1 @@
+"""Test runs: a workspace's own tests, told one by one."""

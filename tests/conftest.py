@@ -22,9 +22,10 @@ import yaml
 from sqlalchemy import text
 
 from dagi.assemble.demo import seed_demo
+from dagi.assemble.devtools import opened_devtools, serving_devtools
 from dagi.assemble.front import Front, opened_front, serving
 from dagi.assemble.installation import Choice, Installation
-from dagi.assemble.services import usual_services
+from dagi.assemble.services import DEVTOOLS, usual_services
 from dagi.chain.rpc import Node, RpcChain
 from dagi.outbound import Client
 from dagi.stores.database import FILE_NAME, Database
@@ -86,6 +87,7 @@ class Stack:
         self.url = urls["router"]
         self.rbac_url = urls["rbac"]
         self.gateway_url = urls.get("gateway", "")
+        self.devtools_url = urls.get("devtools", "")
         self.http = http
         self.upstream = upstream
         self.installation = installation
@@ -197,6 +199,7 @@ def configuration(upstream: Upstream, tmp_path: Path) -> dict[str, object]:
             },
         ],
         "knowledge": {"embedder": False},
+        "devtools": {"enabled": False},
         "logging": {"format": "json"},
         "dao": {"demo": True, "default": DAO},
     }
@@ -424,7 +427,12 @@ async def in_this_process(installation: Installation) -> AsyncGenerator[tuple[Ma
     services = usual_services(installation.loaded.settings)
     listeners = {name: socket.create_server(("127.0.0.1", 0)) for name in services}
     urls = {name: f"http://127.0.0.1:{listener.getsockname()[1]}" for name, listener in listeners.items()}
-    async with opened_front(installation, urls) as front, serving(front, installation, listeners):
+    async with AsyncExitStack() as stack:
+        if DEVTOOLS in urls:
+            devtools = await stack.enter_async_context(opened_devtools(installation, urls[DEVTOOLS]))
+            await stack.enter_async_context(serving_devtools(devtools, installation, listeners[DEVTOOLS]))
+        front = await stack.enter_async_context(opened_front(installation, urls))
+        await stack.enter_async_context(serving(front, installation, listeners))
         yield urls, front
 
 

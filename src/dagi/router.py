@@ -228,7 +228,7 @@ class _Account:
             self._recording.__exit__(kind, error, trace)
         finally:
             self._ports.observer.finished(self._exchange)
-            if isinstance(error, Denied):
+            if isinstance(error, Denied) and not error.audited:
                 sender = self._exchange.message.sender
                 self._ports.denials.denied(Denial.of(error, sender, self._exchange.message.id, sender.key_id))
 

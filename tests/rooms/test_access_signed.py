@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nacl.signing import SigningKey
 
-from dagi.access.signed import LASTS, SKEW, Signer, Verifier
+from dagi.access.signed import LASTS, SKEW, Signed, Signer, Verifier
 from dagi.errors import Unauthenticated
 from dagi.message import Grant
 
@@ -25,16 +25,16 @@ GRANT = Grant(
     decision_id="d1",
     policy_version=7,
 )
-SIGNED = SIGNER.sign(GRANT, "devtools", NOW)
+SIGNED = SIGNER.sign(GRANT, "devtools", NOW, "k1")
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
 
 
 def test_a_signed_grant_comes_back_as_it_was() -> None:
-    signed = SIGNER.sign(GRANT, "devtools", NOW)
+    signed = SIGNER.sign(GRANT, "devtools", NOW, "k1")
     assert signed == SIGNED
-    assert Verifier(SIGNER.public_key, "devtools").read(signed, NOW) == GRANT
-    assert VERIFIER.read(signed, NOW + LASTS) == GRANT
-    assert VERIFIER.read(signed, NOW - SKEW) == GRANT
+    assert Verifier(SIGNER.public_key, "devtools").read(signed, NOW) == Signed(GRANT, "k1")
+    assert VERIFIER.read(signed, NOW + LASTS).grant == GRANT
+    assert VERIFIER.read(signed, NOW - SKEW).grant == GRANT
 
 
 def test_what_is_signed_can_be_read_by_anybody_and_says_what_it_should() -> None:
@@ -51,6 +51,7 @@ def test_what_is_signed_can_be_read_by_anybody_and_says_what_it_should() -> None
         "policy_version": 7,
         "iat": int(NOW.timestamp()),
         "exp": int(NOW.timestamp()) + 60,
+        "key": "",
     }
     assert (form, len(signature)) == ("dagi1", 86)
 
@@ -58,7 +59,8 @@ def test_what_is_signed_can_be_read_by_anybody_and_says_what_it_should() -> None
 def signed_by_hand(issued: int, lasts: int) -> str:
     """A grant whose times are as one likes, signed as it should be."""
     times = {"iat": issued, "exp": issued + lasts}
-    payload = {"aud": "devtools", "dao": "green", "sub": "tg:1", "roles": [], "may": [], "reason": "r", "decision_id": "d", **times}
+    about = {"aud": "devtools", "dao": "green", "sub": "tg:1", "key": ""}
+    payload = {**about, "roles": [], "may": [], "reason": "r", "decision_id": "d", **times}
     text = base64.urlsafe_b64encode(json.dumps(payload | {"policy_version": 1}).encode()).rstrip(b"=").decode()
     signature = SigningKey(bytes(range(32))).sign(f"dagi1.{text}".encode()).signature
     return f"dagi1.{text}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
@@ -72,7 +74,7 @@ def test_a_time_beyond_all_time_is_refused_though_it_is_signed(seconds: int) -> 
 
 def test_a_grant_that_would_last_longer_is_refused_though_it_is_signed() -> None:
     now = int(NOW.timestamp())
-    assert VERIFIER.read(signed_by_hand(now, 60), NOW).user_id == "tg:1"
+    assert VERIFIER.read(signed_by_hand(now, 60), NOW).grant.user_id == "tg:1"
     with pytest.raises(Unauthenticated, match="past its time"):
         VERIFIER.read(signed_by_hand(now, 3600), NOW)
 

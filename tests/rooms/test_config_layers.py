@@ -54,10 +54,17 @@ def names(found: Loaded) -> list[str]:
 def test_the_example_of_the_contract_loads_as_it_stands(tmp_path: Path) -> None:
     found = loaded(tmp_path, EXAMPLE)
 
-    assert names(found) == ["llm_local_qwen3_8b", "llm_remote_deepseek", "llm_remote_openai", "dao_facts", "llm_prod_qwen3_8b"]
-    assert found.settings.llm_providers[4].config["retry"] == {"attempts": 2, "delay_s": 1.0}
+    assert names(found) == [
+        "llm_local_qwen3_8b",
+        "llm_remote_deepseek",
+        "llm_remote_openai",
+        "dao_facts",
+        "dao_devtools",
+        "llm_prod_qwen3_8b",
+    ]
+    assert found.settings.llm_providers[5].config["retry"] == {"attempts": 2, "delay_s": 1.0}
     assert found.settings.routing_rules[0]["fallback_provider"] == "llm_remote_deepseek"
-    assert str(found.origins.mark("llm_providers[4].config.temperature")) == "my.yml:11"
+    assert str(found.origins.mark("llm_providers[5].config.temperature")) == "my.yml:11"
     assert found.warnings == ()
     assert found.unsafe() == []
 
@@ -106,7 +113,7 @@ def test_a_profile_in_the_working_directory_hides_the_packaged_one(tmp_path: Pat
 def test_a_provider_is_changed_by_repeating_its_name(tmp_path: Path) -> None:
     found = loaded(tmp_path, "llm_providers:\n  - name: llm_local_qwen3_8b\n    config: {model: 'qwen3:4b'}\n")
 
-    assert names(found) == ["llm_local_qwen3_8b", "llm_remote_deepseek", "llm_remote_openai", "dao_facts"]
+    assert names(found) == ["llm_local_qwen3_8b", "llm_remote_deepseek", "llm_remote_openai", "dao_facts", "dao_devtools"]
     provider = found.settings.llm_providers[0]
     assert provider.type == "ollama"
     assert provider.config.items() >= {"base_url": "http://127.0.0.1:11434", "model": "qwen3:4b"}.items()
@@ -166,7 +173,7 @@ def test_packaged_profiles_name_packaged_providers_only(tmp_path: Path) -> None:
     for name in profiles(tmp_path):
         found = load(name, environ={}, cwd=tmp_path)
         for rule in found.settings.routing_rules:
-            fallback = rule["fallback_provider"]
+            fallback = rule.get("fallback_provider", [])
             assert isinstance(fallback, list)
             assert {rule["use_provider"], *fallback} <= set(names(found))
 
@@ -200,7 +207,7 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("profile", "deadline_ms"), [("dev", 120_000), ("staging", 60_000), ("prod", 60_000)])
 def test_a_packaged_rule_leaves_a_slow_model_the_time_it_needs(tmp_path: Path, profile: str, deadline_ms: int) -> None:
     settings = loaded(tmp_path, "debug: false", profile).settings
-    assert [(rule.get("timeout_ms"), rule["deadline_ms"]) for rule in settings.routing_rules] == [(None, deadline_ms)]
+    assert [(rule.get("timeout_ms"), rule.get("deadline_ms")) for rule in settings.routing_rules] == [(None, deadline_ms), (None, None)]
     limits = {
         provider.name: (provider.config.get("timeout_ms"), provider.config.get("idle_timeout_ms")) for provider in settings.llm_providers
     }
@@ -210,4 +217,5 @@ def test_a_packaged_rule_leaves_a_slow_model_the_time_it_needs(tmp_path: Path, p
         "llm_remote_deepseek": remote,
         "llm_remote_openai": remote,
         "dao_facts": (None, None),
+        "dao_devtools": (400_000, None),
     }

@@ -294,7 +294,7 @@ async def test_a_service_gets_a_signed_grant_for_whom_it_speaks_and_checks_it_by
         denied = (await http.post("/rbac/check", json={**asked, "subject": MEMBER})).json()
         public = bytes.fromhex((await http.get("/rbac/public-key")).json()["public_key"])
     assert (denied["allow"], denied["signed"]) == (False, None)
-    grant = Verifier(public, "devtools").read(signed, datetime.now(UTC))
+    grant = Verifier(public, "devtools").read(signed, datetime.now(UTC)).grant
     assert (grant.user_id, grant.dao_id, grant.allows("devtools.write")) == ("tg:contributor001", DAO, True)
     async with stack.rbac(member) as http:
         refused = await http.post("/rbac/check", json=asked)

@@ -25,7 +25,7 @@ _LONGEST: Final = 16_384
 
 
 class _Payload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is signed. `iat` and `exp` are seconds since 1970."""
+    """What is signed. `iat` and `exp` are seconds since 1970; `key` is the API key that was spoken by, empty without one."""
 
     aud: str
     dao: str
@@ -37,6 +37,14 @@ class _Payload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     policy_version: int
     iat: int
     exp: int
+    key: str
+
+
+class Signed(msgspec.Struct, frozen=True):
+    """What a signed grant says: the grant, and the API key its person spoke by; empty without one."""
+
+    grant: Grant
+    key_id: str
 
 
 _decoder: Final = msgspec.json.Decoder(_Payload)
@@ -57,8 +65,8 @@ class Signer:
         """The 32 bytes by which others check."""
         return bytes(self._key.verify_key)
 
-    def sign(self, grant: Grant, audience: Audience, now: datetime) -> str:
-        """The grant for one service, good for `LASTS`."""
+    def sign(self, grant: Grant, audience: Audience, now: datetime, key_id: str = "") -> str:
+        """The grant for one service, good for `LASTS`; `key_id` is the API key it came with."""
         issued = int(now.timestamp())
         payload = _Payload(
             aud=audience,
@@ -71,6 +79,7 @@ class Signer:
             policy_version=grant.policy_version,
             iat=issued,
             exp=issued + int(LASTS.total_seconds()),
+            key=key_id,
         )
         signed = f"{_FORM}.{_text(msgspec.json.encode(payload))}"
         return f"{signed}.{_text(self._key.sign(signed.encode()).signature)}"
@@ -87,8 +96,8 @@ class Verifier:
         self._key = VerifyKey(public_key)
         self._audience = audience
 
-    def read(self, text: str, now: datetime) -> Grant:
-        """The grant that was signed.
+    def read(self, text: str, now: datetime) -> Signed:
+        """What was signed.
 
         Raises:
             Unauthenticated: it is none of ours, was changed, is for another service, or is past its time.
@@ -99,7 +108,7 @@ class Verifier:
             raise _refused("it is meant for another service")
         if not issued - SKEW <= now < ends + SKEW or ends - issued != LASTS:
             raise _refused("it is past its time, or the clocks of the two machines differ")
-        return Grant(
+        grant = Grant(
             dao_id=payload.dao,
             user_id=payload.sub,
             roles=payload.roles,
@@ -108,6 +117,7 @@ class Verifier:
             decision_id=payload.decision_id,
             policy_version=payload.policy_version,
         )
+        return Signed(grant, payload.key)
 
     def _payload(self, text: str) -> _Payload:
         parts = text.split(".") if len(text) <= _LONGEST and text.isascii() else []

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Final
 
 from dagi.ports.clock import Clock
@@ -33,3 +34,16 @@ async def kept_going(name: str, begin: Work, observer: Observer, clock: Clock) -
         failures = min(failures + 1, 10)
         observer.note("background_ended", level="error", task=name, again_s=pause, exc_info=error)
         await clock.sleep(pause)
+
+
+def ended(observer: Observer, task: asyncio.Task[None]) -> None:
+    """Work beside the requests ends when it is cancelled. Whatever else ends it is a defect, and nobody waits for it who could tell."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        observer.note("background_ended", level="error", task=task.get_name(), exc_info=error)
+
+
+async def cancelled(task: asyncio.Task[None]) -> None:
+    """End such work."""
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

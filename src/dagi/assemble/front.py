@@ -6,13 +6,13 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Final
 
 import msgspec
 
-from dagi.assemble.background import kept_going
+from dagi.assemble.background import cancelled, ended, kept_going
 from dagi.assemble.dialogs import dialog_work
 from dagi.assemble.embedding import local_embeddings
 from dagi.assemble.files import ENOUGH_FILES, few_files, most_callers, raise_open_files
@@ -25,10 +25,14 @@ from dagi.assemble.rbac import rbac_service
 from dagi.assemble.reload import Fresh, Live, Reloader, read_fresh
 from dagi.assemble.router import built_router, router_service
 from dagi.assemble.server import Server
+from dagi.assemble.services import DEVTOOLS
+from dagi.assemble.signing import grant_signer
 from dagi.assemble.world import World, opened_world
 from dagi.observe.observer import LoggingObserver
 from dagi.ports.cache import AnswerCache
+from dagi.ports.devtools import Tools
 from dagi.ports.provider import ProviderTools
+from dagi.remote.devtools import RemoteTools
 from dagi.router import Router
 from dagi.services.http1.service import Service
 from dagi.stores.directory import Directory
@@ -55,7 +59,7 @@ async def opened_front(installation: Installation, urls: Mapping[str, str], *, l
     """Put the front together; leaving writes what is unwritten and closes everything, in reverse order.
 
     Args:
-        urls: the services that are wanted, and where each is reached.
+        urls: the services that are wanted, and where each is reached; and those of other processes that are asked.
         lasting: do beside the requests what a server does; a command that asks one question does not.
 
     Raises:
@@ -66,7 +70,8 @@ async def opened_front(installation: Installation, urls: Mapping[str, str], *, l
     async with AsyncExitStack() as stack:
         world = await opened_world(stack, installation, fresh.configured)
         local = local_embeddings(world.vectors, world.clock, world.observer)
-        live = Live(fresh, world.clock, world.observer, lambda one: _tools(world, one), world.answers, local)
+        devtools = _devtools(installation, world, urls)
+        live = Live(fresh, world.clock, world.observer, lambda one: _tools(world, one, devtools), world.answers, local)
         stack.push_async_callback(live.aclose)
         router = built_router(installation, world, live.policy)
 
@@ -79,13 +84,16 @@ async def opened_front(installation: Installation, urls: Mapping[str, str], *, l
         gateway = _gateway(installation, world, router) if "gateway" in urls else None
         if gateway is not None:
             stack.push_async_callback(gateway.aclose)
-        for name, work in _background(installation, world, router, reloader, gateway).items() if lasting else ():
-            task = asyncio.create_task(work, name=name)
-            task.add_done_callback(partial(_ended, world.observer))
-            stack.push_async_callback(_cancelled, task)
+        work = _background(installation, world, router, reloader, gateway) if lasting else {}
+        if devtools is not None and lasting:
+            work["devtools"] = devtools.follow()
+        for name, each in work.items():
+            task = asyncio.create_task(each, name=name)
+            task.add_done_callback(partial(ended, world.observer))
+            stack.push_async_callback(cancelled, task)
         yield Front(
             router=router,
-            services=_services(installation, world, router, live, urls, gateway),
+            services=_services(installation, world, (router, live, devtools), urls, gateway),
             directory=world.directory,
             observer=world.observer,
             reloader=reloader,
@@ -98,12 +106,22 @@ def _gateway(installation: Installation, world: World, router: Router) -> Gatewa
     return Gateway(installation, world, router, platforms.bots, platforms.applications)
 
 
+def _devtools(installation: Installation, world: World, urls: Mapping[str, str]) -> RemoteTools | None:
+    """The developer tools, in another process of this stack or wherever the configuration says."""
+    url = installation.loaded.settings.devtools.url or urls.get(DEVTOOLS)
+    return None if url is None else RemoteTools(url, world.http, grant_signer(installation), world.clock)
+
+
 def _services(
-    installation: Installation, world: World, router: Router, live: Live, urls: Mapping[str, str], gateway: Gateway | None
+    installation: Installation,
+    world: World,
+    routing: tuple[Router, Live, RemoteTools | None],
+    urls: Mapping[str, str],
+    gateway: Gateway | None,
 ) -> dict[str, Service]:
     services: dict[str, Service] = {}
     if "router" in urls:
-        services["router"] = router_service(installation, world, router, live, urls)
+        services["router"] = router_service(installation, world, routing, urls)
     if "rbac" in urls:
         services["rbac"] = rbac_service(installation, world, urls["rbac"])
     if gateway is not None:
@@ -111,7 +129,7 @@ def _services(
     return services
 
 
-def _tools(world: World, configured: Configured) -> ProviderTools:
+def _tools(world: World, configured: Configured, devtools: Tools | None) -> ProviderTools:
     return ProviderTools(
         http=world.http,
         facts=world.facts,
@@ -119,6 +137,7 @@ def _tools(world: World, configured: Configured) -> ProviderTools:
         api_key=configured.api_key,
         note=world.observer.note,
         proposals=world.proposals,
+        devtools=devtools,
     )
 
 
@@ -137,18 +156,6 @@ def _background(
     if installation.loaded.settings.server.reload_on_change:
         work["watch"] = reloader.watch()
     return work
-
-
-def _ended(observer: LoggingObserver, task: asyncio.Task[None]) -> None:
-    """Work beside the requests ends when it is cancelled. Whatever else ends it is a defect, and nobody waits for it who could tell."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        observer.note("background_ended", level="error", task=task.get_name(), exc_info=error)
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
 
 
 async def serve_front(

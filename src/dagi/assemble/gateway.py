@@ -227,7 +227,7 @@ def gateway_service(installation: Installation, world: World, gateway: Gateway, 
     needed = [*gateway_dependencies(router, world.denials), *gateway.watch.dependencies()]
     face = GatewayFace(
         platforms=gateway.endpoints(),
-        operations=Operations(built_callers(installation, world), needed, open_details=open_details),
+        operations=Operations(built_callers(installation, world.directory, world.clock), needed, open_details=open_details),
         metrics=world.metrics.exposition,
         url=url,
         version=stack_version(),

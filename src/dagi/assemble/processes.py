@@ -18,6 +18,7 @@ from dagi.supervisor import Plan
 WORD = "_process"
 FRONT = "front"
 EMBEDDER = "embedder"
+DEVTOOLS = "devtools"
 EX_CONFIG = 78
 _PR_SET_PDEATHSIG = 1
 
@@ -35,12 +36,16 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         parent: the supervisor's process id.
         places: the services it has, by their names; none for a process that nobody calls over a network.
+        elsewhere: services of other processes that it calls, and where they are reached.
+        needed: without it there is nothing to start.
     """
 
     name: str
     choice: Choice
     parent: int
     places: Mapping[str, Place] = {}
+    elsewhere: Mapping[str, str] = {}
+    needed: bool = False
 
 
 def plan(orders: Orders) -> Plan:
@@ -49,8 +54,8 @@ def plan(orders: Orders) -> Plan:
         name=orders.name,
         command=(sys.executable, "-m", "dagi", WORD, "{ready}", msgspec.json.encode(orders).decode()),
         pass_fds=tuple(place.listen_fd for place in orders.places.values()),
-        # Without the embedder facts are searched by words alone, which is better than no stack.
-        needed=orders.name == FRONT,
+        # Without the embedder facts are searched by words alone, without the developer tools questions are answered: better than no stack.
+        needed=orders.needed,
     )
 
 
@@ -65,12 +70,16 @@ def run(arguments: Sequence[str]) -> int:
 
     try:
         installation = Installation.of(orders.choice)
+        listeners = {name: socket.socket(fileno=place.listen_fd) for name, place in orders.places.items()}
+        urls = {name: place.url for name, place in orders.places.items()}
         if orders.name == FRONT:
             from dagi.assemble.front import serve_front  # noqa: PLC0415 - only that process loads the server
 
-            listeners = {name: socket.socket(fileno=place.listen_fd) for name, place in orders.places.items()}
-            urls = {name: place.url for name, place in orders.places.items()}
-            uvloop.run(serve_front(installation, listeners, urls, ready))
+            uvloop.run(serve_front(installation, listeners, {**urls, **orders.elsewhere}, ready))
+        elif orders.name == DEVTOOLS:
+            from dagi.assemble.devtools import serve_devtools  # noqa: PLC0415 - only that process loads the tools
+
+            uvloop.run(serve_devtools(installation, listeners[DEVTOOLS], urls[DEVTOOLS], ready))
         else:
             from dagi.assemble.embedder import serve_embedder  # noqa: PLC0415 - only that process loads the model
 

@@ -37,8 +37,8 @@ T = TypeVar("T")
 GROUP = "dagi.providers"
 # How often one that is to be closed looks whether it is still needed.
 LOOK_S = 0.1
-# The one type that finds no words of its own.
-QUOTES_ONLY = "facts"
+# The types that find no words of their own.
+WORDLESS = frozenset({"facts", "devtools"})
 
 
 class Configured(msgspec.Struct, frozen=True, kw_only=True):
@@ -207,7 +207,7 @@ class Built(msgspec.Struct, frozen=True, kw_only=True):
             max_concurrent=limits.max_concurrent,
             max_queue=limits.max_queue,
             queue_timeout_ms=limits.queue_timeout_ms,
-            writes=self.configured.type != QUOTES_ONLY,
+            writes=self.configured.type not in WORDLESS,
         )
 
     async def retire(self, quiet: Callable[[], bool]) -> None:

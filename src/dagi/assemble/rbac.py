@@ -28,7 +28,7 @@ from dagi.stores.proposals import SqlProposals
 
 def rbac_service(installation: Installation, world: World, url: str) -> Service:
     """The service's endpoints over what the process has opened."""
-    callers = built_callers(installation, world)
+    callers = built_callers(installation, world.directory, world.clock)
     door = Door(callers, world.directory, world.clock)
     administration = SqlAdministration(world.database, world.clock)
     open_details = installation.loaded.settings.environment == "development"

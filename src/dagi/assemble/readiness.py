@@ -6,14 +6,17 @@ from typing import Final
 import msgspec
 
 from dagi.ports.embedder import EmbedderUnavailable
+from dagi.remote.devtools import RemoteTools
 from dagi.remote.embedder import RemoteEmbedder
 from dagi.services.operations import Check, Dependency
+from dagi.stores.calls import CallStore
 from dagi.stores.database import Database
 from dagi.stores.denials import DenialStore
 from dagi.stores.directory import Directory
 from dagi.stores.exchanges import ExchangeStore
 from dagi.stores.limits import LocalLimits
 from dagi.stores.shared_limits import SharedLimits
+from dagi.targets.devtools.sandbox.job import Sandbox
 
 # What no update can be kept or handled without.
 _TAKING: Final = frozenset({"database", "access"})
@@ -25,6 +28,7 @@ def dependencies(
     dialogs: ExchangeStore,
     embedder: RemoteEmbedder | None,
     limits: LocalLimits | SharedLimits,
+    devtools: RemoteTools | None = None,
 ) -> Sequence[Dependency]:
     """What is asked, the indispensable first."""
     found = [
@@ -37,6 +41,8 @@ def dependencies(
         found.append(Dependency("embedder", _embedding(embedder), needed=False))
     if isinstance(limits, SharedLimits):
         found.append(Dependency("limits", _shared(limits), needed=False))
+    if devtools is not None:
+        found.append(Dependency("devtools", _reached(devtools), needed=False))
     return found
 
 
@@ -45,6 +51,16 @@ def gateway_dependencies(needed_by_router: Sequence[Dependency], denials: Denial
     # Not only where the router is served, too: a question from a chat is recorded, searched for and limited like any other.
     found = [msgspec.structs.replace(one, needed=one.needed and one.name in _TAKING) for one in needed_by_router]
     return [*found, Dependency("audit", _audited(denials), needed=False)]
+
+
+def devtools_dependencies(database: Database, directory: Directory, calls: CallStore, sandbox: Sandbox) -> Sequence[Dependency]:
+    """What the service of the developer tools is asked about. Without a sandbox files can be worked on all the same."""
+    return [
+        Dependency("database", _pinged(database)),
+        Dependency("access", _known(directory)),
+        Dependency("audit", _recorded(calls), needed=False),
+        Dependency("sandbox", _holding(sandbox), needed=False),
+    ]
 
 
 def access_dependencies(database: Database, directory: Directory, denials: DenialStore) -> Sequence[Dependency]:
@@ -60,6 +76,30 @@ def _audited(denials: DenialStore) -> Check:
     async def check() -> str | None:
         why = denials.trouble.why
         return f"denials wait in memory, because they cannot be written. {why}" if why else None
+
+    return check
+
+
+def _recorded(calls: CallStore) -> Check:
+    async def check() -> str | None:
+        why = calls.trouble.why
+        return f"calls wait in memory, because they cannot be written. {why}" if why else None
+
+    return check
+
+
+def _holding(sandbox: Sandbox) -> Check:
+    async def check() -> str | None:
+        await sandbox.check()
+        return None
+
+    return check
+
+
+def _reached(devtools: RemoteTools) -> Check:
+    async def check() -> str | None:
+        await devtools.refresh()
+        return None
 
     return check
 

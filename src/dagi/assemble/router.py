@@ -12,6 +12,7 @@ from dagi.assemble.services import built_callers, built_service
 from dagi.assemble.world import World
 from dagi.knowledge.grounding import Grounding, Measure
 from dagi.observe.metrics import Metrics
+from dagi.remote.devtools import RemoteTools
 from dagi.router import Policy, Ports, Router
 from dagi.services.dify import DifyFace
 from dagi.services.http1.service import Service
@@ -47,14 +48,16 @@ def built_router(installation: Installation, world: World, policy: Policy) -> Ro
     return Router(policy, ports)
 
 
-def router_service(installation: Installation, world: World, router: Router, live: Live, urls: Mapping[str, str]) -> Service:
-    """The router's endpoints; `urls` says where each service of the process is reached."""
-    url = urls["router"]
+def router_service(
+    installation: Installation, world: World, routing: tuple[Router, Live, RemoteTools | None], urls: Mapping[str, str]
+) -> Service:
+    """The router's endpoints; `urls` says where each service of the stack is reached."""
+    (router, live, devtools), url = routing, urls["router"]
     settings = installation.loaded.settings
-    keyless, callers = settings.environment == "development", built_callers(installation, world)
+    keyless, callers = settings.environment == "development", built_callers(installation, world.directory, world.clock)
     _gauges(world.metrics, world.dialogs, live)
     watch_cache(world.metrics, world.answers)
-    needed = dependencies(world.database, world.directory, world.dialogs, world.embedder, world.limits)
+    needed = dependencies(world.database, world.directory, world.dialogs, world.embedder, world.limits, devtools)
     asking = Asking(router, before_reply=settings.dialogs.durability == "before_reply")
     face = RouterFace(
         router=router,

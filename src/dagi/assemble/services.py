@@ -5,25 +5,36 @@ from typing import Final
 from dagi.assemble.installation import Installation
 from dagi.assemble.world import World
 from dagi.config import Settings
+from dagi.ports.clock import Clock
 from dagi.services.callers import Callers
 from dagi.services.face import Table
 from dagi.services.http1.service import Bounds, Service
+from dagi.stores.directory import Directory
 
+# The one that has a process of its own: it waits for other programs, and is not trusted with what the others hold.
+DEVTOOLS: Final = "devtools"
 # All there are, in the order in which they are shown.
-SERVICES: Final = ("router", "rbac", "gateway")
+SERVICES: Final = ("router", "rbac", "gateway", DEVTOOLS)
 
 
 def usual_services(settings: Settings) -> tuple[str, ...]:
-    """What runs where nobody says what: the gateway only where it has a bot or an application."""
+    """What runs where nobody says what: the gateway only where it has a bot or an application, the developer tools unless they are off or
+    run elsewhere.
+    """
     channels = settings.channels
-    return SERVICES if channels.telegram.bots or channels.discord.applications else SERVICES[:2]
+    left_out = set[str]()
+    if not channels.telegram.bots and not channels.discord.applications:
+        left_out.add("gateway")
+    if not settings.devtools.enabled or settings.devtools.url is not None:
+        left_out.add(DEVTOOLS)
+    return tuple(name for name in SERVICES if name not in left_out)
 
 
-def built_callers(installation: Installation, world: World) -> Callers:
+def built_callers(installation: Installation, directory: Directory, clock: Clock) -> Callers:
     """Proves callers; without a key in development alone."""
     settings = installation.loaded.settings
     keyless = settings.environment == "development"
-    return Callers(world.directory, world.directory, world.clock, keyless=keyless, default_dao=lambda: settings.dao.default)
+    return Callers(directory, directory, clock, keyless=keyless, default_dao=lambda: settings.dao.default)
 
 
 def built_service(installation: Installation, world: World, table: Table) -> Service:

@@ -1,8 +1,12 @@
-"""The key that signs grants between services: made once, kept in the data directory, readable by its owner alone."""
+"""The key that signs grants between services: made once, kept in the data directory, readable by its owner alone. Beside it stands the
+public one, which is all that the services need that check them.
+"""
 
 import secrets
+from collections.abc import Callable
+from pathlib import Path
 
-from dagi.access.signed import Signer
+from dagi.access.signed import Audience, Signer, Verifier
 from dagi.assemble.installation import Installation, write_private
 from dagi.errors import ConfigError
 
@@ -25,4 +29,34 @@ def grant_signer(installation: Installation) -> Signer:
     if len(seed) != SEED_BYTES or mode & 0o077:
         what = "others may read it" if mode & 0o077 else "it is not a key"
         raise ConfigError(f"The key that signs grants ({path}) cannot be used: {what}. Remove it, and the next start makes another one.")
-    return Signer(seed)
+    signer = Signer(seed)
+    _publish(installation, signer.public_key)
+    return signer
+
+
+def _publish(installation: Installation, key: bytes) -> None:
+    path = _public(installation)
+    try:
+        if not path.exists() or path.read_text(encoding="ascii", errors="replace").strip() != key.hex():
+            write_private(path, key.hex().encode() + b"\n")
+    except OSError as error:
+        raise ConfigError(f"The public key for grants ({path}) cannot be written: {error.strerror}.") from error
+
+
+def grant_verifier(installation: Installation, audience: Audience) -> Callable[[], Verifier | None]:
+    """Gives what checks grants for a service, as soon as the public key is there; the seed is never read."""
+    found: list[Verifier] = []
+
+    def verifier() -> Verifier | None:
+        if not found:
+            try:
+                found.append(Verifier(bytes.fromhex(_public(installation).read_text(encoding="ascii")), audience))
+            except (OSError, ValueError):
+                return None
+        return found[0]
+
+    return verifier
+
+
+def _public(installation: Installation) -> Path:
+    return installation.data_dir / "keys" / "grant.pub"

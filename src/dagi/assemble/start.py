@@ -1,6 +1,7 @@
 """What has to be true before the processes of an installation start."""
 
 from collections.abc import Collection
+from typing import Final
 
 import msgspec
 
@@ -11,11 +12,14 @@ from dagi.assemble.limits import free_of_charge, open_server
 from dagi.assemble.outside import read_outside
 from dagi.assemble.platforms import read_platforms
 from dagi.assemble.providers import read_providers, read_rules
-from dagi.assemble.services import SERVICES
+from dagi.assemble.services import DEVTOOLS, SERVICES
+from dagi.assemble.signing import grant_signer
 from dagi.errors import ConfigError
 from dagi.observe.clock import SystemClock
 from dagi.stores.keys import Keys
 from dagi.stores.upgrade import upgrade
+
+_SIGNING: Final = frozenset({"router", "rbac"})
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -48,11 +52,16 @@ async def prepare(installation: Installation, services: Collection[str] = SERVIC
     open_server(installation.loaded)
     outside = read_outside(installation.loaded)
     platforms = read_platforms(installation) if "gateway" in services else None
+    if _SIGNING.intersection(services):
+        # Before there are processes that need it: two that make it at once would make two.
+        grant_signer(installation)
     database = installation.database()
     try:
         await upgrade(database)
         demo = await seed_demo(installation, database) if settings.dao.demo else None
-        if settings.environment != "development" and not await Keys(database, SystemClock()).usable():
+        # Who serves the developer tools alone is called with signed grants as well.
+        by_key = settings.environment != "development" and set(services) != {DEVTOOLS}
+        if by_key and not await Keys(database, SystemClock()).usable():
             raise ConfigError(
                 f"Not started, because {nobody_could_call(installation)}\nMake a DAO and a key first:\n"
                 + "\n".join(f"  {command}" for command in first_key(installation))

@@ -13,7 +13,7 @@ import msgspec
 import typer
 
 from dagi.assemble.installation import Choice, Installation, Running, born, write_private
-from dagi.assemble.processes import EMBEDDER, FRONT, Orders, Place, plan
+from dagi.assemble.processes import DEVTOOLS, EMBEDDER, FRONT, Orders, Place, plan
 from dagi.assemble.services import SERVICES, usual_services
 from dagi.assemble.start import Prepared, prepare
 from dagi.cli.options import Config, Profile
@@ -26,6 +26,7 @@ from dagi.supervisor import Supervisor
 
 ANSWERS = {
     "router": "/route, /route/explain, /ready, /metrics, /openapi.json",
+    "devtools": "/fs/*, /ci/run-tests, /git/*, /notebook/execute, /workspaces, /tools",
     "rbac": "/rbac/resolve, /rbac/check, /roles, /daos, /openapi.json",
 }
 BACKLOG = 2048
@@ -80,9 +81,7 @@ async def _supervise(installation: Installation, prepared: Prepared, listeners: 
     choice = installation.choice
     places = {name: Place(_url(listener), listener.fileno()) for name, listener in listeners.items()}
     observer = LoggingObserver(open_log(installation.log_plan(), "supervisor"), Metrics())
-    orders = [Orders(name=FRONT, choice=choice, parent=os.getpid(), places=places)]
-    if installation.loaded.settings.knowledge.embedder:
-        orders.insert(0, Orders(name=EMBEDDER, choice=choice, parent=os.getpid()))
+    orders = _orders(installation, places)
     supervisor = Supervisor([plan(order) for order in orders], observer)
     stop = _stop_signal()
     _reload_signal(supervisor, stop)
@@ -95,13 +94,30 @@ async def _supervise(installation: Installation, prepared: Prepared, listeners: 
             urls = {name: place.url for name, place in places.items()}
             running = Running(os.getpid(), urls.get("router") or next(iter(urls.values())), choice, born(os.getpid()) or 0, urls)
             write_private(installation.running_file, msgspec.json.encode(running))
-            _show(installation, prepared, urls, with_embedder=len(orders) > 1)
+            states = {child.plan.name: "ready" if child.ready else "not ready" for child in supervisor.children}
+            _show(installation, prepared, urls, states)
             await stopping
         starting.cancel()
     finally:
         installation.running_file.unlink(missing_ok=True)
         await supervisor.stop(installation.loaded.settings.server.shutdown_timeout_ms / 1000 + WRITE_S)
         say("Stopped.")
+
+
+def _orders(installation: Installation, places: Mapping[str, Place]) -> list[Orders]:
+    """What each process is told. They are started in this order and stopped in the other one: who asks stops before who is asked."""
+    choice, parent = installation.choice, os.getpid()
+    front = {name: place for name, place in places.items() if name != DEVTOOLS}
+    orders: list[Orders] = []
+    if installation.loaded.settings.knowledge.embedder and front:
+        orders.append(Orders(name=EMBEDDER, choice=choice, parent=parent))
+    own = places.get(DEVTOOLS)
+    if own is not None:
+        orders.append(Orders(name=DEVTOOLS, choice=choice, parent=parent, places={DEVTOOLS: own}, needed=not front))
+    if front:
+        elsewhere = {} if own is None else {DEVTOOLS: own.url}
+        orders.append(Orders(name=FRONT, choice=choice, parent=parent, places=front, elsewhere=elsewhere, needed=True))
+    return orders
 
 
 def _listen(installation: Installation, service: str) -> socket.socket:
@@ -153,13 +169,13 @@ def _has_terminal() -> bool:
         return False
 
 
-def _show(installation: Installation, prepared: Prepared, urls: Mapping[str, str], *, with_embedder: bool) -> None:
+def _show(installation: Installation, prepared: Prepared, urls: Mapping[str, str], states: Mapping[str, str]) -> None:
     settings = installation.loaded.settings
     say(f"DAGI Stack is ready ({settings.environment}). Ctrl-C stops it.\n")
     answers = {**ANSWERS, "gateway": ", ".join(prepared.platforms) or "nobody: see below"}
-    rows: list[tuple[object, ...]] = [(name, url, "ready", answers[name]) for name, url in urls.items()]
-    if with_embedder:
-        rows.append(("embedder", "unix socket", "ready", "search by meaning in the DAO's facts"))
+    rows: list[tuple[object, ...]] = [(name, url, states.get(name) or states[FRONT], answers[name]) for name, url in urls.items()]
+    if EMBEDDER in states:
+        rows.append(("embedder", "unix socket", states[EMBEDDER], "search by meaning in the DAO's facts"))
     table(("service", "address", "state", "what it answers"), rows, empty="")
     sys.stdout.write("\n")
     for note in prepared.notes:

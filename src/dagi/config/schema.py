@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from dagi.config.channel_schema import Channels
+from dagi.config.devtools_schema import Devtools
 from dagi.config.identity_schema import Chain, Identities
 from dagi.config.section import Name, Text
 from dagi.config.section import Section as _Section
@@ -102,6 +103,7 @@ class ServicePorts(_Section):
 
     rbac: int = Field(default=9200, ge=0, le=65_535)
     gateway: int = Field(default=9300, ge=0, le=65_535)
+    devtools: int = Field(default=8008, ge=0, le=65_535)
 
 
 class Server(_Section):
@@ -263,3 +265,4 @@ class Settings(_Section):
     chains: Annotated[tuple[Chain, ...], Field(strict=False)] = ()
     identities: Identities = Identities()
     channels: Channels = Channels()
+    devtools: Devtools = Devtools()

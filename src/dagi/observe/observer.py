@@ -10,7 +10,7 @@ from dagi.ports.dialogs import Exchange
 # Ends that are nobody's fault but the caller's own: worth a line, not a warning.
 _QUIET = frozenset(
     {"ok", "cancelled", "VALIDATION_ERROR", "RBAC_PERMISSION_DENIED", "DAO_SUSPENDED", "NO_ROUTE", "UNKNOWN_MODEL", "CONTEXT_TOO_LONG"}
-    | {"RATE_LIMITED", "BUDGET_EXCEEDED"}
+    | {"RATE_LIMITED", "BUDGET_EXCEEDED", "UNKNOWN_TOOL", "NOT_FOUND", "CONFLICT", "PRECONDITION_FAILED", "PAYLOAD_TOO_LARGE"}
 )
 
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import cast
 
 from dagi.message import Grant, Message
-from dagi.ports.target import Ear, End, Event, Failure, Progress, Target, Telling, Tried, Waited
+from dagi.ports.target import Ear, End, Event, Failure, Progress, Step, Target, Telling, Tried, Waited
 
 # Told what happens beside the answer itself: waits and attempts.
 Note = Callable[[Waited | Tried], None]
@@ -32,6 +32,8 @@ class Gathered:
         """See `Ear`."""
         if isinstance(event, Waited | Tried):
             self._note(event)
+            return
+        if isinstance(event, Step):
             return
         self.events.append(event)
         self.progress.ended = isinstance(event, End)

@@ -5,6 +5,7 @@ from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 import msgspec
 
 from dagi.ports.clock import Clock
+from dagi.ports.devtools import Tools
 from dagi.ports.embeddings import Embeddings
 from dagi.ports.facts import Facts
 from dagi.ports.http import HttpClient
@@ -35,6 +36,7 @@ class ProviderTools(msgspec.Struct, frozen=True, kw_only=True):
         api_key: its key, resolved from `api_key_env` or `api_key_file` of its settings; None where there is none.
         note: tells the operator of what happens outside one exchange.
         proposals: what DAOs vote on now.
+        devtools: the developer tools; None where this installation has none.
     """
 
     http: HttpClient
@@ -43,6 +45,7 @@ class ProviderTools(msgspec.Struct, frozen=True, kw_only=True):
     api_key: str | None = None
     note: Noting = unheard
     proposals: OpenProposals = NO_PROPOSALS
+    devtools: Tools | None = None
 
     def __repr__(self) -> str:
         return shown(self, "api_key")

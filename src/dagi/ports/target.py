@@ -58,6 +58,16 @@ class Data(msgspec.Struct, frozen=True):
     values: Mapping[str, object]
 
 
+class Step(msgspec.Struct, frozen=True):
+    """What happens on the way to an answer, for whoever watches: no part of it, and told to nobody who is shown the answer as a whole.
+
+    Attributes:
+        told: a JSON object; its key `kind` says of what it tells.
+    """
+
+    told: Mapping[str, object]
+
+
 class Used(msgspec.Struct, frozen=True):
     """What the answer cost."""
 
@@ -99,8 +109,9 @@ class Failure(msgspec.Struct, frozen=True):
     error: DagiError
 
 
-Event = Delta | Thought | ToolCall | Other | Passed | Data | Used | Waited | Tried | End | Failure
-CONTENT = (Delta, Thought, ToolCall, Other, Passed, Data)
+Event = Delta | Thought | ToolCall | Other | Passed | Data | Step | Used | Waited | Tried | End | Failure
+# What shows that the answer has begun: nobody else's may take its place once somebody has seen a piece of it.
+CONTENT = (Delta, Thought, ToolCall, Other, Passed, Data, Step)
 
 
 class Target(Protocol):

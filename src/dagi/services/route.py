@@ -8,7 +8,7 @@ from dagi.access.limits import MICROS, Gauge
 from dagi.errors import DagiError
 from dagi.message import Message
 from dagi.ports.dialogs import Exchange
-from dagi.ports.target import Data, Delta, Event, TargetInfo, Tried, Used
+from dagi.ports.target import Data, Delta, Event, Step, TargetInfo, Tried, Used
 from dagi.router import Explanation
 from dagi.rules.shares import Share
 from dagi.services.bodies import (
@@ -92,6 +92,8 @@ class RouteFrames:
                 return _sse({"type": "delta", "text": text})
             case Data(values):
                 return _sse({"type": "data", "data": values})
+            case Step(told):
+                return _sse({**told, "type": "progress"})
             case Tried(attempt) if attempt.outcome != "ok":
                 return _sse({"type": "attempt", "provider": attempt.provider, "outcome": attempt.outcome, "ms": round(attempt.ms, 3)})
             case Used(usage):

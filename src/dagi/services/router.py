@@ -19,8 +19,9 @@ from dagi.services.sessions import SessionsFace
 
 _STREAM = (
     "With `stream: true` the answer is `text/event-stream`; every frame is `data: {…}` and a blank line, with a `type`: "
-    "`delta` (`text`), `data` (`data`), `attempt` (`provider`, `outcome`, `ms`: an attempt that failed), `usage` (`usage`), and one of "
-    "`end` (the reply without `response` and `data`) or `error` (as an error body) as the last."
+    "`delta` (`text`), `data` (`data`), `progress` (`kind`: what a tool does meanwhile), `attempt` (`provider`, `outcome`, `ms`: an "
+    "attempt that failed), `usage` (`usage`), and one of `end` (the reply without `response` and `data`) or `error` (as an error body) as "
+    "the last."
 )
 
 

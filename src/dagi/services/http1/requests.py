@@ -179,8 +179,9 @@ class Requests:
         self._handler = endpoint.handler
 
     def _too_large(self) -> PayloadTooLarge:
-        limit = self._service.bounds.body_bytes
-        return PayloadTooLarge(f"The body is larger than the {limit} bytes this server reads (server.max_body_bytes).", max_bytes=limit)
+        bounds = self._service.bounds
+        limit = bounds.body_bytes
+        return PayloadTooLarge(f"The body is larger than the {limit} bytes this server reads ({bounds.body_key}).", max_bytes=limit)
 
     def _refuse(self, error: DagiError) -> None:
         # Whoever asks before it sends a body need not send it after a refusal, and then what follows cannot be told apart.

@@ -30,6 +30,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         body_bytes, body_s: the largest body that is read, and how long it may take to arrive.
+        body_key: the key of the configuration that says how large it may be.
         head_bytes, head_s: the same for a request's head, the time from its first byte; also what follows a chunked body.
         rest_s: how long a connection may say nothing.
         unread_s: how long a caller may take nothing of an answer. Whoever takes nothing has left, for a stream that waits for it keeps a
@@ -38,6 +39,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
 
     body_bytes: int
     body_s: float
+    body_key: str = "server.max_body_bytes"
     head_bytes: int = 64 * 1024
     head_s: float = 10.0
     rest_s: float = 75.0

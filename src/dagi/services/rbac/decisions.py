@@ -184,9 +184,12 @@ class DecisionsFace:
             roles=list(grant.roles),
             entitlement=entitlement,
             policy_version=grant.policy_version,
-            signed=self._signer.sign(grant, asked.audience, self._clock.now()) if allow and asked.audience is not None else None,
+            signed=self._signed(asked.audience, grant, visitor) if allow else None,
         )
         return Answer(body=encode(reply))
+
+    def _signed(self, audience: Audience | None, grant: Grant, visitor: Visitor) -> str | None:
+        return None if audience is None else self._signer.sign(grant, audience, self._clock.now(), visitor.actor.key_id)
 
     def _asked(self, request: Request, dao_id: str | None, user_id: str | None) -> Grant:
         return self._visited(request, dao_id, user_id)[1]

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from dagi.message import Grant, Message
-from dagi.ports.target import End, Event, Failure, Target, Tried, Waited
+from dagi.ports.target import End, Event, Failure, Step, Target, Tried, Waited
 
 
 def opened(target: Target, message: Message, grant: Grant) -> AsyncGenerator[Event]:
@@ -21,6 +21,8 @@ async def _whole(events: AsyncGenerator[Event]) -> AsyncGenerator[Event]:
             match event:
                 case Waited() | Tried():
                     yield event
+                case Step():
+                    pass
                 case Failure(error):
                     raise error
                 case End():

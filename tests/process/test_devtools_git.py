@@ -18,9 +18,10 @@ from dagi.errors import Conflict, Denied, Invalid, Missing, PayloadTooLarge
 from dagi.message import Grant
 from dagi.observe.clock import SystemClock
 from dagi.targets.devtools.git.cloning import Cloning, check_address
-from dagi.targets.devtools.git.forms import BranchWish, CommitWish, DiffWish, LogWish, StatusWish
+from dagi.targets.devtools.git.forms import BranchWish, CommitWish, DiffWish, LogWish, StatusWish, WorktreeWish
 from dagi.targets.devtools.git.running import Git
 from dagi.targets.devtools.git.tools import GitTools
+from dagi.targets.devtools.git.worktrees import WorktreeTools
 from dagi.targets.devtools.sandbox.bubblewrap import Bubblewrap, Setting
 from dagi.targets.devtools.tool import Call
 from dagi.targets.devtools.workspaces.disk import DiskWorkspace
@@ -356,3 +357,44 @@ async def test_what_is_no_plain_address_is_refused(address: str) -> None:
 
 async def test_what_is_allowed_is_taken_as_it_is() -> None:
     assert check_address("https://git.example/greenfood/x.git", ["https://git.example/greenfood"]) == "https://git.example/greenfood/x.git"
+
+
+async def test_work_in_a_workspace_of_its_own_comes_back_as_a_branch(
+    store: DiskWorkspaces, workspace: DiskWorkspace, tools: GitTools, git: Git
+) -> None:
+    kit = WorktreeTools(store, git)
+    put(workspace, "a", "1\n")
+    await tools.commit(CALL, CommitWish(message="first"))
+    put(workspace, "b", "not committed\n")
+    added = await kit.worktree(CALL, WorktreeWish(action="add", branch="agent/one"))
+    other = await store.find("dao", added.workspace)
+    assert {path.name for path in other.tree.iterdir()} == {"a", "b"}
+    put(other, "a", "2\n")
+    assert (workspace.tree / "a").read_text() == "1\n"
+    done = await kit.worktree(CALL, WorktreeWish(action="finish", workspace=added.workspace, message="The agent's work"))
+    assert (done.workspace, done.branch, [file.path for file in done.files]) == ("main", "agent/one", ["a"])
+    with pytest.raises(Missing):
+        await store.find("dao", added.workspace)
+    assert done.base is not None
+    shown = await tools.diff(CALL, DiffWish(base=done.base, to="agent/one"))
+    assert "+2" in shown.diff
+    assert (workspace.tree / "a").read_text() == "1\n"
+    await tools.commit(CALL, CommitWish(message="mine"))
+    await tools.branch(CALL, BranchWish(action="merge", name="agent/one"))
+    assert (workspace.tree / "a").read_text() == "2\n"
+    assert (workspace.tree / "b").read_text() == "not committed\n"
+
+
+async def test_a_workspace_of_its_own_in_which_nothing_changed_leaves_no_branch(
+    store: DiskWorkspaces, workspace: DiskWorkspace, git: Git
+) -> None:
+    kit = WorktreeTools(store, git)
+    put(workspace, "a", "1\n")
+    added = await kit.worktree(CALL, WorktreeWish(action="add", branch="idle"))
+    done = await kit.worktree(CALL, WorktreeWish(action="finish", workspace=added.workspace))
+    assert (done.branch, done.files) == (None, ())
+    thrown = await kit.worktree(CALL, WorktreeWish(action="add", branch="thrown"))
+    await kit.worktree(CALL, WorktreeWish(action="remove", workspace=thrown.workspace))
+    assert [about.name for about in await store.list("dao")] == ["main"]
+    with pytest.raises(Conflict, match="not made by git_worktree"):
+        await kit.worktree(CALL, WorktreeWish(action="remove", workspace="main"))

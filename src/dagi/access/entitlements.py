@@ -40,6 +40,7 @@ TOOL_ENTITLEMENTS: Final[Mapping[str, str]] = {
     "fs_move": "devtools.write",
     "fs_delete": "devtools.write",
     "git_branch": "devtools.write",
+    "git_worktree": "devtools.write",
     "git_commit": "git.commit",
     "run_tests": "devtools.run",
     "notebook_execute": "devtools.run",

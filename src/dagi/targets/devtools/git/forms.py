@@ -129,3 +129,27 @@ class Branches(Struct, frozen=True, kw_only=True):
     current: str | None
     branches: tuple[Branch, ...]
     merged: Annotated[str | None, Meta(description="After `merge`: the commit that holds both.")] = None
+
+
+class WorktreeWish(InWorkspace, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`git_worktree`."""
+
+    action: Annotated[
+        Literal["add", "finish", "remove"],
+        Meta(
+            description="`add` makes a workspace of its own on a new branch of this one; `finish` commits what was changed there, brings the "
+            "branch back and removes that workspace; `remove` throws it away."
+        ),
+    ]
+    branch: Annotated[str | None, Meta(description="For `add`: the new branch.")] = None
+    message: Annotated[str, Meta(min_length=1, max_length=10_000, description="For `finish`: of the commit.")] = "Changes"
+
+
+class Worktree(Struct, frozen=True, kw_only=True):
+    """What was done."""
+
+    workspace: Annotated[str, Meta(description="After `add` the new workspace, otherwise the one that has the branch now.")]
+    branch: Annotated[str | None, Meta(description="The branch; null where nothing was changed, so that none was brought back.")]
+    base: Annotated[str | None, Meta(description="The commit the branch began with.")] = None
+    commit: Annotated[str | None, Meta(description="The branch's last commit.")] = None
+    files: Annotated[tuple[FileDiff, ...], Meta(description="What differs between both.")] = ()

@@ -20,7 +20,8 @@ _WALL_S: Final = 60.0
 # What git itself takes, beside the files it works on, which lie in memory.
 _OWN_MEMORY: Final = 512 << 20
 _NOT_FOUND: Final = 127
-_CONFIG: Final = b"[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n"
+# A repository's own settings, in the place of those it may have come with.
+CONFIG: Final = b"[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n"
 _SETTINGS: Final[Mapping[str, str]] = {
     "core.hooksPath": "/dev/null",
     "core.fsmonitor": "false",
@@ -110,7 +111,7 @@ class Git:
         has_history = workspace.git.is_dir()
         places = [
             Place(path=TREE, source=workspace.tree),
-            Place(path=GIT, source=workspace.git if has_history else None, files={"config": _CONFIG} if has_history else {}),
+            Place(path=GIT, source=workspace.git if has_history else None, files={"config": CONFIG} if has_history else {}),
             Place(path=f"{WORKSPACE}/in", files=files or {}),
         ]
         async with self.script(places, script, arguments, bounds=bounds_of(workspace)) as ran:

@@ -116,7 +116,7 @@ class GitTools:
         """`git_status`."""
         workspace = await self._workspaces.find(call.grant.dao_id, wish.workspace)
         async with workspace.reading(), self._git.run(workspace, _STATUS) as ran:
-            _require(ran, "")
+            require_done(ran, "")
             return read_status(ran.told("status", _MOST_STATUS))
 
     async def diff(self, call: Call, wish: DiffWish) -> Diff:
@@ -125,7 +125,7 @@ class GitTools:
         arguments = (base, to, str(wish.context_lines), *(check_paths(wish.paths) or (".",)))
         workspace = await self._workspaces.find(call.grant.dao_id, wish.workspace)
         async with workspace.reading(), self._git.run(workspace, _DIFF, arguments) as ran:
-            _require(ran, f"{base} or {to}" if to else base)
+            require_done(ran, f"{base} or {to}" if to else base)
             text, files = ran.told("diff", wish.max_bytes + 1), read_numbers(ran.told("numbers", _MOST_STATUS))
             return Diff(
                 diff=text[: wish.max_bytes].decode(errors="replace"),
@@ -141,7 +141,7 @@ class GitTools:
         workspace = await self._workspaces.find(call.grant.dao_id, wish.workspace)
         arguments = (of, str(wish.limit + 1), str(wish.skip), *paths)
         async with workspace.reading(), self._git.run(workspace, _LOG, arguments) as ran:
-            _require(ran, of)
+            require_done(ran, of)
             commits = read_log(ran.told("log", _MOST_STATUS))
             return Log(commits=commits[: wish.limit], more=len(commits) > wish.limit)
 
@@ -158,7 +158,7 @@ class GitTools:
                 raise Conflict("There is nothing to commit: these files are as in the last commit.")
             if ran.status == _CHANGED:
                 raise Conflict("Somebody else has committed meanwhile; look at git_log, and name the commit you have seen.")
-            _require(ran, expected)
+            require_done(ran, expected)
             await workspace.replace(ran.root, ("git",))
             branch = ran.told("branch").decode(errors="replace").strip()
             return Committed(
@@ -183,7 +183,7 @@ class GitTools:
         async with workspace.writing(), self._git.run(workspace, scripts[wish.action] + _BRANCHES, (name, start)) as ran:
             if ran.status == _EXISTS:
                 raise Conflict(f"There is a branch {name} already.")
-            _require(ran, start or "HEAD" if wish.action == "create" else name)
+            require_done(ran, start or "HEAD" if wish.action == "create" else name)
             await workspace.replace(ran.root, ("git", "tree") if wish.action in {"switch", "merge"} else ("git",))
             return _branches(ran)
 
@@ -202,7 +202,7 @@ def _branches(ran: Ran) -> Branches:
     return Branches(current=current or None, branches=branches, merged=merged or None)
 
 
-def _require(ran: Ran, named: str) -> None:
+def require_done(ran: Ran, named: str) -> None:
     """Go on where the script did what it should.
 
     Raises:

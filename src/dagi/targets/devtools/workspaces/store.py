@@ -115,6 +115,10 @@ class DiskWorkspaces:
         """What it is. Raises as `find` does."""
         return (await self.find(dao_id, name)).about
 
+    async def origin(self, dao_id: str, name: str) -> str:
+        """What it was made from. Raises as `find` does."""
+        return (await self.about(dao_id, name)).origin
+
     async def usage(self, dao_id: str, name: str) -> Usage:
         """What it holds. Raises as `find` does."""
         workspace = await self.find(dao_id, name)

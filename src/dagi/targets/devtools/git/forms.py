@@ -137,8 +137,8 @@ class WorktreeWish(InWorkspace, frozen=True, kw_only=True, forbid_unknown_fields
     action: Annotated[
         Literal["add", "finish", "remove"],
         Meta(
-            description="`add` makes a workspace of its own on a new branch of this one; `finish` commits what was changed there, brings the "
-            "branch back and removes that workspace; `remove` throws it away."
+            description="`add` makes a workspace of its own on a new branch of this one; `finish` commits what was changed there, "
+            "brings the branch back and removes that workspace; `remove` throws it away."
         ),
     ]
     branch: Annotated[str | None, Meta(description="For `add`: the new branch.")] = None

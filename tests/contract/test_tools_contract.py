@@ -21,6 +21,7 @@ from dagi.remote.devtools import RemoteTools
 from dagi.services.callers import Callers
 from dagi.services.devtools.entrance import Entrance
 from dagi.services.devtools.face import DevtoolsFace
+from dagi.services.devtools.workspaces import WorkspacesFace
 from dagi.services.http1.service import Bounds, Service
 from dagi.services.operations import Operations
 from dagi.services.rbac.door import Door
@@ -29,6 +30,7 @@ from dagi.targets.devtools.turns import Room, Turns
 from dagi.testing.calls import FakeCalls
 from dagi.testing.members import FakeMembers
 from dagi.testing.waiting import eventually
+from dagi.testing.workspaces import FakeRoom
 
 pytestmark = pytest.mark.anyio
 EVERYTHING = frozenset({"devtools.read", "devtools.write", "devtools.run"})
@@ -73,7 +75,7 @@ async def served(subject: Subject) -> AsyncGenerator[str]:
     face = DevtoolsFace(
         entrance=entrance,
         tools=subject.toolbox,
-        workspaces=None,
+        workspaces=WorkspacesFace(entrance, FakeRoom(), subject.calls),
         operations=Operations(callers, (), open_details=False),
         metrics=bytes,
         url="http://localhost",

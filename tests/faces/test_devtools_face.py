@@ -13,9 +13,10 @@ from tests.conftest import DAO, Founded
 from tests.scripted_kit import MISSING, ScriptedKit
 
 from dagi.access.signed import Signer
-from dagi.assemble.devtools import Devtools, Parts, opened_devtools, serving_devtools
+from dagi.assemble.devtools import Devtools, opened_devtools, serving_devtools
 from dagi.assemble.installation import Choice, Installation
 from dagi.assemble.signing import grant_signer
+from dagi.assemble.tools import Parts
 from dagi.errors import SandboxUnavailable
 from dagi.message import Grant
 from dagi.ports.audit import AuditQuery, AuditRecord

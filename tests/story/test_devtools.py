@@ -9,7 +9,8 @@ import pytest
 from tests.conftest import DAO, Stack, StackFactory
 from tests.scripted_kit import MISSING, ScriptedKit
 
-from dagi.assemble.devtools import Parts, opened_devtools, serving_devtools
+from dagi.assemble.devtools import opened_devtools, serving_devtools
+from dagi.assemble.tools import Parts
 from dagi.observe.clock import SystemClock
 from dagi.targets.devtools.sandbox.bubblewrap import Bubblewrap, Setting
 from dagi.testing.waiting import eventually
@@ -77,7 +78,7 @@ async def test_a_rule_that_asks_for_less_opens_no_tool_and_the_denial_is_recorde
         lax = [{**RULES[0], "requires": "chat.use"}, RULES[1]]
         stack = await entered.enter_async_context(start(devtools={"url": url}, routing_rules=lax))
         house = House(stack, ScriptedKit())
-        parts = Parts(kits=[house.kit], sandbox=Bubblewrap(Setting(), SystemClock()))
+        parts = Parts(kits=[house.kit], sandbox=Bubblewrap(Setting(), SystemClock()), room=FakeRoom())
         devtools = await entered.enter_async_context(opened_devtools(stack.installation, url, parts))
         await entered.enter_async_context(serving_devtools(devtools, stack.installation, listener))
         refused = await house.order("run_tests", "tg:12345")

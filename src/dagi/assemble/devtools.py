@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
@@ -16,13 +16,12 @@ from dagi.assemble.readiness import devtools_dependencies
 from dagi.assemble.server import Server
 from dagi.assemble.services import DEVTOOLS, built_callers
 from dagi.assemble.signing import grant_verifier
+from dagi.assemble.tools import Parts, built_toolbox, opened_parts
 from dagi.observe.calls import ObservedCalls
 from dagi.observe.clock import SystemClock
 from dagi.observe.log import open_log
 from dagi.observe.metrics import Metrics
 from dagi.observe.observer import LoggingObserver
-from dagi.ports.clock import Clock
-from dagi.ports.workspaces import WorkspaceRoom
 from dagi.services.callers import LOCAL_USER
 from dagi.services.devtools.entrance import Entrance
 from dagi.services.devtools.face import DevtoolsFace
@@ -34,21 +33,9 @@ from dagi.stores.calls import CallStore
 from dagi.stores.database import Database
 from dagi.stores.denials import DenialStore
 from dagi.stores.directory import Directory
-from dagi.targets.devtools.sandbox.bubblewrap import Bubblewrap, Setting
-from dagi.targets.devtools.sandbox.job import Sandbox
-from dagi.targets.devtools.tool import Kit
 from dagi.targets.devtools.toolbox import Records, Toolbox
-from dagi.targets.devtools.turns import Room, Turns
 
 MEGABYTE = 2**20
-
-
-class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the tools work with, and the tools."""
-
-    kits: Sequence[Kit]
-    sandbox: Sandbox
-    room: WorkspaceRoom | None = None
 
 
 class Devtools(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,23 +45,6 @@ class Devtools(msgspec.Struct, frozen=True, kw_only=True):
     toolbox: Toolbox
     observer: LoggingObserver
     directory: Directory
-
-
-def built_parts(installation: Installation, clock: Clock) -> Parts:
-    """The tools there are, as the configuration has them."""
-    settings = installation.loaded.settings.devtools
-    sandbox = Bubblewrap(Setting(user=settings.sandbox_user), clock)
-    return Parts(kits=(), sandbox=sandbox)
-
-
-def built_toolbox(installation: Installation, parts: Parts, records: Records, clock: Clock, metrics: Metrics) -> Toolbox:
-    """The tools behind one door, with the line before the sandbox."""
-    settings = installation.loaded.settings.devtools
-    room = Room(active=settings.max_concurrent, waiting=settings.max_queue, wait_s=settings.queue_timeout_ms / 1000)
-    turns = Turns(room, clock)
-    metrics.gauge("dagi_sandbox_runs_active", "Tools that hold a place in the sandbox now", lambda: turns.active)
-    metrics.gauge("dagi_sandbox_runs_waiting", "Tools that wait for one now", lambda: turns.waiting)
-    return Toolbox(parts.kits, turns, records, clock)
 
 
 @asynccontextmanager
@@ -98,7 +68,7 @@ async def opened_devtools(installation: Installation, url: str, parts: Parts | N
         denials = await stack.enter_async_context(DenialStore(database, clock, observer))
         store = await stack.enter_async_context(CallStore(database, clock, observer))
         calls = ObservedCalls(store, observer, metrics)
-        found = built_parts(installation, clock) if parts is None else parts
+        found = await opened_parts(installation, clock) if parts is None else parts
         toolbox = built_toolbox(installation, found, Records(calls, denials), clock, metrics)
         callers = built_callers(installation, directory, clock)
         entrance = Entrance(Door(callers, directory, clock), grant_verifier(installation, DEVTOOLS), clock)
@@ -107,7 +77,7 @@ async def opened_devtools(installation: Installation, url: str, parts: Parts | N
         face = DevtoolsFace(
             entrance=entrance,
             tools=toolbox,
-            workspaces=None if found.room is None else WorkspacesFace(entrance, found.room, calls),
+            workspaces=WorkspacesFace(entrance, found.room, calls),
             operations=Operations(callers, needed, open_details=open_details),
             metrics=metrics.exposition,
             url=url,

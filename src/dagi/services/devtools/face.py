@@ -21,7 +21,7 @@ class DevtoolsFace(msgspec.Struct, frozen=True, kw_only=True):
 
     entrance: Entrance
     tools: Tools
-    workspaces: WorkspacesFace | None
+    workspaces: WorkspacesFace
     operations: Operations
     metrics: Callable[[], bytes]
     url: str
@@ -29,7 +29,7 @@ class DevtoolsFace(msgspec.Struct, frozen=True, kw_only=True):
 
     def table(self) -> Table:
         """All endpoints of the service."""
-        own = [*ToolsFace(self.entrance, self.tools).endpoints(), *(self.workspaces.endpoints() if self.workspaces is not None else ())]
+        own = [*ToolsFace(self.entrance, self.tools).endpoints(), *self.workspaces.endpoints()]
         endpoints = [*(self._proven(endpoint) for endpoint in own), *self.operations.endpoints(self.metrics)]
         description: list[bytes] = []
         to_operators = self.operations.for_operators(None, lambda: Answer(body=description[0]))

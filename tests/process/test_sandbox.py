@@ -21,7 +21,7 @@ SMALL = Bounds(wall_s=20, cpu_s=10, memory=256 << 20, processes=24, output=64 <<
 
 @pytest.fixture
 def sandbox() -> Bubblewrap:
-    return Bubblewrap(Setting(python=Path(sys.prefix), home=Path(sys.base_prefix)), SystemClock())
+    return Bubblewrap(Setting(python=Path(sys.prefix)), SystemClock())
 
 
 @asynccontextmanager

@@ -1,7 +1,9 @@
 """The developer tools put together: workspaces, the sandbox, the tools, and the door before them. For their process, and for commands."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
+from importlib.resources import files
 from pathlib import Path
 
 import msgspec
@@ -10,7 +12,12 @@ from dagi.assemble.installation import Installation
 from dagi.errors import SandboxUnavailable
 from dagi.observe.metrics import Metrics
 from dagi.ports.clock import Clock
-from dagi.ports.workspaces import WorkspaceRoom
+from dagi.ports.workspaces import Wanted, WorkspaceRoom
+from dagi.targets.devtools.git.cloning import Cloning
+from dagi.targets.devtools.git.running import Git
+from dagi.targets.devtools.git.tools import GitTools
+from dagi.targets.devtools.git.worktrees import WorktreeTools
+from dagi.targets.devtools.running.kit import Commands, TestRuns
 from dagi.targets.devtools.runtime import found_runtime
 from dagi.targets.devtools.sandbox.bubblewrap import Bubblewrap, Setting
 from dagi.targets.devtools.sandbox.job import Bounds, Sandbox
@@ -19,7 +26,7 @@ from dagi.targets.devtools.toolbox import Records, Toolbox
 from dagi.targets.devtools.turns import Room, Turns
 from dagi.targets.devtools.workspaces.room import DiskRoom
 from dagi.targets.devtools.workspaces.store import DiskWorkspaces
-from dagi.targets.devtools.workspaces.workspace import Quota
+from dagi.targets.devtools.workspaces.workspace import Quota, Workspace
 
 MEGABYTE = 2**20
 
@@ -40,18 +47,42 @@ async def opened_parts(installation: Installation, clock: Clock) -> Parts:
     directory = installation.data_dir / "workspaces"
     workspaces = DiskWorkspaces(directory, clock, quota=quota, per_dao=limits.per_dao, templates=_place(limits.templates))
     await workspaces.open()
-    return Parts(kits=(), sandbox=built_sandbox(installation, clock), room=DiskRoom(workspaces, quota))
+    sandbox = built_sandbox(installation, clock)
+    git = Git(sandbox)
+    cloning = Cloning(git, settings.git.allowed)
+    kits = (
+        TestRuns(sandbox, workspaces, bounds=bounds_of(installation), commands=_commands(workspaces)),
+        GitTools(workspaces, git),
+        WorktreeTools(workspaces, git),
+    )
+    room = DiskRoom(workspaces, quota, partial(_cloned, workspaces, cloning) if settings.git.allowed else None)
+    return Parts(kits=kits, sandbox=sandbox, room=room)
+
+
+def _commands(workspaces: DiskWorkspaces) -> Commands:
+    async def commands(workspace: Workspace) -> Mapping[str, Sequence[str]]:
+        return (await workspaces.about(workspace.dao_id, workspace.name)).commands
+
+    return commands
+
+
+async def _cloned(workspaces: DiskWorkspaces, cloning: Cloning, wanted: Wanted) -> None:
+    workspace = await workspaces.find(wanted.dao_id, wanted.name)
+    async with cloning.clone(wanted.git, workspace.quota) as ran, workspace.writing():
+        await workspace.replace(ran.root, ("tree", "git"))
 
 
 def built_sandbox(installation: Installation, clock: Clock) -> Sandbox:
     """The sandbox, with the Python environment for it where there is one."""
     settings = installation.loaded.settings.devtools
     environment = runtime_place(installation)
+    inside = Path(str(files("dagi.targets.devtools.inside")))
+    setting = Setting(user=settings.sandbox_user, inside=inside)
     try:
         found_runtime(environment)
     except SandboxUnavailable:
-        return Bubblewrap(Setting(user=settings.sandbox_user), clock)
-    return Bubblewrap(Setting(user=settings.sandbox_user, python=environment), clock)
+        return Bubblewrap(setting, clock)
+    return Bubblewrap(msgspec.structs.replace(setting, python=environment), clock)
 
 
 def runtime_place(installation: Installation) -> Path:

@@ -5,6 +5,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -33,14 +34,12 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         user: as whom its processes run where root starts it.
-        python: the environment with pytest and the like; None for none.
-        home: where its interpreter is installed.
+        python: the environment with pytest and the like, made with the stack's own interpreter; None for none.
         inside: a directory with scripts of ours, shown at `/opt/dagi/inside`; None for none.
     """
 
     user: int = 65_534
     python: Path | None = None
-    home: Path | None = None
     inside: Path | None = None
 
 
@@ -61,7 +60,7 @@ class Bubblewrap:
             if self._clock.monotonic() >= self._until:
                 self._wrong = None
                 try:
-                    await proven(self._run, self._setting.home)
+                    await proven(self._run, _home(self._setting))
                 except SandboxUnavailable as error:
                     self._wrong = error
                 self._until = self._clock.monotonic() + (_BAD_S if self._wrong is not None else _GOOD_S)
@@ -117,10 +116,15 @@ def found_base(setting: Setting) -> Base:
         bubblewrap=bubblewrap,
         disables_namespaces=_version(bubblewrap) >= _FIRST_TO_FORBID,
         python=setting.python,
-        home=setting.home,
+        home=_home(setting),
         inside=setting.inside,
         user=setting.user if as_root else None,
     )
+
+
+def _home(setting: Setting) -> Path | None:
+    """Where the interpreter is that is shown."""
+    return None if setting.python is None else Path(sys.base_prefix)
 
 
 def _version(bubblewrap: str) -> tuple[int, ...]:

@@ -15,8 +15,9 @@ Asked = Literal["chat", "devtools", "crew"]
 Mode = Literal["chat", "devtools", "crew", "embedding"]
 Source = Literal["telegram", "discord", "dify", "mcp", "api", "cli"]
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
-# Why the stack itself asks a model: to put the context's history into a few sentences. Empty for what people ask.
-Purpose = Literal["", "summary"]
+# Why the stack itself asks a model: to put the context's history into a few sentences, or for the next step of an agent's work. Empty for
+# what people ask.
+Purpose = Literal["", "summary", "agent"]
 
 MODES: tuple[Asked, ...] = ("chat", "devtools", "crew")
 SOURCES: tuple[Source, ...] = ("telegram", "discord", "dify", "mcp", "api", "cli")

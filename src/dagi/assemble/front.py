@@ -8,10 +8,12 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from secrets import token_hex
 from typing import Final
 
 import msgspec
 
+from dagi.access.decide import decide
 from dagi.assemble.background import cancelled, ended, kept_going
 from dagi.assemble.dialogs import dialog_work
 from dagi.assemble.embedding import local_embeddings
@@ -28,10 +30,12 @@ from dagi.assemble.server import Server
 from dagi.assemble.services import DEVTOOLS
 from dagi.assemble.signing import grant_signer
 from dagi.assemble.world import World, opened_world
+from dagi.message import Grant, Sender
 from dagi.observe.observer import LoggingObserver
 from dagi.ports.cache import AnswerCache
 from dagi.ports.devtools import Tools
 from dagi.ports.provider import ProviderTools
+from dagi.ports.target import Chain
 from dagi.remote.devtools import RemoteTools
 from dagi.router import Router
 from dagi.services.http1.service import Service
@@ -71,7 +75,12 @@ async def opened_front(installation: Installation, urls: Mapping[str, str], *, l
         world = await opened_world(stack, installation, fresh.configured)
         local = local_embeddings(world.vectors, world.clock, world.observer)
         devtools = _devtools(installation, world, urls)
-        live = Live(fresh, world.clock, world.observer, lambda one: _tools(world, one, devtools), world.answers, local)
+
+        def asked(names: tuple[str, ...]) -> Chain:
+            # By the policy of the moment in which a provider asks another one.
+            return live.policy.targets.chain(names)
+
+        live = Live(fresh, world.clock, world.observer, lambda one: _tools(world, one, devtools, asked), world.answers, local)
         stack.push_async_callback(live.aclose)
         router = built_router(installation, world, live.policy)
 
@@ -129,7 +138,10 @@ def _services(
     return services
 
 
-def _tools(world: World, configured: Configured, devtools: Tools | None) -> ProviderTools:
+def _tools(world: World, configured: Configured, devtools: Tools | None, chain: Callable[[tuple[str, ...]], Chain]) -> ProviderTools:
+    def rights(sender: Sender) -> Grant:
+        return decide(sender, world.directory.standing(sender.dao_id, sender.user_id), world.clock.now(), token_hex(8))
+
     return ProviderTools(
         http=world.http,
         facts=world.facts,
@@ -138,6 +150,8 @@ def _tools(world: World, configured: Configured, devtools: Tools | None) -> Prov
         note=world.observer.note,
         proposals=world.proposals,
         devtools=devtools,
+        chain=chain,
+        rights=rights,
     )
 
 

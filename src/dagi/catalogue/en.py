@@ -43,6 +43,20 @@ WISHES: dict[str, tuple[str, ...]] = {
 }
 
 MESSAGES: dict[str, str] = {
+    "agent.steps": "What I did:",
+    "agent.changes": (
+        "I changed {files} file(s) on the branch `{branch}`. Nothing has changed in the workspace {workspace} yet: "
+        "whoever may commit takes it over with `git_branch` (action `merge`). This is what differs:"
+    ),
+    "agent.stopped": "I had to stop before I was done: {why}",
+    "agent.stopped_steps": (
+        "I had to stop before I was done: this took more steps than one request may have. Ask me to go on, or ask for less."
+    ),
+    "agent.stopped_tokens": (
+        "I had to stop before I was done: this took more tokens than one request may have. Ask me to go on, or ask for less."
+    ),
+    "agent.stopped_time": "I had to stop before I was done: the time for one request is over. Ask me to go on, or ask for less.",
+    "agent.nothing": "The model gave no answer.",
     "facts.intro": "No language model was asked. Closest to your question in the DAO's own documents, word for word:",
     "facts.intro_named": "No language model was asked. Closest to your question in {dao}'s own documents, word for word:",
     "facts.intro_cautious": (

@@ -1,9 +1,11 @@
 """Provider: a kind of model server, behind the entry-point group `dagi.providers`."""
 
+from collections.abc import Callable
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
+from dagi.message import Grant, Sender
 from dagi.ports.clock import Clock
 from dagi.ports.devtools import Tools
 from dagi.ports.embeddings import Embeddings
@@ -11,7 +13,7 @@ from dagi.ports.facts import Facts
 from dagi.ports.http import HttpClient
 from dagi.ports.proposals import NO_PROPOSALS, OpenProposals
 from dagi.ports.secrets import shown
-from dagi.ports.target import Target
+from dagi.ports.target import Chain, Target
 
 SettingsT = TypeVar("SettingsT")
 
@@ -37,6 +39,8 @@ class ProviderTools(msgspec.Struct, frozen=True, kw_only=True):
         note: tells the operator of what happens outside one exchange.
         proposals: what DAOs vote on now.
         devtools: the developer tools; None where this installation has none.
+        chain: finds what answers under these names, one after the other, for a provider that asks others. Raises UnknownModel.
+        rights: what a sender may do by now, for work that takes long. Raises AccessUnavailable.
     """
 
     http: HttpClient
@@ -46,6 +50,8 @@ class ProviderTools(msgspec.Struct, frozen=True, kw_only=True):
     note: Noting = unheard
     proposals: OpenProposals = NO_PROPOSALS
     devtools: Tools | None = None
+    chain: Callable[[tuple[str, ...]], Chain] | None = None
+    rights: Callable[[Sender], Grant] | None = None
 
     def __repr__(self) -> str:
         return shown(self, "api_key")

@@ -9,8 +9,8 @@ import typer
 
 from dagi.access.entitlements import TOOL_ENTITLEMENTS
 from dagi.access.names import check_dao
-from dagi.assemble.installation import Installation
 from dagi.assemble.bench import Bench, opened_bench
+from dagi.assemble.installation import Installation
 from dagi.cli.work import operator
 from dagi.errors import Invalid
 from dagi.message import Grant

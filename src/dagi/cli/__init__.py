@@ -37,6 +37,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "channel": "channel",
     "telegram": "telegram",
     "discord": "discord",
+    "workspace": "workspace",
+    "tool": "tool",
 }
 
 

@@ -25,10 +25,13 @@ EXIT_STATUSES: Final[Mapping[str, int]] = {
     "DAO_SUSPENDED": 3,
     "NOT_FOUND": 4,
     "UNKNOWN_MODEL": 4,
+    "UNKNOWN_TOOL": 4,
     "NO_ROUTE": 4,
     "CONFLICT": 5,
     "GONE": 5,
+    "PRECONDITION_FAILED": 5,
     "NOT_CONFIGURED": 78,
+    "SANDBOX_UNAVAILABLE": 78,
 }
 
 # Everything that steers a terminal instead of being read, except line breaks and tabs.

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 
 from dagi.config.section import Section, Text
 
-_SCHEMES = frozenset({"https", "http", "git", "ssh"})
+_SCHEMES = frozenset({"https", "http"})
 
 
 def _service_url(text: str) -> str:

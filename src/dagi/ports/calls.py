@@ -1,8 +1,13 @@
 """CallLog: what was done with the developer tools, in the audit."""
 
+import asyncio
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Protocol
 
 import msgspec
+
+from dagi.errors import DagiError
 
 # Its action in the audit is this and the tool's name.
 ACTION = "devtools."
@@ -27,8 +32,8 @@ class Called(msgspec.Struct, frozen=True, kw_only=True):
     workspace: str
     decision_id: str
     digest: str
-    outcome: str
-    ms: float
+    outcome: str = "INTERNAL"
+    ms: float = 0.0
 
 
 class CallLog(Protocol):
@@ -53,3 +58,25 @@ class CallLog(Protocol):
             Overloaded: it cannot be written down now; it is kept, and tried again.
         """
         ...
+
+
+@contextmanager
+def recording(calls: CallLog, call: Called, monotonic: Callable[[], float]) -> Generator[None]:
+    """Have a call written down when the context ends, with how it ended and how long it took.
+
+    Raises:
+        Overloaded: it could not be written down; nothing has begun.
+    """
+    calls.admit()
+    began, outcome = monotonic(), call.outcome
+    try:
+        yield
+        outcome = "ok"
+    except DagiError as error:
+        outcome = error.code
+        raise
+    except asyncio.CancelledError:
+        outcome = "cancelled"
+        raise
+    finally:
+        calls.called(msgspec.structs.replace(call, outcome=outcome, ms=round((monotonic() - began) * 1000, 3)))

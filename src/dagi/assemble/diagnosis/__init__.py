@@ -9,6 +9,7 @@ from dagi.assemble.diagnosis.machine import about_machine
 from dagi.assemble.diagnosis.providers import about_providers
 from dagi.assemble.diagnosis.report import Report, bad, good, odd
 from dagi.assemble.diagnosis.running import about_processes
+from dagi.assemble.diagnosis.sandbox import about_devtools
 from dagi.assemble.installation import Installation
 from dagi.assemble.limits import limit_findings
 from dagi.errors import ConfigError
@@ -32,6 +33,8 @@ async def diagnose(installation: Installation, clock: Clock | None = None) -> As
     async for report in about_providers(installation, time):
         yield report
     async for report in about_bots(installation):
+        yield report
+    async for report in about_devtools(installation, time):
         yield report
 
 

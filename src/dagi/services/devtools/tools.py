@@ -28,6 +28,7 @@ PLACES: Final[Mapping[str, str]] = {
     "/git/log": "git_log",
     "/git/commit": "git_commit",
     "/git/branch": "git_branch",
+    "/git/worktree": "git_worktree",
     "/notebook/execute": "notebook_execute",
 }
 TOOL: Final = "/tools/{name}"

@@ -8,8 +8,7 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 
 from dagi.access.names import check_dao
-from dagi.errors import DagiError
-from dagi.ports.calls import Called, CallLog
+from dagi.ports.calls import Called, CallLog, recording
 from dagi.ports.workspaces import Wanted, WorkspaceInfo, WorkspaceRoom
 from dagi.services.devtools.entrance import Entrance, Guest
 from dagi.services.errors import encode
@@ -24,6 +23,7 @@ COMMAND: Final = ONE + "/commands/{command}"
 READING: Final = "devtools.read"
 MAKING: Final = "config.update"
 _QUERY: Final = (AS, BY_QUERY.name)
+_SHOWN: Final = 64
 _ERRORS: Final = (400, 401, 403, 404, 409, 503)
 _PARAMETERS: Final = {
     "name": Parameter(name="name", description="The workspace's name.", place="path"),
@@ -125,28 +125,18 @@ class WorkspacesFace:
         return guest
 
     async def _recorded(self, request: Request, guest: Guest, action: str, name: str, work: Callable[[], Awaitable[T]]) -> T:
-        self._calls.admit()
-        began, outcome = time.perf_counter(), "INTERNAL"
-        try:
+        call = Called(
+            request_id=request.id,
+            dao_id=guest.grant.dao_id,
+            user_id=guest.grant.user_id,
+            key_id=guest.key_id,
+            action=action,
+            workspace=name[:_SHOWN].encode("ascii", "replace").decode(),
+            decision_id=guest.grant.decision_id,
+            digest=sha256(request.body).hexdigest(),
+        )
+        with recording(self._calls, call, time.monotonic):
             result = await work()
-            outcome = "ok"
-        except DagiError as error:
-            outcome = error.code
-            raise
-        finally:
-            call = Called(
-                request_id=request.id,
-                dao_id=guest.grant.dao_id,
-                user_id=guest.grant.user_id,
-                key_id=guest.key_id,
-                action=action,
-                workspace=name[:64].encode("ascii", "replace").decode(),
-                decision_id=guest.grant.decision_id,
-                digest=sha256(request.body).hexdigest(),
-                outcome=outcome,
-                ms=round((time.perf_counter() - began) * 1000, 3),
-            )
-            self._calls.called(call)
         await self._calls.saved()
         return result
 

@@ -1,16 +1,15 @@
 """The tools of this process: finds the one that is meant, checks right and parameters again, has it run in turn, records each call."""
 
-import asyncio
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from dagi.errors import DagiError, Denied, Invalid, UnknownTool
+from dagi.errors import Denied, Invalid, UnknownTool
 from dagi.message import Grant
 from dagi.ports.audit import Denial, Denials
-from dagi.ports.calls import ACTION, Called, CallLog
+from dagi.ports.calls import ACTION, Called, CallLog, recording
 from dagi.ports.clock import Clock
 from dagi.ports.devtools import Hear, Order, ToolInfo
 from dagi.targets.devtools.arguments import digest, read
@@ -53,20 +52,8 @@ class Toolbox:
         if tool is None:
             raise UnknownTool("No developer tool has that name.", tool=order.tool[:64], allowed=sorted(self._tools))
         self._require(order, tool.entitlement)
-        self._records.calls.admit()
-        began = self._clock.monotonic()
-        outcome = "INTERNAL"
-        try:
+        with recording(self._records.calls, _about(order), self._clock.monotonic):
             result = await self._done(tool, order, hear)
-            outcome = "ok"
-        except DagiError as error:
-            outcome = error.code
-            raise
-        except asyncio.CancelledError:
-            outcome = "cancelled"
-            raise
-        finally:
-            self._records.calls.called(_called(order, outcome, (self._clock.monotonic() - began) * 1000))
         if tool.entitlement != _READING:
             await self._records.calls.saved()
         return result
@@ -103,7 +90,7 @@ def require(grant: Grant, entitlement: str) -> None:
     grant.require(entitlement)
 
 
-def _called(order: Order, outcome: str, ms: float) -> Called:
+def _about(order: Order) -> Called:
     named = order.params.get("workspace", DEFAULT_WORKSPACE)
     return Called(
         request_id=order.id,
@@ -114,6 +101,4 @@ def _called(order: Order, outcome: str, ms: float) -> Called:
         workspace=named if isinstance(named, str) and _NAME.match(named) else "",
         decision_id=order.grant.decision_id,
         digest=digest(order.params),
-        outcome=outcome,
-        ms=round(ms, 3),
     )

@@ -176,7 +176,7 @@ def whole(fd: int, size: int) -> bytes:
 def too_large(field: str) -> PayloadTooLarge:
     """A file that is not read or written as a whole."""
     return PayloadTooLarge(
-        f"The file is larger than the {WHOLE} bytes that are read or written as a whole; read parts of it by offset.",
+        f"The file is larger than the {WHOLE} bytes that are read or written as a whole; parts of it can be read by offset.",
         limit_bytes=WHOLE,
         field=field,
     )

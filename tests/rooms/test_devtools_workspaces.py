@@ -112,6 +112,18 @@ async def test_an_operators_template_is_copied_within_the_quota(tmp_path) -> Non
     assert [about.name for about in await store.list(DAO)] == ["small"]
 
 
+async def test_the_packaged_template_is_a_project_whose_tests_pass(tmp_path) -> None:
+    store = DiskWorkspaces(tmp_path / "workspaces", FakeClock())
+    await store.open()
+    workspace = await store.create(DAO, "sample", template="python")
+    arguments = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
+    bare = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PATH": os.environ["PATH"]}
+    run = await asyncio.create_subprocess_exec(sys.executable, *arguments, cwd=workspace.tree, env=bare, stdout=subprocess.PIPE)
+    output, _ = await run.communicate()
+    assert run.returncode == 0, output
+    assert b"4 passed" in output
+
+
 async def test_commands_and_a_quota_of_its_own_are_kept_and_seen_by_all(store, tmp_path) -> None:
     await store.create(DAO, "main")
     other = another(tmp_path)

@@ -8,12 +8,18 @@ from typing import TypeVar
 DoneT = TypeVar("DoneT")
 
 
-async def to_its_end(work: Callable[[], DoneT]) -> DoneT:
-    """Do it in a thread. Cancelling waits for its end: whoever holds a lock for it must not give that back while it goes on."""
+async def to_its_end(work: Callable[[], DoneT], stop: Callable[[], object] | None = None) -> DoneT:
+    """Do it in a thread. Cancelling waits for its end: whoever holds a lock for it must not give that back while it goes on.
+
+    Args:
+        stop: told when the call is cancelled, so that the end comes soon.
+    """
     task = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
+        if stop is not None:
+            stop()
         while not task.done():
             with suppress(asyncio.CancelledError):
                 await asyncio.wait({task})

@@ -126,14 +126,16 @@ class Workspace(Protocol):
 class Workspaces(Protocol):
     """The workspaces of all DAOs."""
 
-    async def find(self, dao_id: str, name: str, *, make: bool = False) -> Workspace:
+    async def find(self, dao_id: str, name: str, *, make: bool = False, made_by: str = "") -> Workspace:
         """The workspace.
 
         Args:
-            make: make an empty one where there is none, as far as the DAO may have another one.
+            make: make an empty one where there is none.
+            made_by: who makes it, then.
 
         Raises:
             Invalid: no workspace can have that name.
             Missing: there is none of that name.
+            Conflict: it was to be made, and the DAO has as many as it may have.
         """
         ...

@@ -1,0 +1,1 @@
+"""The tools of files: read, write, list, search, move, delete."""

@@ -45,7 +45,7 @@ def test_a_variable_spells_any_sign_of_a_name_as_an_underscore(tmp_path: Path) -
     (tmp_path / "my.yml").write_text("llm_providers: [{name: 'my-qwen3:8b', type: ollama}]")
     environ = {"DAGI__LLM_PROVIDERS__MY_QWEN3_8B__SELECTABLE": "true"}
 
-    assert load(None, Path("my.yml"), environ=environ, cwd=tmp_path).settings.llm_providers[4].selectable is True
+    assert load(None, Path("my.yml"), environ=environ, cwd=tmp_path).settings.llm_providers[6].selectable is True
 
 
 @pytest.mark.parametrize(

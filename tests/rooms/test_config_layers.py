@@ -60,11 +60,12 @@ def test_the_example_of_the_contract_loads_as_it_stands(tmp_path: Path) -> None:
         "llm_remote_openai",
         "dao_facts",
         "dao_devtools",
+        "dao_devtools_agent",
         "llm_prod_qwen3_8b",
     ]
-    assert found.settings.llm_providers[5].config["retry"] == {"attempts": 2, "delay_s": 1.0}
+    assert found.settings.llm_providers[-1].config["retry"] == {"attempts": 2, "delay_s": 1.0}
     assert found.settings.routing_rules[0]["fallback_provider"] == "llm_remote_deepseek"
-    assert str(found.origins.mark("llm_providers[5].config.temperature")) == "my.yml:11"
+    assert str(found.origins.mark("llm_providers[-1].config.temperature")) == "my.yml:11"
     assert found.warnings == ()
     assert found.unsafe() == []
 
@@ -113,7 +114,14 @@ def test_a_profile_in_the_working_directory_hides_the_packaged_one(tmp_path: Pat
 def test_a_provider_is_changed_by_repeating_its_name(tmp_path: Path) -> None:
     found = loaded(tmp_path, "llm_providers:\n  - name: llm_local_qwen3_8b\n    config: {model: 'qwen3:4b'}\n")
 
-    assert names(found) == ["llm_local_qwen3_8b", "llm_remote_deepseek", "llm_remote_openai", "dao_facts", "dao_devtools"]
+    assert names(found) == [
+        "llm_local_qwen3_8b",
+        "llm_remote_deepseek",
+        "llm_remote_openai",
+        "dao_facts",
+        "dao_devtools",
+        "dao_devtools_agent",
+    ]
     provider = found.settings.llm_providers[0]
     assert provider.type == "ollama"
     assert provider.config.items() >= {"base_url": "http://127.0.0.1:11434", "model": "qwen3:4b"}.items()
@@ -207,7 +215,11 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("profile", "deadline_ms"), [("dev", 120_000), ("staging", 60_000), ("prod", 60_000)])
 def test_a_packaged_rule_leaves_a_slow_model_the_time_it_needs(tmp_path: Path, profile: str, deadline_ms: int) -> None:
     settings = loaded(tmp_path, "debug: false", profile).settings
-    assert [(rule.get("timeout_ms"), rule.get("deadline_ms")) for rule in settings.routing_rules] == [(None, deadline_ms), (None, None)]
+    assert [(rule.get("timeout_ms"), rule.get("deadline_ms")) for rule in settings.routing_rules] == [
+        (None, deadline_ms),
+        (None, None),
+        (None, 360_000),
+    ]
     limits = {
         provider.name: (provider.config.get("timeout_ms"), provider.config.get("idle_timeout_ms")) for provider in settings.llm_providers
     }
@@ -218,4 +230,5 @@ def test_a_packaged_rule_leaves_a_slow_model_the_time_it_needs(tmp_path: Path, p
         "llm_remote_openai": remote,
         "dao_facts": (None, None),
         "dao_devtools": (400_000, None),
+        "dao_devtools_agent": (360_000, None),
     }

@@ -18,7 +18,7 @@ def test_an_unknown_key_is_told_with_line_path_nearest_and_allowed(tmp_path: Pat
     text = "debug: false\nllm_providers:\n  - name: x\n    typ: ollama\n"
 
     assert refusal(tmp_path, text) == [
-        'my.yml:4 llm_providers[4].typ: unknown key; did you mean "type"? Allowed: config, name, selectable, type'
+        'my.yml:4 llm_providers[6].typ: unknown key; did you mean "type"? Allowed: config, name, selectable, type'
     ]
 
 
@@ -59,9 +59,9 @@ def test_a_key_that_resembles_nothing_gets_no_guess(tmp_path: Path) -> None:
             'channels.telegram.bots[0].chats.x: must be the id of a chat in quotes, such as "-1001234567890"',
         ),
         ("llm_providers: {a: 1}", "llm_providers: must be a list, not a mapping"),
-        ("llm_providers: [x]", 'llm_providers[4]: must be a mapping (key: value), not "x"'),
-        ("llm_providers: [{type: x}]", 'llm_providers[4].name: missing; every entry of this list needs "name"'),
-        ("llm_providers: [{name: x, type: y, config: [1]}]", "llm_providers[4].config: must be a mapping (key: value), not a list"),
+        ("llm_providers: [x]", 'llm_providers[6]: must be a mapping (key: value), not "x"'),
+        ("llm_providers: [{type: x}]", 'llm_providers[6].name: missing; every entry of this list needs "name"'),
+        ("llm_providers: [{name: x, type: y, config: [1]}]", "llm_providers[6].config: must be a mapping (key: value), not a list"),
         ("routing_rules: [x]", 'routing_rules[0]: must be a mapping (key: value), not "x"'),
         ("routing_rules: [{priority: 1}]", "routing_rules[0].name: missing; a rule needs a name, which logs and answers tell"),
         ("routing_rules: [{name: 7}]", "routing_rules[0].name: must be text, not 7"),
@@ -83,7 +83,7 @@ def test_a_name_that_cannot_stand_in_logs_and_headers_is_refused(tmp_path: Path,
 def test_names_of_models_are_names(tmp_path: Path, name: str) -> None:
     (tmp_path / "my.yml").write_text(f"llm_providers: [{{name: '{name}', type: x}}]\nrouting_rules: [{{name: '{name}'}}]")
 
-    assert load(None, Path("my.yml"), environ={}, cwd=tmp_path).settings.llm_providers[4].name == name
+    assert load(None, Path("my.yml"), environ={}, cwd=tmp_path).settings.llm_providers[6].name == name
 
 
 def test_all_mistakes_of_all_layers_are_told_at_once_in_order(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_what_others_find_wrong_is_told_in_the_same_form(tmp_path: Path) -> None
 
     error = origins.error(
         [
-            ("llm_providers[4].config.base_url", "missing"),
+            ("llm_providers[6].config.base_url", "missing"),
             (within("routing_rules[0]", "conditions.mode"), "is no mode"),
             (("routing_rules", 0, "use_provider"), unknown_key("use_provder", ["use_provider"])),
         ]
@@ -183,7 +183,7 @@ def test_what_others_find_wrong_is_told_in_the_same_form(tmp_path: Path) -> None
     assert error.message.split("\n") == [
         'my.yml:2 routing_rules[0].use_provider: unknown key; did you mean "use_provider"? Allowed: use_provider',
         "my.yml:4 routing_rules[0].conditions.mode: is no mode",
-        "my.yml:6 llm_providers[4].config.base_url: missing",
+        "my.yml:6 llm_providers[6].config.base_url: missing",
     ]
 
 

@@ -51,7 +51,7 @@ def test_what_is_shown_loads_again_as_the_same(config: dict[str, object], rule: 
         first = loaded(folder, json.dumps(literal(written), ensure_ascii=False).translate(ESCAPES))
         again = loaded(folder, as_text(first))
 
-    assert first.settings.llm_providers[4].config == config
+    assert first.settings.llm_providers[-1].config == config
     assert as_data(again) == as_data(first)
     assert again.settings == first.settings
 
@@ -94,7 +94,7 @@ llm_providers:
 """
     found = loaded(tmp_path, text, MINE="hunter2", OTHER_TOKEN="hunter2", DEEPSEEK_API_KEY="hunter2")
 
-    assert found.environment.secret(found.settings.llm_providers[4].config) == "hunter2"
+    assert found.environment.secret(found.settings.llm_providers[-1].config) == "hunter2"
     for shown in (as_text(found), as_text(found, with_origin=True), json.dumps(as_data(found)), repr(found), repr(found.settings)):
         assert "hunter2" not in shown
     assert 'base_url: "https://***@example.org/v1?api_key=***&x=1"' in as_text(found)

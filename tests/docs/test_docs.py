@@ -126,6 +126,24 @@ async def test_what_dify_is_given_works_on_a_running_stack_with_the_key_that_was
     assert "http://host.docker.internal:9102" in (tmp_path / "dify.json").read_text()
 
 
+async def test_tools_are_used_as_their_page_says_and_its_configuration_is_right(tmp_path: Path) -> None:
+    stack, port = await start(tmp_path)
+    try:
+        said = [await run(line, tmp_path, port) for line in commands("docs/devtools.md")]
+        (asked,) = blocks("docs/devtools.md", "sh")
+        said.append(await run(asked.replace("\n", " "), tmp_path, port))
+    finally:
+        stack.terminate()
+        await asyncio.wait_for(stack.communicate(), 30)
+    assert [status for status, _ in said] == [0] * 7, said
+    for (_, out), told in zip(said, ("template python", "run_tests", "path", "A small Python project", "passed", "main"), strict=False):
+        assert told in out
+    assert '"tool":"fs_list"' in said[-1][1]
+    (example,) = blocks("docs/devtools.md", "yaml")
+    done = checked(tmp_path, example)
+    assert done.returncode == 0, done.stderr
+
+
 def checked(tmp_path: Path, example: str) -> subprocess.CompletedProcess[str]:
     file = tmp_path / "my.yml"
     file.write_text(example, encoding="utf-8")
@@ -167,6 +185,7 @@ async def test_the_configurations_of_bots_are_right_and_say_which_secret_is_miss
         "docs/benchmarks.md",
         "docs/channels.md",
         "docs/discord.md",
+        "docs/devtools.md",
     ],
 )
 def test_every_link_within_the_repository_leads_somewhere(page: str) -> None:

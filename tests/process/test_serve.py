@@ -129,7 +129,7 @@ async def test_the_first_start_needs_nothing_and_answers_in_both_languages_with_
     assert key.startswith("dagi_")
 
 
-@pytest.mark.parametrize("name", ["front", "embedder"])
+@pytest.mark.parametrize("name", ["front", "devtools", "embedder"])
 async def test_a_killed_process_is_started_again_at_once_and_callers_wait_instead_of_failing(tmp_path: Path, name: str) -> None:
     async with Upstream() as upstream, served("--config", scripted(upstream, tmp_path), "--profile", "dev") as stack:
         killed = stack.child(name)
@@ -184,7 +184,7 @@ async def test_when_the_supervisor_itself_is_killed_its_children_end_too(tmp_pat
         children = psutil.Process(stack.process.pid).children(recursive=True)
         stack.process.kill()
         await stack.process.wait()
-        assert len(children) == 2
+        assert len(children) == 3
         assert psutil.wait_procs(children, timeout=15)[1] == []
 
 

@@ -39,7 +39,7 @@ async def about_devtools(installation: Installation, clock: Clock) -> AsyncGener
     except SandboxUnavailable as error:
         details = " ".join(getattr(error, "__notes__", ()))[:300]
         yield odd("sandbox", f"{error.message}{f' ({details})' if details else ''} Until then {_OFF}", advice(error))
-        for report in _causes(Path("/proc/sys"), Path("/proc/self/status"), as_root=os.geteuid() == 0):
+        for report in causes(Path("/proc/sys"), Path("/proc/self/status"), as_root=os.geteuid() == 0):
             yield report
         return
     except TimeoutError:
@@ -64,7 +64,7 @@ async def _elsewhere(url: str) -> Report:
     return bad("devtools", f"nothing answers at {url} (devtools.url)", "start it there: dagi serve devtools")
 
 
-def _causes(kernel: Path, status: Path, *, as_root: bool) -> Iterator[Report]:
+def causes(kernel: Path, status: Path, *, as_root: bool) -> Iterator[Report]:
     """What of the machine is known to stand in the way.
 
     Args:

@@ -13,6 +13,7 @@ from dagi.errors import SandboxUnavailable
 from dagi.observe.metrics import Metrics
 from dagi.ports.clock import Clock
 from dagi.ports.workspaces import Wanted, WorkspaceRoom
+from dagi.targets.devtools.files.kit import FileTools
 from dagi.targets.devtools.git.cloning import Cloning
 from dagi.targets.devtools.git.running import Git
 from dagi.targets.devtools.git.tools import GitTools
@@ -51,6 +52,7 @@ async def opened_parts(installation: Installation, clock: Clock) -> Parts:
     git = Git(sandbox)
     cloning = Cloning(git, settings.git.allowed)
     kits = (
+        FileTools(workspaces),
         TestRuns(sandbox, workspaces, bounds=bounds_of(installation), commands=_commands(workspaces)),
         GitTools(workspaces, git),
         WorktreeTools(workspaces, git),

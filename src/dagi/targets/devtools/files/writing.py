@@ -19,8 +19,9 @@ from dagi.targets.devtools.workspaces.workspace import Change, Workspace
 
 _PATH: Final = "params.path"
 _DIFF: Final = 32 << 10
-# Lines take many times their bytes: larger files are not compared, and not patched.
-_COMPARED: Final = 4 << 20
+# What costs time for each of their lines: larger files are not compared, and not changed in parts.
+_COMPARED: Final = 1 << 20
+_CHANGED: Final = 4 << 20
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FORMS: Final = ("content", "base64", "edits", "patch")
 IfMatch = Annotated[str, msgspec.Meta(description="Only if the file has this etag; * for any, so it must exist.")]
@@ -128,8 +129,10 @@ def _after(before: bytes | None, wanted: WriteTakes) -> bytes:
     text = text_of(before or b"")
     if text is None:
         raise Invalid("The file is no text, so it cannot be edited; write it with base64.", field=_PATH)
-    if wanted.patch is not None and len(text) > _COMPARED:
-        raise PayloadTooLarge(f"A file of more than {_COMPARED} bytes is changed by edits.", limit_bytes=_COMPARED, field="params.patch")
+    if before is not None and len(before) > _CHANGED:
+        raise PayloadTooLarge(
+            f"A file of more than {_CHANGED} bytes is written as a whole, with content.", limit_bytes=_CHANGED, field=_PATH
+        )
     if wanted.edits is not None:
         return _encoded(apply_edits(text, wanted.edits, limit=WHOLE), "params.edits")
     return _encoded(apply_patch(text, hunks), "params.patch")

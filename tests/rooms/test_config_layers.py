@@ -65,7 +65,7 @@ def test_the_example_of_the_contract_loads_as_it_stands(tmp_path: Path) -> None:
     ]
     assert found.settings.llm_providers[-1].config["retry"] == {"attempts": 2, "delay_s": 1.0}
     assert found.settings.routing_rules[0]["fallback_provider"] == "llm_remote_deepseek"
-    assert str(found.origins.mark("llm_providers[-1].config.temperature")) == "my.yml:11"
+    assert str(found.origins.mark("llm_providers[6].config.temperature")) == "my.yml:11"
     assert found.warnings == ()
     assert found.unsafe() == []
 

@@ -11,6 +11,8 @@ import pytest
 from dagi.errors import Conflict, Invalid, Missing, PayloadTooLarge, PreconditionFailed
 from dagi.message import Grant
 from dagi.targets.devtools.files.kit import FileTools
+from dagi.targets.devtools.files.reading import ReadTakes
+from dagi.targets.devtools.files.writing import WriteTakes
 from dagi.targets.devtools.tool import Call
 from dagi.targets.devtools.workspaces.kernel import open_beneath, open_by_walking
 from dagi.targets.devtools.workspaces.store import DiskWorkspaces
@@ -292,3 +294,17 @@ async def test_nothing_is_written_beyond_the_quota(ask, store) -> None:
     await ask("fs_write", path="a", content="x" * (1 << 20))
     await ask("fs_delete", path="a")
     assert (await ask("fs_list"))["entries"] == []
+
+
+async def test_a_large_file_is_written_and_neither_compared_nor_changed_in_parts(tmp_path) -> None:
+    store = DiskWorkspaces(tmp_path / "workspaces", FakeClock())
+    await store.open()
+    tools = {tool.name: tool for tool in FileTools(store).tools()}
+    large = WriteTakes(path="a", content="x\n" * (5 << 19))
+    written = await tools["fs_write"].work(CALL, large)
+    assert (written.diff, written.diff_cut) == ("", True)
+    with pytest.raises(PayloadTooLarge):
+        await tools["fs_write"].work(CALL, WriteTakes(path="a", patch="@@ -1 +1 @@\n-x\n+y\n"))
+    with pytest.raises(PayloadTooLarge):
+        await tools["fs_write"].work(CALL, WriteTakes(path="b", content="x" * ((16 << 20) + 1)))
+    assert (await tools["fs_read"].work(CALL, ReadTakes(path="a", first_line=2_000_000, max_bytes=2))).content == "x\n"

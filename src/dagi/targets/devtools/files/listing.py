@@ -11,6 +11,8 @@ from dagi.targets.devtools.tool import InWorkspace
 from dagi.targets.devtools.workspaces.walking import Kind, walk
 
 _PATH: Final = "params.path"
+# Characters of paths in one answer.
+_SHOWN: Final = 512 << 10
 Globs = Annotated[tuple[str, ...], msgspec.Meta(max_length=50)]
 
 
@@ -35,7 +37,7 @@ class ListGives(msgspec.Struct, frozen=True, kw_only=True):
     """What fs_list gives.
 
     Attributes:
-        more: there is more than max_entries.
+        more: there is more than max_entries, or than fits into one answer.
         unnamed: how many have names that no tool takes, and are left out.
     """
 
@@ -56,7 +58,7 @@ def list_files(tree: Tree, wanted: ListTakes) -> ListGives:
     base = "/".join(parts)
     matches = matcher([wanted.glob], "params.glob") if wanted.glob is not None else None
     entries: list[Entry] = []
-    unnamed, more = 0, False
+    unnamed, shown, more = 0, 0, False
     with told(_PATH), tree.directory(parts) as fd:
         for found in walk(fd, into=lambda found: found.parts < wanted.depth and is_name(found.name), opener=tree.opener):
             if not is_name(found.name):
@@ -65,7 +67,8 @@ def list_files(tree: Tree, wanted: ListTakes) -> ListGives:
             path = f"{base}/{found.path}" if base else found.path
             if matches is not None and not matches(path):
                 continue
-            if len(entries) == wanted.max_entries:
+            shown += len(path)
+            if len(entries) == wanted.max_entries or shown > _SHOWN:
                 more = True
                 break
             entries.append(Entry(path=path, kind=found.kind, size=found.size if found.kind == "file" else None))

@@ -4,6 +4,7 @@ Models count lines badly, so the numbers of a hunk's head say where to look firs
 """
 
 import re
+from array import array
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -111,8 +112,8 @@ def apply_patch(text: str, hunks: Sequence[Hunk]) -> str:
         Conflict: a hunk's lines are not in the text, or not after the hunk before it.
         Invalid: a hunk fits at more than one place, and not at the one it says; or it has no lines to find its place by.
     """
-    starts = [0]
-    starts += [match.end() for match in re.finditer("\n", text)]
+    starts = array("Q", [0])
+    starts.extend(match.end() for match in re.finditer("\n", text))
     if starts[-1] != len(text):
         starts.append(len(text))
     pieces: list[str] = []

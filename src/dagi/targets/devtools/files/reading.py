@@ -12,7 +12,7 @@ from dagi.targets.devtools.files.paths import parse
 from dagi.targets.devtools.files.tree import WHOLE, Tree, told, too_large, whole
 from dagi.targets.devtools.tool import InWorkspace
 
-_MOST: Final = 4 << 20
+_MOST: Final = 1 << 20
 _USUAL: Final = 256 << 10
 _ETAG: Final = 32
 _PATH: Final = "params.path"

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from dagi.errors import Conflict, Invalid, Missing, PayloadTooLarge, StoreError
+from dagi.errors import Conflict, Invalid, Missing, PayloadTooLarge
 from dagi.targets.devtools.workspaces.kernel import DIRECTORY, READ, Opener
+from dagi.targets.devtools.workspaces.trouble import disk_trouble, disk_works
 
 # The largest file that is read or written as a whole. Of larger ones parts can be read.
 WHOLE: Final = 16 << 20
@@ -24,7 +25,6 @@ _SENTENCES: Final = {
     errno.ENODEV: "It is no regular file.",
     errno.EINVAL: "A directory cannot be put into itself.",
 }
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @contextmanager
@@ -47,10 +47,7 @@ def told(field: str) -> Generator[None]:
             raise Conflict("The directory is not empty; say recursive to remove it with all that is in it.", field=field) from error
         if number in _SENTENCES:
             raise Invalid(_SENTENCES[number], field=field) from error
-        if number in _FULL:
-            raise StoreError("The disk that holds the workspaces is full; the operator has to make room.") from error
-        why = errno.errorcode.get(number, "an unknown error")
-        raise StoreError(f"The disk that holds the workspaces does not work ({why}); the operator has to look at it.") from error
+        raise disk_trouble(error) from error
 
 
 class Tree:
@@ -154,11 +151,8 @@ def opened(directory: Path, opener: Opener) -> Generator[Tree]:
     Raises:
         StoreError: they cannot be opened.
     """
-    try:
+    with disk_works():
         root = os.open(directory, DIRECTORY)
-    except OSError as error:
-        why = errno.errorcode.get(error.errno or 0, "an unknown error")
-        raise StoreError(f"The workspace's files cannot be opened ({why}); the operator has to look at the disk.") from error
     try:
         yield Tree(root, opener)
     finally:

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from dagi.errors import Conflict, Invalid, Missing, PreconditionFailed
+from dagi.errors import Conflict, Invalid, Missing, PayloadTooLarge, PreconditionFailed
 from dagi.targets.devtools.files.diffs import bounded, unified
 from dagi.targets.devtools.files.edits import Edit, apply_edits
 from dagi.targets.devtools.files.patches import apply_patch, parse_patch
@@ -19,6 +19,9 @@ from dagi.targets.devtools.workspaces.workspace import Change, Workspace
 
 _PATH: Final = "params.path"
 _DIFF: Final = 32 << 10
+# What costs time for each of their lines: larger files are not compared, and not changed in parts.
+_COMPARED: Final = 1 << 20
+_CHANGED: Final = 4 << 20
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FORMS: Final = ("content", "base64", "edits", "patch")
 IfMatch = Annotated[str, msgspec.Meta(description="Only if the file has this etag; * for any, so it must exist.")]
@@ -77,7 +80,7 @@ def write(workspace: Workspace, tree: Tree, wanted: WriteTakes) -> WriteGives:
                 change.grow(size=len(after) - len(before or b""), files=missing + (before is None))
                 _put(tree, parts, after, 0o644 if old is None else stat.S_IMODE(old[1].st_mode) & 0o777, change)
     path = "/".join(parts)
-    diff, cut = bounded(_diff(before or b"", after, path), _DIFF)
+    diff, cut = _shown(before or b"", after, path)
     return WriteGives(path=path, etag=etag_of(after), size=len(after), created=before is None, diff=diff, diff_cut=cut)
 
 
@@ -126,6 +129,10 @@ def _after(before: bytes | None, wanted: WriteTakes) -> bytes:
     text = text_of(before or b"")
     if text is None:
         raise Invalid("The file is no text, so it cannot be edited; write it with base64.", field=_PATH)
+    if before is not None and len(before) > _CHANGED:
+        raise PayloadTooLarge(
+            f"A file of more than {_CHANGED} bytes is written as a whole, with content.", limit_bytes=_CHANGED, field=_PATH
+        )
     if wanted.edits is not None:
         return _encoded(apply_edits(text, wanted.edits, limit=WHOLE), "params.edits")
     return _encoded(apply_patch(text, hunks), "params.patch")
@@ -138,9 +145,11 @@ def _encoded(text: str, field: str) -> bytes:
         raise Invalid("The text has half a character (a lone surrogate), which no file can hold.", field=field) from None
 
 
-def _diff(before: bytes, after: bytes, path: str) -> str:
+def _shown(before: bytes, after: bytes, path: str) -> tuple[str, bool]:
+    if max(len(before), len(after)) > _COMPARED:
+        return "", before != after
     old, new = text_of(before), text_of(after)
-    return "" if old is None or new is None else unified(old, new, path)
+    return ("", False) if old is None or new is None else bounded(unified(old, new, path), _DIFF)
 
 
 def _put(tree: Tree, parts: tuple[str, ...], data: bytes, mode: int, change: Change) -> None:

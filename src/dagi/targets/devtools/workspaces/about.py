@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from dagi.errors import Invalid, StoreError
+from dagi.targets.devtools.workspaces.trouble import disk_works
 from dagi.targets.devtools.workspaces.workspace import Quota
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\Z")
@@ -83,8 +84,13 @@ def read_about(file: Path) -> About:
         raise StoreError("The description of a workspace (about.json) is damaged; restore it, or remove the workspace.") from error
 
 
+@disk_works()
 def write_about(file: Path, about: About) -> None:
-    """Put it in the place of what stands there, at once or not at all."""
+    """Put it in the place of what stands there, at once or not at all.
+
+    Raises:
+        StoreError: the disk is full, or does not work.
+    """
     draft = file.with_name(f"draft-{secrets.token_hex(4)}.json")
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:

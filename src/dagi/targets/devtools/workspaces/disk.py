@@ -24,6 +24,7 @@ from dagi.targets.devtools.workspaces.kernel import DIRECTORY, exchange, sync_fi
 from dagi.targets.devtools.workspaces.locks import Lock
 from dagi.targets.devtools.workspaces.tally import Tally, check
 from dagi.targets.devtools.workspaces.threads import to_its_end
+from dagi.targets.devtools.workspaces.trouble import disk_works
 from dagi.targets.devtools.workspaces.walking import measure
 from dagi.targets.devtools.workspaces.workspace import Quota, Replaced, Usage
 
@@ -113,6 +114,7 @@ class DiskWorkspace:
             raise Internal("A workspace was to be changed by somebody who does not hold it.")
         return self._held
 
+    @disk_works()
     def _replace(self, root: int, names: Sequence[str]) -> Replaced:
         fd = self._writer()
         settle(self.directory)

@@ -23,6 +23,7 @@ from dagi.targets.devtools.workspaces.kernel import DIRECTORY
 from dagi.targets.devtools.workspaces.locks import Lock, held_at_once
 from dagi.targets.devtools.workspaces.tally import check, remembered
 from dagi.targets.devtools.workspaces.threads import to_its_end
+from dagi.targets.devtools.workspaces.trouble import disk_works
 from dagi.targets.devtools.workspaces.workspace import Quota, Usage
 
 EMPTY: Final = "empty"
@@ -136,7 +137,8 @@ class DiskWorkspaces:
     async def delete(self, dao_id: str, name: str) -> None:
         """Remove it once nobody works in it. Raises as `find` does."""
         workspace = await self.find(dao_id, name)
-        async with workspace.writing():
+        # The second lock keeps those away who clear away drafts.
+        async with workspace.writing(), self._lock(workspace.directory.parent / _MAKING).exclusive():
             moved = await to_its_end(partial(_moved_aside, workspace.directory))
         self._known.pop(workspace.directory, None)
         self._locks.pop(workspace.directory / LOCK, None)
@@ -184,6 +186,7 @@ class DiskWorkspaces:
             if path.is_dir() and not path.name.startswith((".", "_"))
         }
 
+    @disk_works()
     def _make(self, directory: Path, about: About, source: Path | None) -> None:
         if directory.exists():
             raise Conflict("There is a workspace of that name already.")
@@ -208,6 +211,7 @@ class DiskWorkspaces:
             # Its name is another one now, unless something went wrong.
             shutil.rmtree(draft, ignore_errors=True)
 
+    @disk_works()
     def _swept(self) -> None:
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         for dao in sorted(path for path in self._directory.iterdir() if path.is_dir()):
@@ -230,6 +234,7 @@ def _new_draft(dao: Path) -> Path:
     return draft
 
 
+@disk_works()
 def _moved_aside(directory: Path) -> Path:
     aside = _new_draft(directory.parent)
     directory.rename(aside / "gone")

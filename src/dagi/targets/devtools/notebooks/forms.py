@@ -1,6 +1,6 @@
 """What `notebook_execute` takes and gives."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -17,7 +17,7 @@ class ExecuteNotebook(InWorkspace, frozen=True, kw_only=True, forbid_unknown_fie
     """A notebook, as a file of the workspace or as it is."""
 
     path: Annotated[Path, Meta(description="An .ipynb file of the workspace.")] | None = None
-    notebook: Annotated[dict[str, object], Meta(description="A notebook as JSON, instead of a path.")] | None = None
+    notebook: Annotated[dict[str, Any], Meta(description="A notebook as JSON, instead of a path.")] | None = None
     store_as: (
         Annotated[Path, Meta(description="Where the executed notebook is stored: at path where left out, nowhere where null.")]
         | UnsetType

@@ -17,7 +17,7 @@ from dagi.targets.devtools.notebooks.files import LARGEST, Content, Files
 from dagi.targets.devtools.notebooks.forms import CellDone, ExecuteNotebook, NotebookDone, Outcome, Stored
 from dagi.targets.devtools.notebooks.telling import Room
 from dagi.targets.devtools.sandbox.job import REPORT_TIMES, TOOLS, WORKSPACE, Bounds, Ears, Ending, Finished, Job, Place, Sandbox
-from dagi.targets.devtools.texts import decoded
+from dagi.targets.devtools.texts import decoded, limited
 from dagi.targets.devtools.tool import Call, Kit, Tool
 from dagi.targets.devtools.workspaces.workspace import Workspaces
 
@@ -57,7 +57,7 @@ class Notebooks:
             call.grant.require("devtools.write")
         workspace = await self._workspaces.find(call.grant.dao_id, wanted.workspace)
         source = await self._source(call, wanted)
-        begun, account = asyncio.Event(), Account(call.hear)
+        begun, account = asyncio.Event(), Account(limited(call.hear))
 
         def line(line: bytes) -> None:
             begun.set()

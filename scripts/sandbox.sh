@@ -9,3 +9,5 @@ export UV_NO_CONFIG=1 UV_LINK_MODE=${UV_LINK_MODE:-copy}
 rm -rf "$sandbox"
 "$venv/bin/uv" venv --quiet --no-project --python "$venv/bin/python" "$sandbox"
 VIRTUAL_ENV="$PWD/$sandbox" "$venv/bin/uv" pip sync --quiet --require-hashes --compile-bytecode locks/sandbox.txt
+# The list of this machine's fonts, which matplotlib would otherwise make anew in every run.
+MPLCONFIGDIR="$PWD/$sandbox/share/matplotlib" "$sandbox/bin/python" -c "import matplotlib.font_manager" 2>/dev/null

@@ -17,6 +17,7 @@ from dagi.message import Grant
 from dagi.observe.clock import SystemClock
 from dagi.targets.devtools.running.forms import RunTests, TestsDone
 from dagi.targets.devtools.running.kit import TestRuns
+from dagi.targets.devtools.runtime import found_runtime
 from dagi.targets.devtools.sandbox.bubblewrap import Bubblewrap, Setting
 from dagi.targets.devtools.sandbox.job import Bounds
 from dagi.targets.devtools.tool import Call
@@ -64,7 +65,8 @@ async def house(workspaces) -> House:
 
 
 async def housed(workspaces: DiskWorkspaces, bounds: Bounds, template: str = "empty") -> House:
-    sandbox = Bubblewrap(Setting(python=Path(f"{sys.prefix}-sandbox"), inside=INSIDE), SystemClock())
+    runtime = found_runtime(Path(f"{sys.prefix}-sandbox"))
+    sandbox = Bubblewrap(Setting(python=runtime.environment, inside=INSIDE), SystemClock())
     workspace = await workspaces.create(DAO, "main", template=template)
 
     async def commands(_: object) -> Mapping[str, tuple[str, ...]]:

@@ -1,5 +1,6 @@
 """What is asked of a test run, and what is believed of what it tells."""
 
+from collections.abc import Mapping
 from itertools import pairwise
 
 import msgspec
@@ -8,13 +9,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dagi.errors import Invalid, Missing
-from dagi.targets.devtools.running.forms import RunTests
+from dagi.targets.devtools.notebooks.forms import ExecuteNotebook, NotebookDone
+from dagi.targets.devtools.running.forms import RunTests, TestsDone
 from dagi.targets.devtools.running.outcome import outcome_of
 from dagi.targets.devtools.running.plan import job_of
 from dagi.targets.devtools.running.report import Report
 from dagi.targets.devtools.running.tap import Tap
 from dagi.targets.devtools.sandbox.job import Bounds, Finished, Place
-from dagi.targets.devtools.texts import Told, clipped, plain
+from dagi.targets.devtools.texts import Told, clipped, limited, plain
 
 COMMANDS = {"lint": ("ruff", "check")}
 KINDS = ["start", "collected", "begin", "test", "broken", "refused", "covered", "coverage", "finish", "what", ""]
@@ -208,9 +210,22 @@ def test_a_text_of_others_is_bounded_and_moves_no_terminal(text: str, limit: int
 
 
 def test_output_is_told_while_it_comes_up_to_its_bound_and_then_no_more() -> None:
-    heard: list[dict[str, object]] = []
+    heard: list[Mapping[str, object]] = []
     stream = Told("stdout", heard.append, 10)
     for piece in ("ж".encode()[:1], "ж".encode()[1:], b"1234567", b"890", b"more"):
         stream.feed(piece)
     assert "".join(str(event["text"]) for event in heard).startswith("ж1234567")
     assert heard[-1] == {"kind": "output", "stream": "stdout", "text": "", "cut": True}
+
+
+def test_who_tells_without_end_is_heard_up_to_a_bound() -> None:
+    heard: list[Mapping[str, object]] = []
+    hear = limited(heard.append, 3)
+    for number in range(10):
+        hear({"kind": "test", "number": number})
+    assert [event["number"] for event in heard] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("form", [RunTests, TestsDone, ExecuteNotebook, NotebookDone])
+def test_what_the_tools_take_and_give_has_a_schema(form: type) -> None:
+    assert msgspec.json.schema(form)["$ref"] == f"#/$defs/{form.__name__}"

@@ -18,6 +18,7 @@ from dagi.targets.devtools.git.cloning import Cloning
 from dagi.targets.devtools.git.running import Git
 from dagi.targets.devtools.git.tools import GitTools
 from dagi.targets.devtools.git.worktrees import WorktreeTools
+from dagi.targets.devtools.notebooks.kit import Notebooks
 from dagi.targets.devtools.running.kit import Commands, TestRuns
 from dagi.targets.devtools.runtime import found_runtime
 from dagi.targets.devtools.sandbox.bubblewrap import Bubblewrap, Setting
@@ -51,9 +52,11 @@ async def opened_parts(installation: Installation, clock: Clock) -> Parts:
     sandbox = built_sandbox(installation, clock)
     git = Git(sandbox)
     cloning = Cloning(git, settings.git.allowed)
+    file_tools, bounds = FileTools(workspaces), bounds_of(installation)
     kits = (
-        FileTools(workspaces),
-        TestRuns(sandbox, workspaces, bounds=bounds_of(installation), commands=_commands(workspaces)),
+        file_tools,
+        TestRuns(sandbox, workspaces, bounds=bounds, commands=_commands(workspaces)),
+        Notebooks(sandbox, workspaces, file_tools, bounds=bounds),
         GitTools(workspaces, git),
         WorktreeTools(workspaces, git),
     )

@@ -18,12 +18,10 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         environment: a virtual environment made with the stack's own interpreter; inside at `/opt/dagi/python`.
-        packages: its site-packages.
         version: of Python, `3.11` for example.
     """
 
     environment: Path
-    packages: Path
     version: str
 
 
@@ -42,11 +40,11 @@ def found_runtime(environment: Path) -> Runtime:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     made_with = said.get("version_info") or said.get("version") or "none"
     # What is linked to may be elsewhere: /bin of a merged /usr, a version named by its series.
-    home = Path(said.get("home", "")).resolve()
-    if not f"{made_with}.".startswith(f"{version}.") or home.parent != Path(sys.base_prefix).resolve():
+    home = Path(said.get("home", "")).resolve().parent
+    if not f"{made_with}.".startswith(f"{version}.") or home != Path(sys.base_prefix).resolve():
         raise SandboxUnavailable(f"The sandbox's Python environment was made with another Python than the stack's {version}. {_ADVICE}")
-    packages = environment.resolve() / "lib" / f"python{version}" / "site-packages"
+    packages = environment / "lib" / f"python{version}" / "site-packages"
     missing = [name for name in _NEEDED if not (packages / name).is_dir()]
     if missing:
         raise SandboxUnavailable(f"The sandbox's Python environment lacks {', '.join(missing)}. {_ADVICE}")
-    return Runtime(environment=environment.resolve(), packages=packages, version=version)
+    return Runtime(environment=environment.resolve(), version=version)

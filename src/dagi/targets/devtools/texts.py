@@ -2,10 +2,25 @@
 
 import codecs
 import re
-from collections.abc import Callable
+from collections.abc import Mapping
+
+from dagi.ports.devtools import Hear
 
 _COLOURS = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?", re.DOTALL)
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def limited(hear: Hear, most: int = 20_000) -> Hear:
+    """Tell so many events and no more: code that tells without end fills nobody's memory."""
+    left = most
+
+    def told(event: Mapping[str, object]) -> None:
+        nonlocal left
+        left -= 1
+        if left >= 0:
+            hear(event)
+
+    return told
 
 
 def plain(text: str) -> str:
@@ -15,6 +30,8 @@ def plain(text: str) -> str:
 
 def clipped(text: str, limit: int) -> str:
     """At most about `limit` characters of it, plain: its beginning and twice as much of its end."""
+    if not text:
+        return ""
     # What will not be shown is not cleaned; the margin is for what cleaning takes away.
     if len(text) > 2 * limit:
         text = text[:limit] + text[-limit:] if limit else ""
@@ -38,7 +55,7 @@ def _shortened(text: str, limit: int, *, always: bool = False) -> str:
 class Told:
     """A stream of output, told on as text while it comes, up to a bound."""
 
-    def __init__(self, stream: str, hear: Callable[[dict[str, object]], None], limit: int) -> None:
+    def __init__(self, stream: str, hear: Hear, limit: int) -> None:
         self._stream = stream
         self._hear = hear
         self._left = limit

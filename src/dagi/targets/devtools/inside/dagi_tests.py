@@ -20,6 +20,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypedDict
 
+import dagi_home
 from dagi_reporting import Reporter, flush, status_of
 
 _LOOKED_AT = 5000
@@ -125,6 +126,7 @@ def main() -> None:
     sys.argv[1:] = []
     framework = found(Path.cwd()) if spec["framework"] == "auto" else spec["framework"]
     work = runner(framework, coverage=spec["coverage"])
+    dagi_home.furnish()
     prepare(spec["environment"])
     report.insist("start", framework=framework)
     status, totals = work(spec, report)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal
 
+from dagi.ports.devtools import Hear
 from dagi.targets.devtools.copying import reading_until
 from dagi.targets.devtools.running.forms import Output, RunTests, TestsDone
 from dagi.targets.devtools.running.outcome import outcome_of, sentence
@@ -11,7 +12,7 @@ from dagi.targets.devtools.running.plan import job_of
 from dagi.targets.devtools.running.report import Report
 from dagi.targets.devtools.running.tap import Tap
 from dagi.targets.devtools.sandbox.job import Bounds, Ears, Finished, Job, Place, Sandbox
-from dagi.targets.devtools.texts import Told, decoded
+from dagi.targets.devtools.texts import Told, decoded, limited
 from dagi.targets.devtools.tool import Call, Tool
 from dagi.targets.devtools.workspaces.workspace import Workspace, Workspaces
 
@@ -45,7 +46,7 @@ class TestRuns:
     async def _run(self, call: Call, wanted: RunTests) -> TestsDone:
         workspace = await self._workspaces.find(call.grant.dao_id, wanted.workspace)
         commands = await self._commands(workspace)
-        watched = _Watched(call)
+        watched = _Watched(limited(call.hear))
 
         def work() -> Awaitable[TestsDone]:
             job = job_of(wanted, commands, Place(source=workspace.tree), self._bounds)
@@ -61,11 +62,11 @@ class TestRuns:
 class _Watched:
     """One run, as it is heard."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, hear: Hear) -> None:
         self.begun = asyncio.Event()
-        self._report = Report(call.hear)
+        self._report = Report(hear)
         self._tap = Tap()
-        self._told = {"stdout": Told("stdout", call.hear, _OUTPUT), "stderr": Told("stderr", call.hear, _OUTPUT)}
+        self._told = {"stdout": Told("stdout", hear, _OUTPUT), "stderr": Told("stderr", hear, _OUTPUT)}
 
     def report_line(self, line: bytes) -> None:
         """A line of the report. The first one is told when the workspace has been copied."""

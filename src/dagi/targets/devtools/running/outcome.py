@@ -7,7 +7,7 @@ from dagi.targets.devtools.running.forms import Outcome
 from dagi.targets.devtools.running.report import Report
 from dagi.targets.devtools.sandbox.job import Bounds, Ending, Finished
 
-STOPPED: Final[Mapping[Ending, Outcome]] = {
+_STOPPED: Final[Mapping[Ending, Outcome]] = {
     "time": "timed_out",
     "memory": "out_of_memory",
     "output": "output_limit",
@@ -19,7 +19,7 @@ _NO_TESTS = 5
 
 def outcome_of(finished: Finished, report: Report) -> Outcome:
     """The outcome. Without a word from its end, a run has not passed, whatever its status."""
-    if (stopped := STOPPED.get(finished.ending)) is not None:
+    if (stopped := _STOPPED.get(finished.ending)) is not None:
         return stopped
     if report.finished is None or report.finished != finished.status:
         return "crashed"

@@ -13,7 +13,7 @@ from dagi.targets.devtools.texts import clipped
 
 _POINT: Final = re.compile(r"^(?P<indent> *)(?P<not>not )?ok\b(?: \d+)?(?: -)? ?(?P<rest>.*)$")
 _SUBTEST: Final = re.compile(r"^(?P<indent> *)# Subtest: (?P<name>.*)$")
-_DIRECTIVE: Final = re.compile(r"(?<!\\) # (?P<word>SKIP|TODO)\b ?(?P<why>.*)$", re.IGNORECASE)
+_DIRECTIVE: Final = re.compile(r"(?<!\\) # (?P<word>skip|todo)\b ?(?P<why>.*)$", re.IGNORECASE)
 _ESCAPED: Final = re.compile(r"\\([\\#])")
 _LINE, _DEPTH, _YAML_LINES = 4000, 20, 100
 _STEP = 4
@@ -84,7 +84,7 @@ class Tap:
         parents, self._names[depth:] = self._names[:depth], []
         self._point = _Point(" > ".join([*parents, name]), passed=point["not"] is None, suite=suite)
         if directive:
-            self._point.directive, self._point.why = directive["word"].upper(), directive["why"]
+            self._point.directive, self._point.why = directive["word"].lower(), directive["why"]
 
     def _tell(self) -> Iterator[TestDone]:
         point, self._point, self._in_yaml = self._point, None, False
@@ -94,9 +94,9 @@ class Tap:
         # A suite is no test, unless it failed beside its tests.
         if (point.suite or said.get("type") == "suite") and (point.passed or said.get("failureType") == "subtestsFailed"):
             return
-        passed: TestOutcome = "xpassed" if point.directive == "TODO" else "passed"
-        failed: TestOutcome = "xfailed" if point.directive == "TODO" else "failed"
-        outcome: TestOutcome = "skipped" if point.directive == "SKIP" else passed if point.passed else failed
+        passed: TestOutcome = "xpassed" if point.directive == "todo" else "passed"
+        failed: TestOutcome = "xfailed" if point.directive == "todo" else "failed"
+        outcome: TestOutcome = "skipped" if point.directive == "skip" else passed if point.passed else failed
         message = "" if outcome == "passed" else said.get("error", point.why)
         where = [said[name] for name in ("location", "stack") if name in said]
         yield TestDone(

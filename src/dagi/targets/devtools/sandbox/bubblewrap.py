@@ -70,6 +70,8 @@ class Bubblewrap:
     @asynccontextmanager
     async def run(self, job: Job, ears: Ears = DEAF) -> AsyncGenerator[Finished]:
         """See `job.Sandbox`."""
+        if job.command[0] == "python" and self._setting.python is None:
+            raise unavailable("no_python")
         await self.check()
         async with self._run(job, ears) as finished:
             yield finished

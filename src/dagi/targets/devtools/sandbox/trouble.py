@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from dagi.errors import SandboxUnavailable
 
-Reason = Literal["no_bubblewrap", "no_programs", "no_namespaces", "no_mounts", "unknown_machine", "leaks", "broken"]
+Reason = Literal["no_bubblewrap", "no_programs", "no_namespaces", "no_mounts", "unknown_machine", "no_python", "leaks", "broken"]
 
 _RETRY_AFTER_S: Final = 60
 _SENTENCES: Final[Mapping[Reason, str]] = {
@@ -14,6 +14,7 @@ _SENTENCES: Final[Mapping[Reason, str]] = {
     "no_namespaces": "this machine does not let the stack make user namespaces",
     "no_mounts": "the stack runs as root, but may not mount anything",
     "unknown_machine": "no filter of system calls is known for this kind of machine",
+    "no_python": "the Python environment for it is not installed",
     "leaks": "its own test found a way out of it",
     "broken": "it could not be set up",
 }
@@ -25,6 +26,7 @@ _ADVICE: Final[Mapping[Reason, str]] = {
     "Under systemd do not set RestrictNamespaces. Everywhere user.max_user_namespaces must be above 0.",
     "no_mounts": "Run the stack as an ordinary user, which is safer anyway; or give the container CAP_SYS_ADMIN.",
     "unknown_machine": "Run the devtools service on x86-64 or 64-bit ARM.",
+    "no_python": "`make serve` installs it; by hand: scripts/sandbox.sh .venv. Then start the stack again.",
     "leaks": "Do not switch it off: report it. The log says which part of the test failed.",
     "broken": "The log says what bubblewrap answered.",
 }

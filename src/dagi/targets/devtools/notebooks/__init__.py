@@ -1,0 +1,1 @@
+"""Notebooks: executed in the sandbox, stored in the workspace."""

@@ -1,7 +1,9 @@
 """The parts of the sandbox that run nothing: its filter, its command line, its pipes, its groups."""
 
+import json
 import os
 import re
+import runpy
 import struct
 import tarfile
 from errno import EPERM
@@ -96,6 +98,16 @@ def test_a_machine_without_a_table_has_no_filter() -> None:
     with pytest.raises(UnknownMachine):
         program("riscv64")
     assert len(program("aarch64")) % 8 == 0
+
+
+def test_the_profile_for_docker_refuses_what_the_sandbox_refuses_but_for_what_makes_a_sandbox() -> None:
+    root = Path(__file__).parents[2]
+    made = runpy.run_path(str(root / "scripts" / "docker_seccomp.py"))
+    text = (root / "deploy" / "docker" / "seccomp.json").read_text(encoding="ascii")
+    assert text == made["profile"](), "run scripts/docker_seccomp.py"
+    names = set(json.loads(text)["syscalls"][0]["names"])
+    assert {"ptrace", "bpf", "keyctl"} <= names
+    assert not names & {"mount", "unshare", "pivot_root"}
 
 
 def base(user: int | None) -> Base:

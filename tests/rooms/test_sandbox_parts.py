@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import runpy
 import struct
 import tarfile
 from errno import EPERM
@@ -17,6 +16,7 @@ from hypothesis import strategies as st
 
 from dagi.errors import Internal
 from dagi.targets.devtools.sandbox.cgroups import grouped
+from dagi.targets.devtools.sandbox.docker import profile
 from dagi.targets.devtools.sandbox.feeding import feed
 from dagi.targets.devtools.sandbox.job import Bounds, Job, Place
 from dagi.targets.devtools.sandbox.launch import Base, launch
@@ -101,10 +101,8 @@ def test_a_machine_without_a_table_has_no_filter() -> None:
 
 
 def test_the_profile_for_docker_refuses_what_the_sandbox_refuses_but_for_what_makes_a_sandbox() -> None:
-    root = Path(__file__).parents[2]
-    made = runpy.run_path(str(root / "scripts" / "docker_seccomp.py"))
-    text = (root / "deploy" / "docker" / "seccomp.json").read_text(encoding="ascii")
-    assert text == made["profile"](), "run scripts/docker_seccomp.py"
+    text = (Path(__file__).parents[2] / "deploy" / "docker" / "seccomp.json").read_text(encoding="ascii")
+    assert text == profile()
     names = set(json.loads(text)["syscalls"][0]["names"])
     assert {"ptrace", "bpf", "keyctl"} <= names
     assert not names & {"mount", "unshare", "pivot_root"}

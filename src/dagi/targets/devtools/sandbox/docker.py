@@ -1,18 +1,19 @@
-"""Writes deploy/docker/seccomp.json: what a container of the stack may call, so that the sandbox can be made in it.
+"""What a container of the stack may call, so that the sandbox can be made in it: `deploy/docker/seccomp.json`, written by
 
-Docker's default profile refuses the calls that make user namespaces, without which bubblewrap cannot work. This one refuses what the sandbox
-itself refuses to code of others, but for those calls; a test holds the file to this program.
+    python -m dagi.targets.devtools.sandbox.docker > deploy/docker/seccomp.json
+
+Docker's default profile refuses the calls that make user namespaces, without which bubblewrap cannot work. This one refuses what the
+sandbox itself refuses to code of others, but for those calls.
 """
 
 import json
-from pathlib import Path
+import sys
 from typing import Final
 
 from dagi.targets.devtools.sandbox.seccomp import DENIED
 
 # What bubblewrap needs to set up a sandbox, in namespaces of its own.
 NEEDED: Final = frozenset({"mount", "umount2", "pivot_root", "unshare", "setns", "sethostname", "chroot"})
-PLACE: Final = Path(__file__).parents[1] / "deploy" / "docker" / "seccomp.json"
 
 
 def profile() -> str:
@@ -22,4 +23,4 @@ def profile() -> str:
 
 
 if __name__ == "__main__":
-    PLACE.write_text(profile(), encoding="ascii")
+    sys.stdout.write(profile())

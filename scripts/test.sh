@@ -3,7 +3,7 @@
 set -euo pipefail
 bin=.venv/bin
 scripts/anvil.sh >/dev/null
-scripts/packages.sh curl openssl 'valkey-server|redis-server' 'postgres|pg_createcluster|postgresql'
+scripts/packages.sh curl git openssl 'bwrap|bubblewrap' 'node|nodejs' npm 'valkey-server|redis-server' 'postgres|pg_createcluster|postgresql'
 if [ $# -gt 0 ]; then
   exec "$bin/python" -m pytest "$@"
 fi

@@ -65,10 +65,11 @@ def _ended(outcome: Outcome, finished: Finished, report: Report) -> str:
         return f"{report.broken[0].id} cannot be loaded: {report.broken[0].message}"
     if outcome == "errors":
         return f"The run itself failed (status {finished.status}); what it printed says why."
-    if not report.done:
-        return f"It ended with status {finished.status}."
+    wrong = totals.failed + totals.error
+    if not report.done or (outcome == "failed" and not wrong):
+        return f"It ended with status {finished.status}{_others(report)}."
     if outcome == "failed":
-        return f"{totals.failed + totals.error} of {max(report.done, totals.collected)} failed{_others(report)}."
+        return f"{wrong} of {max(report.done, totals.collected)} failed{_others(report)}."
     return f"{totals.passed} passed{_others(report)}."
 
 

@@ -1,9 +1,9 @@
-"""What a container of the stack may call, so that the sandbox can be made in it: `deploy/docker/seccomp.json`, written by
-
-    python -m dagi.targets.devtools.sandbox.docker > deploy/docker/seccomp.json
+"""What a container of the stack may call, so that the sandbox can be made in it.
 
 Docker's default profile refuses the calls that make user namespaces, without which bubblewrap cannot work. This one refuses what the
-sandbox itself refuses to code of others, but for those calls.
+sandbox itself refuses to code of others, but for those calls. It is written by
+
+    python -m dagi.targets.devtools.sandbox.docker > deploy/docker/seccomp.json
 """
 
 import json

@@ -12,6 +12,7 @@ import msgspec
 
 import access_decision
 import audit_record
+import devtools
 import fact_search
 import memory
 import overload
@@ -37,6 +38,7 @@ BENCHMARKS: dict[str, Callable[[Plan], list[Row]]] = {
     "revocation": revocation.rows,
     "audit": audit_record.rows,
     "telegram": telegram_updates.rows,
+    "devtools": devtools.rows,
     "soak": soak.rows,
     "v1": v1.rows,
 }

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 import dagi.targets.devtools.inside
-from dagi.errors import Denied, Invalid
+from dagi.errors import Denied, Invalid, PayloadTooLarge
 from dagi.message import Grant
 from dagi.observe.clock import SystemClock
 from dagi.targets.devtools.files.kit import FileTools
@@ -49,7 +49,7 @@ class House:
     def write(self, name: str, content: object) -> None:
         path = self.workspace.tree / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+        path.write_text(content if isinstance(content, str) else json.dumps(content, ensure_ascii=False), encoding="utf-8")
 
     async def execute(self, *, rights: Sequence[str] = ("devtools.run", "devtools.write"), **params: object) -> NotebookDone:
         grant = Grant(dao_id=DAO, user_id="tg:12345", entitlements=frozenset(rights))
@@ -239,7 +239,8 @@ async def test_what_is_asked_wrongly_is_refused_by_its_name(house: House, params
 
 
 async def test_storing_needs_the_right_to_write(house: House) -> None:
-    house.write("mine.ipynb", notebook("1"))
+    # Larger than what is read at once, and with characters of two bytes.
+    house.write("mine.ipynb", notebook("1", note="ж" * 400_000))
     with pytest.raises(Denied):
         await house.execute(path="mine.ipynb", rights=["devtools.run"])
     done = await house.execute(path="mine.ipynb", store_as=None, rights=["devtools.run"])
@@ -258,3 +259,11 @@ async def test_a_notebook_that_somebody_changes_meanwhile_is_not_overwritten(hou
     assert done.stored is None
     assert "does not leave the workspace" in done.not_stored
     assert not (house.workspace.tree.parent / "outside.ipynb").exists()
+
+
+async def test_a_notebook_that_is_too_large_is_refused(house: House) -> None:
+    house.write("large.ipynb", notebook("1", note="x" * (4 << 20)))
+    with pytest.raises(PayloadTooLarge):
+        await house.execute(path="large.ipynb")
+    with pytest.raises(PayloadTooLarge):
+        await house.execute(notebook=notebook("1", note="x" * (4 << 20)))

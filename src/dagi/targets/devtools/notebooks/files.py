@@ -5,10 +5,11 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from dagi.errors import PayloadTooLarge
+from dagi.errors import Conflict, PayloadTooLarge
 from dagi.targets.devtools.tool import Call, Kit, Tool
 
 LARGEST: Final = 4 << 20
+_AT_ONCE: Final = 512 << 10
 
 
 class Content(msgspec.Struct, frozen=True):
@@ -23,6 +24,7 @@ class _Read(msgspec.Struct, frozen=True):
     encoding: str
     size: int
     etag: str = ""
+    next_offset: int | None = None
 
 
 class _Written(Protocol):
@@ -42,14 +44,22 @@ class Files:
 
         Raises:
             PayloadTooLarge: it has more than LARGEST bytes.
+            Conflict: it is changed while it is read.
         """
-        wanted = {"workspace": workspace, "path": path, "max_bytes": LARGEST}
-        given = await self._read.work(call, msgspec.convert(wanted, self._read.takes))
-        read = msgspec.convert(given, _Read, from_attributes=True)
-        if read.size > LARGEST:
-            raise PayloadTooLarge(f"A notebook has {LARGEST} bytes at most.", field="params.path", limit_bytes=LARGEST)
-        content = b64decode(read.content) if read.encoding == "base64" else read.content.encode()
-        return Content(content, read.etag)
+        parts: list[bytes] = []
+        offset: int | None = 0
+        etag = ""
+        while offset is not None:
+            wanted = {"workspace": workspace, "path": path, "offset": offset, "max_bytes": _AT_ONCE}
+            given = await self._read.work(call, msgspec.convert(wanted, self._read.takes))
+            part = msgspec.convert(given, _Read, from_attributes=True)
+            if part.size > LARGEST:
+                raise PayloadTooLarge(f"A notebook has {LARGEST} bytes at most.", field="params.path", limit_bytes=LARGEST)
+            if offset and part.etag != etag:
+                raise Conflict("Somebody changes the notebook at this moment; try again.")
+            parts.append(b64decode(part.content) if part.encoding == "base64" else part.content.encode())
+            offset, etag = part.next_offset, part.etag
+        return Content(b"".join(parts), etag)
 
     async def write(self, call: Call, workspace: str, path: str, content: Content) -> str:
         """Write the file, if it is still the one with that tag; its new tag. Raises as fs_write."""

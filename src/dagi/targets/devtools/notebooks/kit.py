@@ -195,7 +195,7 @@ def _sentence(outcome: Outcome, account: Account, cells: list[CellDone], bounds:
     last = next((cell.index for cell in reversed(cells) if cell.outcome not in {"ok", "not_run"}), None)
     where = "" if last is None else f" in cell {last}"
     sentences: dict[Outcome, str] = {
-        "ok": f"{len(cells)} cells were executed.",
+        "ok": "All cells were executed." if cells else "There is no cell of code.",
         "error": f"An exception{where}.",
         "timed_out": f"Its time was over{where}.",
         "died": f"The kernel died{where}.",

@@ -1,5 +1,6 @@
 """Workspaces from elsewhere: git fetches them over the network, from where an operator allows it."""
 
+import asyncio
 import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -15,6 +16,8 @@ from dagi.targets.devtools.workspaces.workspace import Quota
 _REFUSED: Final = 12
 _WALL_S: Final = 300.0
 _MEMORY: Final = 512 << 20
+# How many are fetched at once; they do not wait in the line of those who run something.
+_AT_ONCE: Final = 2
 # What an address may be made of. Nothing that two readers could read in two ways.
 _ADDRESS: Final = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~+@-]+)*/?\Z")
 # Files come from the commit, not from the clone: git makes a file `.git` there, which says where its directory is.
@@ -68,6 +71,7 @@ class Cloning:
     def __init__(self, git: Git, allowed: Sequence[str]) -> None:
         self._git = git
         self._allowed = tuple(allowed)
+        self._places = asyncio.Semaphore(_AT_ONCE)
 
     def check(self, address: str) -> str:
         """See `check_address`."""
@@ -106,7 +110,7 @@ class Cloning:
             file=disk,
             output=64 << 10,
         )
-        async with self._git.script([], _CLONE, (url, wanted), bounds=bounds, settings=settings, network=True) as ran:
+        async with self._places, self._git.script([], _CLONE, (url, wanted), bounds=bounds, settings=settings, network=True) as ran:
             if ran.ending == "disk":
                 raise PayloadTooLarge("The repository is larger than a workspace may be.", limit_bytes=quota.bytes)
             if ran.status != 0:

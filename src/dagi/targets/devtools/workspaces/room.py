@@ -1,6 +1,5 @@
 """The workspaces as those see them who make them and take them away: the port WorkspaceRoom over the disk."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -27,7 +26,6 @@ class DiskRoom:
         self._workspaces = workspaces
         self._quota = quota
         self._clone = clone
-        self._naming_commands = asyncio.Lock()
 
     async def templates(self) -> Sequence[str]:
         """See the port."""
@@ -70,13 +68,8 @@ class DiskRoom:
 
     async def set_command(self, dao_id: str, name: str, command: str, argv: Sequence[str]) -> WorkspaceInfo:
         """See the port."""
-        # Two that name a command each at once would otherwise keep one of them.
-        async with self._naming_commands:
-            with _naming():
-                known = (await self._workspaces.about(dao_id, name)).commands
-            others = {key: words for key, words in known.items() if key != command}
-            with _naming():
-                about = await self._workspaces.set_commands(dao_id, name, {**others, command: tuple(argv)} if argv else others)
+        with _naming():
+            about = await self._workspaces.set_command(dao_id, name, command, tuple(argv))
         return await self._told(dao_id, about)
 
     async def _told(self, dao_id: str, about: About) -> WorkspaceInfo:

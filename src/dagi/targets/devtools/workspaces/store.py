@@ -128,11 +128,20 @@ class DiskWorkspaces:
 
     async def set_commands(self, dao_id: str, name: str, commands: Mapping[str, tuple[str, ...]]) -> About:
         """Say what may be run by name. Raises as `find` and `check_commands` do."""
-        return await self._set(dao_id, name, commands=check_commands(commands))
+        return await self._set(dao_id, name, lambda about: msgspec.structs.replace(about, commands=check_commands(commands)))
+
+    async def set_command(self, dao_id: str, name: str, command: str, words: tuple[str, ...]) -> About:
+        """Say what may be run by one name, or take the name away (no words). Raises as `set_commands` does."""
+
+        def changed(about: About) -> About:
+            others = {key: value for key, value in about.commands.items() if key != command}
+            return msgspec.structs.replace(about, commands=check_commands({**others, command: words} if words else others))
+
+        return await self._set(dao_id, name, changed)
 
     async def set_quota(self, dao_id: str, name: str, quota: Quota | None) -> About:
         """Give it a quota of its own, or (None) that of all. Raises as `find` does."""
-        return await self._set(dao_id, name, quota=quota)
+        return await self._set(dao_id, name, lambda about: msgspec.structs.replace(about, quota=quota))
 
     async def delete(self, dao_id: str, name: str) -> None:
         """Remove it once nobody works in it. Raises as `find` does."""
@@ -162,10 +171,11 @@ class DiskWorkspaces:
             known = self._known[directory] = signature, read_about(directory / ABOUT)
         return known[1]
 
-    async def _set(self, dao_id: str, name: str, **changed: object) -> About:
+    async def _set(self, dao_id: str, name: str, change: Callable[[About], About]) -> About:
+        """Change what is written down, by what it is when nobody else can change it."""
         workspace = await self.find(dao_id, name)
         async with workspace.writing():
-            about = msgspec.structs.replace(self._about(workspace.directory), **changed)
+            about = change(self._about(workspace.directory))
             await to_its_end(partial(write_about, workspace.directory / ABOUT, about))
         return about
 

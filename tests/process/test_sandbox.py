@@ -327,6 +327,23 @@ async def test_runs_leave_no_descriptors_and_no_groups_behind(sandbox: Bubblewra
     assert groups() == []
 
 
+async def test_a_process_that_adopts_orphans_is_left_with_none(tmp_path: Path) -> None:
+    script = tmp_path / "service.py"
+    script.write_text(
+        "import asyncio\nfrom pathlib import Path\nfrom dagi.assemble.processes import adopt\nfrom dagi.observe.clock import SystemClock\n"
+        "from dagi.targets.devtools.sandbox.bubblewrap import Bubblewrap, Setting\n"
+        "from dagi.targets.devtools.sandbox.job import Bounds, Job\n"
+        "async def main():\n    sandbox = Bubblewrap(Setting(), SystemClock())\n"
+        "    for command in ('true', 'sleep 9', 'exit 3'):\n"
+        "        async with sandbox.run(Job(command=('sh', '-c', command), bounds=Bounds(wall_s=0.2))):\n            pass\n"
+        "    print(Path('/proc/self/task/%d/children' % __import__('os').getpid()).read_text())\n"
+        "adopt()\nasyncio.run(main())\n"
+    )
+    service = await asyncio.create_subprocess_exec(sys.executable, str(script), stdout=asyncio.subprocess.PIPE)
+    said, _ = await service.communicate()
+    assert (service.returncode, said.strip()) == (0, b"")
+
+
 async def test_a_run_ends_when_the_stack_is_killed(tmp_path: Path) -> None:
     # A number of seconds that nobody else sleeps.
     mark = f"300{os.getpid()}"

@@ -21,6 +21,7 @@ EMBEDDER = "embedder"
 DEVTOOLS = "devtools"
 EX_CONFIG = 78
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -77,6 +78,7 @@ def run(arguments: Sequence[str]) -> int:
 
             uvloop.run(serve_front(installation, listeners, {**urls, **orders.elsewhere}, ready))
         elif orders.name == DEVTOOLS:
+            adopt()
             from dagi.assemble.devtools import serve_devtools  # noqa: PLC0415 - only that process loads the tools
 
             uvloop.run(serve_devtools(installation, listeners[DEVTOOLS], urls[DEVTOOLS], ready))
@@ -88,6 +90,13 @@ def run(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"{error.message}\n")
         return EX_CONFIG
     return 0
+
+
+def adopt() -> None:
+    """Become the parent of what the children of this process leave behind: the sandbox's first process outlives who started it for a
+    moment, and in a container without an init nobody else would ever reap it.
+    """
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def _end_with(parent: int) -> None:

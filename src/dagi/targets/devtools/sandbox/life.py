@@ -177,6 +177,7 @@ class Life:
         await self._gone.wait()
         if self._first >= 0:
             await self._over(self._first)
+            _reaped(self._first)
         if self._feeding is not None:
             await asyncio.wait([self._feeding])
         await self._silent.wait()
@@ -214,3 +215,9 @@ class Life:
             wall_s=wall_s,
             root=root,
         )
+
+
+def _reaped(handle: int) -> None:
+    """Take note of a process that has ended. It is our child only where this process adopts what its children leave behind."""
+    with suppress(ChildProcessError):
+        os.waitid(os.P_PIDFD, handle, os.WEXITED | os.WNOHANG)

@@ -83,7 +83,7 @@ class Bubblewrap:
         how = launch(base, job, () if group is None else group.joins)
         life = Life(job, ears, group)
         try:
-            yield await life.finished(how, program(platform.machine()))
+            yield await life.finished(how, program(platform.machine(), counted=group is not None))
         except LaunchFailed as failed:
             said = str(failed)
             raise unavailable(read_failure(said, as_root=base.user is not None), said) from failed

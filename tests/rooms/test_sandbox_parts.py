@@ -21,7 +21,7 @@ from dagi.targets.devtools.sandbox.feeding import feed
 from dagi.targets.devtools.sandbox.job import Bounds, Job, Place
 from dagi.targets.devtools.sandbox.launch import Base, launch
 from dagi.targets.devtools.sandbox.pipes import LONGEST_LINE, Lines, Pipe
-from dagi.targets.devtools.sandbox.seccomp import DENIED, UnknownMachine, program
+from dagi.targets.devtools.sandbox.seccomp import DENIED, UNCOUNTED, UnknownMachine, program
 from dagi.targets.devtools.sandbox.trouble import advice, read_failure, unavailable
 
 X86, ALLOW, KILL = 0xC000_003E, 0x7FFF_0000, 0x8000_0000
@@ -79,6 +79,19 @@ def test_only_the_usual_kinds_of_sockets_can_be_made(family: int) -> None:
     assert (decided(program("x86_64"), 41, arguments=(family, 1, 0, 0, 0, 0)) == ALLOW) == (family in {1, 2, 10, 16})
 
 
+def test_memory_that_nobody_could_count_is_refused_where_no_group_counts_it() -> None:
+    private, shared, validated, of_a_file = 0x22, 0x21, 0x23, 0x01
+    filter_ = program("x86_64", counted=False)
+    for flags in (private, of_a_file):
+        assert decided(filter_, 9, arguments=(0, 1, 3, flags, 0, 0)) == ALLOW
+    for flags in (shared, validated, shared | 0x40000):
+        assert decided(filter_, 9, arguments=(0, 1, 3, flags, 0, 0)) != ALLOW
+        assert decided(program("x86_64"), 9, arguments=(0, 1, 3, flags, 0, 0)) == ALLOW
+    for number, _ in UNCOUNTED.values():
+        assert decided(filter_, number) != ALLOW
+        assert decided(program("x86_64"), number) == ALLOW
+
+
 def test_nothing_can_be_typed_into_a_terminal() -> None:
     filter_ = program("x86_64")
     assert decided(filter_, 16, arguments=(0, 0x5412, 0, 0, 0, 0)) != ALLOW
@@ -89,7 +102,7 @@ def test_nothing_can_be_typed_into_a_terminal() -> None:
 def test_the_numbers_are_those_of_the_kernels_headers(column: int) -> None:
     path, form = HEADERS[column]
     known = {name: int(number) for name, number in re.findall(form, path.read_text(encoding="ascii"))}
-    ours = {name: numbers[column] for name, numbers in DENIED.items() if numbers[column] is not None and name in known}
+    ours = {name: numbers[column] for name, numbers in {**DENIED, **UNCOUNTED}.items() if numbers[column] is not None and name in known}
     assert ours == {name: known[name] for name in ours}
     assert len(ours) > 40
 

@@ -99,4 +99,5 @@ def _rows(printed: bytes, fields: int) -> Iterator[list[str]]:
 
 
 def _texts(printed: bytes) -> list[str]:
-    return [text for text in printed.decode(errors="replace").split("\0") if text]
+    # What has no NUL behind it was cut off where its reader would read no more.
+    return [text for text in printed.decode(errors="replace").split("\0")[:-1] if text]

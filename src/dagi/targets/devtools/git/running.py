@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
-from dagi.errors import Internal, SandboxUnavailable
+from dagi.errors import Internal, PayloadTooLarge, SandboxUnavailable
 from dagi.targets.devtools.sandbox.job import WORKSPACE, Bounds, Finished, Job, Place, Sandbox
 from dagi.targets.devtools.workspaces.workspace import Workspace
 
@@ -106,7 +106,8 @@ class Git:
 
         Raises:
             SandboxUnavailable: there is no sandbox, or no git.
-            Internal: git went over its bounds, or could not do what it always can.
+            PayloadTooLarge: what is asked for takes git more time or memory than it may take.
+            Internal: git could not do what it always can.
         """
         has_history = workspace.git.is_dir()
         places = [
@@ -143,6 +144,8 @@ class Git:
         async with self._sandbox.run(job) as finished:
             if finished.status == _NOT_FOUND and b"git" in finished.stderr:
                 raise SandboxUnavailable("Git is not installed where the developer tools run. Its operator can install it.")
+            if finished.ending in {"time", "memory", "output"}:
+                raise PayloadTooLarge(f"Git was stopped, for it took too much {finished.ending}: ask for less, such as fewer paths or commits.")
             if finished.ending not in {"exit", "disk"}:
                 raise Internal(f"Git was stopped at its bound ({finished.ending}).")
             yield Ran(finished)

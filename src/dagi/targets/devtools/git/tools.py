@@ -142,8 +142,9 @@ class GitTools:
         arguments = (of, str(wish.limit + 1), str(wish.skip), *paths)
         async with workspace.reading(), self._git.run(workspace, _LOG, arguments) as ran:
             require_done(ran, of)
-            commits = read_log(ran.told("log", _MOST_STATUS))
-            return Log(commits=commits[: wish.limit], more=len(commits) > wish.limit)
+            printed = ran.told("log", _MOST_STATUS)
+            commits = read_log(printed)
+            return Log(commits=commits[: wish.limit], more=len(commits) > wish.limit or len(printed) == _MOST_STATUS)
 
     async def commit(self, call: Call, wish: CommitWish) -> Committed:
         """`git_commit`."""

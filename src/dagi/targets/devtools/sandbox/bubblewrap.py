@@ -83,18 +83,25 @@ class Bubblewrap:
         how = launch(base, job, () if group is None else group.joins)
         life = Life(job, ears, group)
         try:
-            yield await life.finished(how, program(platform.machine()))
+            yield await life.finished(how, program(platform.machine(), counted=group is not None))
         except LaunchFailed as failed:
             said = str(failed)
             raise unavailable(read_failure(said, as_root=base.user is not None), said) from failed
         finally:
-            closing = asyncio.create_task(life.close())
-            try:
-                await asyncio.shield(closing)
-            except asyncio.CancelledError:
-                # Told to hurry while it ends: what runs is ended all the same before anybody goes on.
-                await closing
-                raise
+            await _to_its_end(asyncio.create_task(life.close()))
+
+
+async def _to_its_end(closing: asyncio.Task[None]) -> None:
+    """Wait for it. Whoever is told to hurry meanwhile, however often, hurries when it is done: what runs has ended before anybody goes on."""
+    hurried: asyncio.CancelledError | None = None
+    while not closing.done():
+        try:
+            await asyncio.wait({closing})
+        except asyncio.CancelledError as error:
+            hurried = error
+    closing.result()
+    if hurried is not None:
+        raise hurried
 
 
 def found_base(setting: Setting) -> Base:

@@ -85,7 +85,7 @@ def launch(base: Base, job: Job, joins: Sequence[str] = ()) -> Launch:
     script = "".join(f"echo 0 > {shlex.quote(path)} && " for path in joins)
     if base.user is None:
         sources = {inside: str(path) for inside, path in shown.items()}
-        return Launch(["sh", "-c", f'{script}exec nice -n 10 "$@"', "sh", *line], _arguments(base, job, sources))
+        return Launch(["sh", "-c", f'{script}exec nice -n 10 "$@"', "sh", *line], _arguments(base, job, sources, counted=bool(joins)))
     # Root's own files may lie where nobody else may go, so they are mounted at places that are open, seen by this process alone.
     script += f"mount -t tmpfs -o mode=755 dagi {_STAGE}"
     for number, path in enumerate(shown.values()):
@@ -93,7 +93,8 @@ def launch(base: Base, job: Job, joins: Sequence[str] = ()) -> Launch:
     user = str(base.user)
     script += f' && exec nice -n 10 setpriv --reuid {user} --regid {user} --clear-groups --inh-caps=-all "$@"'
     sources = {inside: f"{_STAGE}/{number}" for number, inside in enumerate(shown)}
-    return Launch(["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *line], _arguments(base, job, sources))
+    arguments = _arguments(base, job, sources, counted=bool(joins))
+    return Launch(["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *line], arguments)
 
 
 def _shown(base: Base) -> dict[str, Path]:
@@ -108,7 +109,7 @@ def _shown(base: Base) -> dict[str, Path]:
     return shown
 
 
-def _arguments(base: Base, job: Job, sources: Mapping[str, str]) -> bytes:
+def _arguments(base: Base, job: Job, sources: Mapping[str, str], *, counted: bool) -> bytes:
     arguments = ["--unshare-all", *(["--share-net"] if job.network else [])]
     arguments += ["--disable-userns"] if base.disables_namespaces else []
     arguments += ["--unshare-user", "--uid", str(INSIDE_USER), "--gid", str(INSIDE_USER), "--hostname", "sandbox"]
@@ -121,7 +122,10 @@ def _arguments(base: Base, job: Job, sources: Mapping[str, str]) -> bytes:
     for inside, source in sources.items():
         arguments += ["--ro-bind", source, inside]
     room = ["--size", str(job.bounds.disk + _ROOM), "--tmpfs"]
-    arguments += ["--proc", "/proc", "--dev", "/dev", *room, "/dev/shm", "--remount-ro", "/dev", *room, "/tmp", "--dir", HOME]  # noqa: S108
+    arguments += ["--proc", "/proc", "--dev", "/dev"]
+    # Mapping /dev/zero makes memory that nobody outside can count; /dev/full gives zeros too, but cannot be mapped.
+    arguments += [] if counted else ["--dev-bind", "/dev/full", "/dev/zero"]
+    arguments += [*room, "/dev/shm", "--remount-ro", "/dev", *room, "/tmp", "--dir", HOME]  # noqa: S108
     arguments += [*room, WORKSPACE, "--remount-ro", "/", "--chdir", WORKSPACE]
     arguments += ["--seccomp", str(FILTER_FD), "--info-fd", str(INFO_FD)]
     return b"".join(argument.encode("utf-8", "surrogateescape") + b"\0" for argument in arguments)

@@ -134,7 +134,7 @@ class Life:
         for place in _MOUNTS:
             mounts.append(os.open(f"/proc/{number}/root{place}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
             self._stack.callback(os.close, mounts[-1])
-        return mounts[0], Watch(bounds=self._job.bounds, mounts=mounts, first=number, group=self._group)
+        return mounts[0], Watch(bounds=self._job.bounds, mounts=mounts, first=number, group=self._group, shares_network=self._job.network)
 
     def _taken_feed(self) -> int:
         end, self._feed_to = self._feed_to, -1

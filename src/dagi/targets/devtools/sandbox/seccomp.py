@@ -1,8 +1,11 @@
 """The filter of system calls: a small program for the kernel, in the classic form of BPF (seccomp(2), linux/filter.h).
 
 What is refused is what no test needs and what reaches beyond a process: looking into other processes, mounts and namespaces, kernel
-keyrings, BPF, io_uring (which goes past filters like this one), modules, clocks, odd kinds of sockets. Numbers are those of the kernel's
-tables for x86-64 and for the generic table that 64-bit ARM uses; both are tested against the kernel's headers where these are installed.
+keyrings, BPF, io_uring (which goes past filters like this one), modules, clocks, odd kinds of sockets. Where no control group counts a
+run's memory, memory that belongs to no process is refused too, for nobody outside can see how much of it there is.
+
+Numbers are those of the kernel's tables for x86-64 and for the generic table that 64-bit ARM uses; both are tested against the kernel's
+headers where these are installed.
 """
 
 import struct
@@ -35,6 +38,9 @@ _NEW_NAMESPACES: Final = 0x7E02_0080
 _FAMILIES: Final = (1, 2, 10, 16)
 # TIOCSTI and TIOCLINUX put words into somebody else's terminal.
 _TERMINAL: Final = (0x5412, 0x541C)
+# MAP_SHARED (MAP_SHARED_VALIDATE holds its bit) and MAP_ANONYMOUS of mmap(2).
+_SHARED: Final = 0x01
+_ANONYMOUS: Final = 0x20
 
 # By name: the number on x86-64 and on aarch64; None where the machine has no such call.
 DENIED: Final[Mapping[str, tuple[int | None, int | None]]] = {
@@ -97,6 +103,12 @@ DENIED: Final[Mapping[str, tuple[int | None, int | None]]] = {
     "userfaultfd": (323, 282),
     "vhangup": (153, 58),
 }
+# What makes memory that outlives its mappings: files without a name, and System V's segments and queues.
+UNCOUNTED: Final[Mapping[str, tuple[int, int]]] = {
+    "memfd_create": (319, 279),
+    "msgget": (68, 186),
+    "shmget": (29, 194),
+}
 
 
 class _Machine(msgspec.Struct, frozen=True):
@@ -108,11 +120,12 @@ class _Machine(msgspec.Struct, frozen=True):
     clone3: int
     socket: int
     ioctl: int
+    mmap: int
 
 
 _MACHINES: Final[Mapping[str, _Machine]] = {
-    "x86_64": _Machine(0xC000_003E, 0, 56, 435, 41, 16),
-    "aarch64": _Machine(0xC000_00B7, 1, 220, 435, 198, 29),
+    "x86_64": _Machine(0xC000_003E, 0, 56, 435, 41, 16, 9),
+    "aarch64": _Machine(0xC000_00B7, 1, 220, 435, 198, 29, 222),
 }
 
 
@@ -120,8 +133,11 @@ class UnknownMachine(Exception):
     """No table of system calls is known for this kind of machine."""
 
 
-def program(machine: str) -> bytes:
+def program(machine: str, *, counted: bool = True) -> bytes:
     """The filter for a kind of machine, as `platform.machine()` names it: an array of `struct sock_filter`.
+
+    Args:
+        counted: a control group counts all memory of the run.
 
     Raises:
         UnknownMachine: there is none.
@@ -142,12 +158,20 @@ def program(machine: str) -> bytes:
             # The C library then falls back to clone, whose flags can be looked at; those of clone3 lie behind a pointer.
             _when(known.clone3, _refuse(ENOSYS)),
             *(_when(number, _refuse(EPERM)) for number in denied),
+            *(() if counted else _uncounted(known)),
             _when(known.clone, _argument(0) + _step(_IF_ANY_BIT, _NEW_NAMESPACES, no=1) + _refuse(EPERM) + _step(_RETURN, _ALLOW)),
             _when(known.socket, _argument(0) + _only(_FAMILIES) + _refuse(EAFNOSUPPORT)),
             _when(known.ioctl, _argument(1) + _none_of(_TERMINAL) + _step(_RETURN, _ALLOW)),
             _step(_RETURN, _ALLOW),
         )
     )
+
+
+def _uncounted(known: _Machine) -> Sequence[bytes]:
+    # As from a kernel without them: most programs that ask have another way.
+    calls = [_when(numbers[known.column], _refuse(ENOSYS)) for numbers in UNCOUNTED.values()]
+    private = _step(_IF_ANY_BIT, _ANONYMOUS, yes=1) + _step(_RETURN, _ALLOW) + _step(_IF_ANY_BIT, _SHARED, no=1)
+    return [*calls, _when(known.mmap, _argument(3) + private + _refuse(EPERM) + _step(_RETURN, _ALLOW))]
 
 
 def _step(code: int, k: int, *, yes: int = 0, no: int = 0) -> bytes:

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from dagi.errors import DagiError
@@ -493,6 +493,9 @@ def test_any_json_is_a_message_or_an_error_of_ours(body: object) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary())
+@example(b'{"":')
+@example(b'{"prompts": "a", "mode": ' + b"[" * 100_000)
+@example(b'{"prompts": "\xff"}')
 def test_any_bytes_are_a_body_or_an_error_of_ours(body: bytes) -> None:
     try:
         read_body(body)

@@ -12,6 +12,7 @@ from tests.conftest import DAO, Stack, StackFactory
 from dagi.assemble.devtools import opened_devtools, serving_devtools
 from dagi.testing.upstream import Upstream
 from dagi.testing.upstream_script import Answer
+from dagi.testing.waiting import eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.inside]
 CONTRIBUTOR = "tg:contributor001"
@@ -27,6 +28,7 @@ RULES = [
     },
     {"name": "chat", "priority": 10, "conditions": {"mode": "chat"}, "use_provider": "model"},
 ]
+PRICED = {"models": [{"model": "scripted", "input": 1000, "output": 1000}]}
 BROKEN = "def total(numbers):\n    return sum(numbers) + 1\n"
 TEST = "from sums import total\n\n\ndef test_total():\n    assert total([1, 2]) == 3\n"
 
@@ -39,7 +41,7 @@ def calls(*made: tuple[str, dict[str, object] | str], text: str = "", tokens: in
         for index, (name, taken) in enumerate(wanted)
     ]
     choice = {"index": 0, "message": {"role": "assistant", "content": text or None, "tool_calls": functions}, "finish_reason": "tool_calls"}
-    usage = {"prompt_tokens": tokens - 10, "completion_tokens": 10, "total_tokens": tokens}
+    usage = {"prompt_tokens": tokens - 10, "completion_tokens": 10, "total_tokens": tokens} if tokens else None
     return Answer(
         body=json.dumps({"id": "a", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice], "usage": usage}).encode()
     )
@@ -76,7 +78,7 @@ async def house(start: StackFactory) -> AsyncGenerator[House]:
             {"name": "model", "type": "openai_compatible", "config": {"base_url": upstream.v1, "model": "scripted", **quick}},
             {"name": "helper", "type": "devtools_agent", "config": {**helper, "timeout_ms": 60000, "retry": {"attempts": 1}}},
         ]
-        stack = await entered.enter_async_context(start(devtools={"url": url}, routing_rules=RULES, llm_providers=providers))
+        stack = await entered.enter_async_context(start(devtools={"url": url}, routing_rules=RULES, llm_providers=providers, prices=PRICED))
         devtools = await entered.enter_async_context(opened_devtools(stack.installation, url))
         await entered.enter_async_context(serving_devtools(devtools, stack.installation, listener))
         house = House(stack, upstream)
@@ -222,3 +224,68 @@ async def test_an_agent_that_names_itself_as_its_model_says_what_to_configure(st
     async with start(devtools={"url": "http://127.0.0.1:9"}, routing_rules=RULES[1:2], llm_providers=providers) as stack:
         answer = await stack.route("Fix", user=CONTRIBUTOR, agent="devtools")
         assert answer.status_code == 503
+
+
+async def charged(house: House) -> tuple[object, ...]:
+    """Outcome, tokens and money of the first question to the agent that is on record."""
+    query = "select outcome, charged_tokens, charged_micros from exchange where rule = 'agent'"
+    async with asyncio.timeout(10):
+        while not (rows := house.stack.rows(query)):
+            await asyncio.sleep(0.01)
+    return rows[0]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_whoever_leaves_has_spent_what_the_model_took_by_then(house: House, stream: bool) -> None:  # noqa: FBT001
+    house.upstream.script(calls(("fs_list", {}), tokens=1234), Answer(hang_after=0))
+    begun = len(house.upstream.heard)
+    asking = asyncio.create_task(house.ask("Look", stream=stream))
+    await eventually(lambda: len(house.upstream.heard) == begun + 2)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    outcome, tokens, micros = await charged(house)
+    house.upstream.release()
+    assert outcome == "cancelled"
+    assert isinstance(tokens, int)
+    assert 1234 < tokens < 5000
+    # What the model costs, not the agent, which has no price.
+    assert micros == tokens * 1000
+
+
+async def test_a_model_that_counts_nothing_is_counted_and_stopped_all_the_same(house: House) -> None:
+    for _ in range(4):
+        house.upstream.script(calls(("fs_list", {"path": "x" * 12_000}), tokens=0))
+    answer = (await house.ask("Look")).json()
+    assert (answer["data"]["stopped"], len(answer["data"]["steps"])) == ("tokens", 2)
+    assert (await charged(house))[1] == answer["usage"]["total_tokens"] > 5000
+
+
+async def test_calls_without_ids_of_their_own_and_with_impossible_names_are_shown_in_a_form_that_servers_take(house: House) -> None:
+    deep = '{"path":' + "[" * 900 + "]" * 900 + "}"
+    first = json.loads(calls(("fs_list", {}), ("rm -rf \u202e\n" * 50, "{no json"), ("fs_read", deep), ("fs_list", {})).body or b"")
+    for one, identity in zip(first["choices"][0]["message"]["tool_calls"], ("c", "c", "", "y" * 5000), strict=True):
+        one["id"] = identity
+    house.upstream.script(Answer(body=json.dumps(first).encode()), calls(("fs_list", {})), Answer(text="I see."))
+    answer = (await house.ask("Do it")).json()
+    assert [step["outcome"] for step in answer["data"]["steps"]] == ["ok", "UNKNOWN_TOOL", "VALIDATION_ERROR", "ok", "ok"]
+    made = [call for turn in house.shown() for call in turn.get("tool_calls", [])]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType, reportUnknownMemberType]
+    ids = [call["id"] for call in made]
+    assert len(set(ids)) == len(ids) == 5
+    assert all(0 < len(each) <= 64 for each in ids)
+    assert [turn["tool_call_id"] for turn in house.shown() if turn["role"] == "tool"] == ids
+    assert all(
+        call["function"]["name"].replace("_", "").replace("-", "").isalnum() and len(call["function"]["name"]) <= 64 for call in made
+    )
+    assert all(isinstance(json.loads(call["function"]["arguments"]), dict) for call in made)
+
+
+async def test_whoever_leaves_while_the_agents_own_workspace_is_made_leaves_none_behind(house: House) -> None:
+    house.upstream.script(calls(("fs_write", {"path": "a", "content": "x\n"})), Answer(text="Done."))
+    body = {"prompt": "Begin", "agent": "devtools", "stream": True, "metadata": {"dao_id": DAO, "user_id": CONTRIBUTOR}}
+    async with house.stack.http.stream("POST", "/route", json=body) as answer:
+        async for line in answer.aiter_lines():
+            if '"call"' in line:
+                break
+    places = house.stack.installation.data_dir / "workspaces" / DAO
+    await eventually(lambda: house.stack.rows("select 1 from exchange where rule = 'agent'") != [])
+    assert [place.name for place in places.iterdir() if place.name.startswith("main.")] == []

@@ -6,10 +6,10 @@ from functools import partial
 from typing import cast
 
 from dagi.message import Grant, Message
-from dagi.ports.target import Ear, End, Event, Failure, Progress, Step, Target, Telling, Tried, Waited
+from dagi.ports.target import Ear, End, Event, Failure, Progress, Step, Target, Telling, Tried, Used, Waited
 
-# Told what happens beside the answer itself: waits and attempts.
-Note = Callable[[Waited | Tried], None]
+# Told what happens beside the answer itself, and counts also where there is none: waits, attempts, and what was spent so far.
+Note = Callable[[Waited | Tried | Used], None]
 Tell = Callable[[Message, Grant, Ear], Awaitable[None]]
 
 
@@ -17,7 +17,7 @@ class Gathered:
     """An ear for somebody who is shown an answer as a whole.
 
     Args:
-        note: told of waits and attempts at once.
+        note: told of waits, attempts and what was spent at once.
 
     Attributes:
         events: the answer's content, and its end.
@@ -35,6 +35,8 @@ class Gathered:
             return
         if isinstance(event, Step):
             return
+        if isinstance(event, Used):
+            self._note(event)
         self.events.append(event)
         self.progress.ended = isinstance(event, End)
 

@@ -67,11 +67,25 @@ def _invalid(error: msgspec.ValidationError, body: bytes) -> Invalid:
     allowed = list(RouteBody.__struct_fields__)
     if "unknown field" in sentence and not path:
         # The decoder names one; the caller wants to hear of all.
-        unknown = [key[:_SHOWN] for key in sorted(set(msgspec.json.decode(body)) - set(allowed))[:_SHOWN]]
+        unknown = [key[:_SHOWN] for key in sorted(set(_whole(body)) - set(allowed))[:_SHOWN]]
         named = ", ".join(f'"{key}"' for key in unknown)
         return Invalid(f"Unknown keys: {named}. Put facts for rules into metadata.", field=unknown[0] or "body", allowed=allowed)
     field = path.rstrip("`").lstrip(".") or "body"
     return Invalid(f"{field}: {sentence}.", field=field, **({"allowed": list(MODES)} if field == "mode" else {}))
+
+
+def _whole(body: bytes) -> dict[str, object]:
+    """The body as any object: the decoder that knows the form stops at the first unknown key, and has not seen what comes after it.
+
+    Raises:
+        Invalid: it is no JSON.
+    """
+    try:
+        return _object.decode(body)
+    except RecursionError as error:
+        raise Invalid("The JSON is nested too deeply.", field="body") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Invalid(f"The body is not valid JSON: {error}.", field="body") from error
 
 
 def read_claims(body: RouteBody) -> dict[str, str]:

@@ -210,9 +210,13 @@ def used(exchange: Exchange) -> Usage:
 
 def _answering(exchange: Exchange) -> tuple[str, ...]:
     """Who answered; where that was not told any more, whoever can have been at it, of whom the dearest counts."""
+    chain = exchange.chain
+    # Whom one of the chain asked in its turn: the agent has no price, its models have.
+    beyond = tuple({attempt.provider for attempt in exchange.attempts} - set(chain))
+    if beyond and exchange.provider in {"", *chain}:
+        return beyond
     if exchange.provider:
         return (exchange.provider,)
-    chain = exchange.chain
     if not exchange.attempts or exchange.attempts[-1].provider not in chain:
         return chain[:1]
     last = chain.index(exchange.attempts[-1].provider)

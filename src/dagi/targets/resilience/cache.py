@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dagi.errors import ProviderTimeout, QueueFull
 from dagi.message import Grant, Message
 from dagi.ports.hearing import gathered, heard
-from dagi.ports.target import CONTENT, Chain, Ear, Event, Failure
+from dagi.ports.target import CONTENT, Chain, Ear, Event, Failure, Used
 from dagi.targets.resilience.answers import Answers
 from dagi.targets.resilience.flight import Hear, Reader
 from dagi.targets.resilience.reuse import kept, key_of, reusable
@@ -92,7 +92,8 @@ class Cache:
         era = self._answers.era
         events: list[Event] = []
         if whole:
-            events = await gathered(self._inner.tell, message, grant, hear)
+            # What is spent belongs to the answer that is kept, and is heard with it.
+            events = await gathered(self._inner.tell, message, grant, lambda event: None if isinstance(event, Used) else hear(event))
             for event in events:
                 hear(event)
         else:

@@ -1,13 +1,16 @@
 """What a model is told of the tools, and what it is told of their results. Pure; a result may have been written by anybody."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, cast
 
 import msgspec
 
+from dagi.errors import Invalid, PayloadTooLarge
 from dagi.message import Call, Grant, Turn
 from dagi.ports.devtools import ToolInfo
+from dagi.targets.devtools.arguments import measure
 
 # Branches and commits are the harness's business, so that work comes back as a branch whatever the model does.
 OFFERED: Final = (
@@ -31,6 +34,8 @@ _RESULT: Final = 24_000
 _RESULTS: Final = 240_000
 _LEFT_OUT: Final = "(left out, for it was long ago; call the tool again where it is needed)"
 _SHOWN: Final = 160
+# What servers of models refuse in the name of a function, also where it was their own model that called it so.
+_NO_NAME: Final = re.compile(r"[^a-zA-Z0-9_-]")
 
 INSTRUCTIONS: Final = """\
 You are a developer who works for a community that runs as a DAO. One of its members asks you for something in one of the community's \
@@ -77,9 +82,10 @@ def arguments(call: Call) -> dict[str, object] | None:
     """What the model wants the tool to take; None where it wrote no JSON object."""
     try:
         wanted = cast("object", msgspec.json.decode(call.arguments or "{}"))
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return None
-    if not isinstance(wanted, dict):
+        if not isinstance(wanted, dict):
+            return None
+        measure(cast("dict[str, object]", wanted))
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, Invalid, PayloadTooLarge):
         return None
     return {key: value for key, value in cast("dict[str, object]", wanted).items() if key not in _OURS}
 
@@ -94,7 +100,10 @@ def shown(taken: Mapping[str, object]) -> dict[str, object]:
 
 
 def asked(text: str, calls: Sequence[Call]) -> Turn:
-    """The model's turn, with the calls it made."""
+    """The model's turn, with the calls it made; in a form that its server takes, also where the model did not keep to it."""
+    calls = [
+        Call(call.id, _NO_NAME.sub("_", call.name)[:64] or "_", call.arguments if arguments(call) is not None else "{}") for call in calls
+    ]
     made = [{"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments or "{}"}} for call in calls]
     raw = msgspec.Raw(msgspec.json.encode({"role": "assistant", "content": text or None, "tool_calls": made}))
     return Turn("assistant", text, raw, tuple(calls))

@@ -12,10 +12,12 @@ from dagi.catalogue import language_of, say
 from dagi.errors import CannotDo, DagiError, NotConfigured, ProviderUnavailable, UnknownModel
 from dagi.message import Grant, Message
 from dagi.ports.provider import Finding, ProviderTools
-from dagi.ports.target import Chain, Data, Delta, End, Event, Target, Used
+from dagi.ports.target import Chain, Data, Delta, End, Event, Step, Target
 from dagi.targets.devtools.agent.work import Answered, Bounds, Helpers, Work
 
 MODEL: Final = "devtools-agent"
+# How many events are kept for a caller who takes them slowly.
+_AHEAD: Final = 10_000
 
 
 class Settings(BaseModel):
@@ -50,7 +52,13 @@ class AgentTarget:
         helpers = self._helpers(message, grant)
         grant.require("devtools.read")
         told: asyncio.Queue[Event | None] = asyncio.Queue()
-        work = asyncio.ensure_future(Work(message, helpers, self._bounds, told.put_nowait).do())
+
+        def tell(event: Event) -> None:
+            # A caller who takes them slowly is not told all steps: those that count are in the answer.
+            if not isinstance(event, Step) or (message.streamed and told.qsize() < _AHEAD):
+                told.put_nowait(event)
+
+        work = asyncio.ensure_future(Work(message, helpers, self._bounds, tell).do())
         work.add_done_callback(lambda _: told.put_nowait(None))
         try:
             while (event := await told.get()) is not None:
@@ -63,7 +71,6 @@ class AgentTarget:
                     await work
         yield Delta(spoken(answer, message))
         yield Data(data_of(answer))
-        yield Used(answer.usage)
         asked = answer.end
         finish = "stop" if answer.stopped is None else "length"
         # What it cost is what the model cost, so it is the model's name that prices it.

@@ -2,18 +2,20 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from secrets import token_hex
 from typing import Final
 
 import msgspec
 
-from dagi.errors import DagiError, Invalid, UnknownTool
+from dagi.errors import DagiError, Invalid, ProviderTimeout, UnknownTool
 from dagi.message import Call, Grant, Message, Turn, Usage
 from dagi.ports.clock import Clock
 from dagi.ports.devtools import Order, Tools
+from dagi.ports.dialogs import UNCOUNTED
 from dagi.ports.hearing import gathered
 from dagi.ports.target import Chain, Delta, End, Event, Step, ToolCall, Tried, Used, Waited
+from dagi.targets.devtools.agent.counting import added, used
 from dagi.targets.devtools.agent.offering import INSTRUCTIONS, WRITING, answered, arguments, asked, offered, options, shown, trimmed
 from dagi.targets.devtools.saying import said
 from dagi.targets.devtools.tool import DEFAULT_WORKSPACE
@@ -21,8 +23,11 @@ from dagi.targets.devtools.tool import DEFAULT_WORKSPACE
 Tell = Callable[[Event], None]
 BRANCHES: Final = "agent/"
 _MOST_CALLS: Final = 16
+_LONGEST_ID: Final = 64
 _MOST_DIFF: Final = 60_000
 _MESSAGE: Final = 200
+# How long bringing the work back may take, the line before the sandbox included: tools that hang keep nobody for ever.
+_BRINGING_S: Final = 50.0
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +89,7 @@ class Work:
         self._bounds = bounds
         self._tell = tell
         self._answer = Answered()
+        self._ids: set[str] = set()
         self._turns = [Turn("system", INSTRUCTIONS), *message.context.history, *message.earlier, Turn("user", message.prompt)]
 
     async def do(self) -> Answered:
@@ -147,25 +153,45 @@ class Work:
         )
         calls: dict[int, ToolCall] = {}
         texts: list[str] = []
-        for event in await gathered(self._helpers.chain.tell, message, grant, self._beside):
+        for event in await self._spending(message, grant):
             match event:
                 case Delta(text):
                     texts.append(text)
                 case ToolCall():
                     known = calls.get(event.index, event)
                     calls[event.index] = event if known is event else _joined(known, event)
-                case Used(usage):
-                    self._answer.usage = _sum(self._answer.usage, usage)
                 case End():
                     self._answer.end = event
                 case _:
                     pass
         self._answer.text = "".join(texts)
-        found = sorted(calls.items())[:_MOST_CALLS]
-        return [Call(call.id or f"call_{index}", call.name, call.arguments) for index, call in found]
+        return [self._named(call) for _, call in sorted(calls.items())[:_MOST_CALLS]]
 
-    def _beside(self, event: Waited | Tried) -> None:
-        self._tell(event)
+    async def _spending(self, message: Message, grant: Grant) -> list[Event]:
+        """Ask the model, and tell at once what that costs: whoever leaves, or is left without an answer, has spent it all the same."""
+        before, size = self._answer.usage, message.tokens()
+        self._tell(Used(added(before, Usage(prompt_tokens=size, total_tokens=size))))
+        try:
+            events = await gathered(self._helpers.chain.tell, message, grant, self._beside)
+        except DagiError:
+            self._tell(Used(before if before.total_tokens else UNCOUNTED))
+            raise
+        self._answer.usage = added(before, used(events, size))
+        self._tell(Used(self._answer.usage))
+        return events
+
+    def _beside(self, event: Waited | Tried | Used) -> None:
+        if not isinstance(event, Used):
+            self._tell(event)
+
+    def _named(self, call: ToolCall) -> Call:
+        """The call with an id that no other one has: results are told apart by it, and models are not to be trusted with that."""
+        identity = call.id
+        if not identity or identity in self._ids or len(identity) > _LONGEST_ID:
+            # Nine letters and digits, which is the one form that all servers take.
+            identity = f"call{len(self._ids):05}"
+        self._ids.add(identity)
+        return Call(identity, call.name, call.arguments)
 
     async def _done(self, call: Call) -> Turn:
         """Do what the model calls for."""
@@ -182,7 +208,7 @@ class Work:
         ms = round((self._helpers.clock.monotonic() - began) * 1000, 1)
         self._answer.taken.append(Taken(tool=call.name[:64], arguments=told, outcome=outcome, said=words, ms=ms))
         self._tell(Step({"kind": "result", "tool": call.name[:64], "outcome": outcome, "said": words, "ms": ms}))
-        return answered(call, f"{call.name} in the workspace {self._home}", result)
+        return answered(call, f"{call.name[:64]} in the workspace {self._home}", result)
 
     async def _called(self, tool: str, wanted: Mapping[str, object] | None) -> Mapping[str, object]:
         grant = self._helpers.rights()
@@ -191,10 +217,7 @@ class Work:
         if wanted is None:
             raise Invalid("The arguments have to be a JSON object.", field="arguments")
         if tool in WRITING and self._place == self._home:
-            added = await self._order(
-                "git_worktree", {"action": "add", "workspace": self._home, "branch": f"{BRANCHES}{token_hex(4)}"}, grant
-            )
-            self._place = str(added["workspace"])
+            await _to_its_end(self._place_made(grant))
         return await self._order(tool, {**wanted, "workspace": self._place}, grant)
 
     async def _order(self, tool: str, params: Mapping[str, object], grant: Grant) -> Mapping[str, object]:
@@ -202,14 +225,18 @@ class Work:
         order = Order(id=self._message.id, tool=tool, params=params, grant=grant, key_id=sender.key_id)
         return await self._helpers.tools.call(order, lambda heard: self._tell(Step({**heard, "tool": tool})))
 
+    async def _place_made(self, grant: Grant) -> None:
+        """Make the workspace of its own. Also for whoever leaves meanwhile: one that nobody knows of would be in the DAO's way for ever."""
+        wish = {"action": "add", "workspace": self._home, "branch": f"{BRANCHES}{token_hex(4)}"}
+        self._place = str((await self._order("git_worktree", wish, grant))["workspace"])
+
     async def _brought_back(self) -> None:
         """Make a branch of what was written, and show how it differs. Nobody who leaves keeps it from being kept."""
-        work = asyncio.ensure_future(self._kept())
         try:
-            await asyncio.shield(work)
-        except asyncio.CancelledError:
-            await asyncio.wait([work])
-            raise
+            await _to_its_end(self._kept())
+        except TimeoutError:
+            why = f"The developer tools do not answer. The work so far is in the workspace {self._place}."
+            self._answer.stopped, self._answer.why = ProviderTimeout.code, why
 
     async def _kept(self) -> None:
         answer = self._answer
@@ -228,14 +255,32 @@ class Work:
             answer.stopped, answer.why = error.code, f"{error.message} The work so far is in the workspace {self._place}."
 
 
+async def _to_its_end(work: Coroutine[None, None, None]) -> None:
+    """Have it done, also where the caller leaves meanwhile, unless it takes too long.
+
+    Raises:
+        TimeoutError: it did.
+    """
+
+    async def bounded() -> None:
+        async with asyncio.timeout(_BRINGING_S):
+            await work
+
+    task = asyncio.ensure_future(bounded())
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if not task.cancelled():
+            # Looked at, so that nobody complains: whoever left is not told.
+            task.exception()
+        raise
+
+
 def _joined(known: ToolCall, piece: ToolCall) -> ToolCall:
     return msgspec.structs.replace(
         known, id=known.id or piece.id, name=known.name or piece.name, arguments=known.arguments + piece.arguments
     )
-
-
-def _sum(one: Usage, other: Usage) -> Usage:
-    return Usage(**{name: getattr(one, name) + getattr(other, name) for name in Usage.__struct_fields__})
 
 
 def _mapping(value: object) -> Mapping[str, object]:

@@ -7,7 +7,7 @@ cannot be seen or broken from another. Files that were not committed yet come al
 import re
 from typing import Any, Final, Protocol
 
-from dagi.errors import Conflict, DagiError, Invalid, PayloadTooLarge
+from dagi.errors import Conflict, Invalid, PayloadTooLarge
 from dagi.targets.devtools.git.forms import Worktree, WorktreeWish
 from dagi.targets.devtools.git.names import check_branch
 from dagi.targets.devtools.git.reading import read_numbers
@@ -103,12 +103,15 @@ class WorktreeTools:
             require_done(ran, "HEAD")
             name, origin = _named(wish.workspace, branch), ORIGIN + wish.workspace
             made = await self._workspaces.create(dao_id, name, made_by=call.grant.user_id, origin=origin)
+            filled = False
             try:
                 async with made.writing():
                     await made.replace(ran.root, ("tree", "git"))
-            except DagiError:
-                await self._workspaces.delete(dao_id, name)
-                raise
+                filled = True
+            finally:
+                if not filled:
+                    # Also where the caller has left.
+                    await self._workspaces.delete(dao_id, name)
             commit = _text(ran, "commit")
         return Worktree(workspace=name, branch=branch, base=commit, commit=commit)
 

@@ -210,8 +210,30 @@ class Unready(unittest.TestCase):
     failed = next(test for test in done.tests if test.id.endswith("test_fails"))
     assert (failed.message, failed.stdout) == ("AssertionError: 1 != 2", "said\n")
     assert done.coverage is not None
+    assert done.broken[0].message == "ModuleNotFoundError: No module named 'nowhere_to_be_found'"
     one = await house.run(framework="unittest", paths=["tests/test_old.py::Old::test_passes"])
     assert (one.outcome, one.totals.passed) == ("passed", 1)
+
+
+async def test_unittest_finds_what_lies_in_several_directories_and_measures_beside_what_is_no_python(house: House) -> None:
+    case = "import unittest\nclass Case(unittest.TestCase):\n    def test_it(self): ..."
+    untold = "class Untold(Exception):\n    def __str__(self): raise RuntimeError"
+    house.write(one__test_a=case, two__test_b=f"{case}\n    def test_that(self): raise Untold\n{untold}", odd="\x00", old="print 'old'")
+    done = await house.run(framework="unittest", paths=["one", "two"], coverage=True)
+    assert [(test.id, test.outcome) for test in done.tests] == [
+        ("test_a.Case.test_it", "passed"),
+        ("test_b.Case.test_it", "passed"),
+        ("test_b.Case.test_that", "error"),
+    ]
+    assert done.tests[-1].message == "test_b.Untold: <exception str() failed>"
+    assert done.coverage is not None
+    assert {file.path for file in done.coverage.files} == {"one/test_a.py", "two/test_b.py"}
+
+
+async def test_a_keyword_is_looked_for_by_unittest_in_tests_that_are_no_package(house: House) -> None:
+    house.write(tests__test_a="import unittest\nclass Case(unittest.TestCase):\n    def test_it(self): ...\n    def test_that(self): ...")
+    done = await house.run(framework="unittest", keyword="that")
+    assert [test.id for test in done.tests] == ["test_a.Case.test_that"]
 
 
 async def test_npm_and_a_command_of_the_workspace_are_run_as_well(house: House) -> None:
@@ -250,6 +272,7 @@ async def test_the_environment_that_was_asked_for_is_there_and_none_else(house: 
         {"test_a": "def test_first(): ...\ndef test_then():\n    import os; os._exit(0)"},
         {"test_a": "import os, signal\ndef test_it():\n    os.kill(os.getpid(), signal.SIGKILL)"},
         {"conftest": "pytest_plugins = ['evil']", "evil": "import os; os._exit(0)"},
+        {"test_a": "import pytest\ndef test_first(): ...\ndef test_then(): pytest.exit('done', 0)"},
         {"test_a": "import atexit, os\ndef test_it():\n    atexit.register(os._exit, 0)\n    assert False"},
     ],
 )

@@ -19,6 +19,7 @@ from dagi.targets.devtools.sandbox.job import Bounds, Finished, Place
 from dagi.targets.devtools.texts import Told, clipped, limited, plain
 
 COMMANDS = {"lint": ("ruff", "check")}
+PYTEST = {"kind": "start", "framework": "pytest"}
 KINDS = ["start", "collected", "begin", "test", "broken", "refused", "covered", "coverage", "finish", "what", ""]
 
 
@@ -87,6 +88,8 @@ def test_a_command_that_the_workspace_does_not_have_is_told_with_those_it_has() 
         ([{"kind": "test", "outcome": "passed"}, {"kind": "finish", "status": 0}], 0, "passed"),
         ([{"kind": "test", "outcome": "passed"}, {"kind": "finish", "status": 0}], 1, "crashed"),
         ([{"kind": "finish", "status": 0}], 0, "no_tests"),
+        ([PYTEST, {"kind": "test", "outcome": "passed"}, {"kind": "finish", "status": 0, "totals": {"collected": 2}}], 0, "crashed"),
+        ([PYTEST, {"kind": "collected", "count": 1}, {"kind": "finish", "status": 0}], 0, "crashed"),
         ([{"kind": "finish", "status": 5}], 5, "no_tests"),
         ([{"kind": "test", "outcome": "failed"}, {"kind": "finish", "status": 0}], 0, "failed"),
         ([{"kind": "finish", "status": 0, "totals": {"failed": 3}}], 0, "failed"),
@@ -117,6 +120,15 @@ def test_of_very_many_tests_those_that_failed_are_listed_and_all_are_counted() -
         report.line(b'{"kind":"test","outcome":"%s"}' % (b"failed" if number >= 6900 else b"passed"))
     assert (report.totals.passed, report.totals.failed, len(report.tests)) == (6900, 100, 4100)
     assert report.tests[-1].id == "6999"
+
+
+def test_what_very_many_failures_say_is_told_up_to_a_bound() -> None:
+    long = "why " * 900
+    failed = {"kind": "test", "outcome": "failed", "message": long, "traceback": long, "stdout": long, "stderr": long}
+    report = told(*[failed] * 2000)
+    assert report.tests[0].stderr.startswith("why why")
+    assert (report.tests[-1].message[:7], report.tests[-1].traceback) == ("why why", "")
+    assert len(msgspec.json.encode(report.tests)) < 4 << 20
 
 
 JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=5)
@@ -199,6 +211,15 @@ def test_no_output_is_too_odd_to_be_read_as_tap(pieces: list[bytes]) -> None:
     tap = Tap()
     tests = [test for piece in pieces for test in tap.feed(piece)] + tap.end()
     assert all(len(test.id) < 600 for test in tests)
+
+
+def test_a_name_that_node_was_told_moves_no_terminal_where_its_test_never_ends() -> None:
+    tap = Tap()
+    tap.feed(
+        b"# Subtest: \x1b]0;title\x07evil\n" + b"".join(b" " * 4 * deep + b"# Subtest: " + b"x" * 3900 + b"\n" for deep in range(1, 20))
+    )
+    running = tap.running or ""
+    assert (running.startswith("evil > x"), "\x1b" in running, "\x07" in running, len(running) < 600) == (True, False, False, True)
 
 
 @given(st.text(), st.integers(min_value=10, max_value=50))

@@ -39,4 +39,5 @@ def measured(work: Callable[[], T]) -> T:
     finally:
         measurement.stop()
         with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(coverage.CoverageException):
-            measurement.json_report(outfile=WRITTEN)
+            # A file of the workspace that is no Python, or is gone again, is left out.
+            measurement.json_report(outfile=WRITTEN, ignore_errors=True)

@@ -57,7 +57,12 @@ class Telling(unittest.TextTestResult):
     def _tell(self, test: unittest.TestCase, seconds: float, printed: dict[str, str]) -> None:
         if type(test).__name__ == "_FailedTest":
             self.totals["broken"] += 1
-            self.report.tell("broken", id=test.id().rpartition("_FailedTest.")[2][:500], **self._explained())
+            explained = self._explained()
+            # unittest puts the whole traceback of the import into its own message; its last line says what is wrong.
+            why = explained.get("traceback", "").strip().rpartition("\n")[2]
+            self.report.tell(
+                "broken", id=test.id().rpartition("_FailedTest.")[2][:500], **{**explained, "message": self.report.text(why, MESSAGE)}
+            )
             return
         self.totals[self._outcome] += 1
         self.report.tell("test", outcome=self._outcome, seconds=round(seconds, 4), **self._explained(), **printed)
@@ -69,7 +74,9 @@ class Telling(unittest.TextTestResult):
         if kind is None:
             return {}
         lines = "".join(traceback.format_exception(error))
-        return {"message": self.report.text(f"{kind.__name__}: {error}", MESSAGE), "traceback": self.report.text(lines, TRACEBACK)}
+        # An exception may be unable to tell what it is.
+        named = "".join(traceback.TracebackException(kind, error, None).format_exception_only()).strip()
+        return {"message": self.report.text(named, MESSAGE), "traceback": self.report.text(lines, TRACEBACK)}
 
     def _note(self, test: unittest.TestCase, outcome: str, why: str | ErrorInfo | None = None) -> None:
         if self._running:
@@ -120,21 +127,26 @@ def dotted(path: str) -> str:
     return ".".join([module, *names])
 
 
-def collected(spec: "Spec") -> unittest.TestSuite:
-    """The tests that are wanted."""
+def made_loader(spec: "Spec") -> unittest.TestLoader:
+    """A loader for one search: until Python 3.12 it remembers where the first one began, and fails in the next."""
     loader = unittest.TestLoader()
     if spec["keyword"]:
         loader.testNamePatterns = [f"*{spec['keyword']}*"]
+    return loader
+
+
+def collected(spec: "Spec") -> unittest.TestSuite:
+    """The tests that are wanted."""
     if spec["paths"]:
         directories = [path for path in spec["paths"] if Path(path).is_dir()]
         files = [path for path in spec["paths"] if path not in directories]
-        suites = [loader.discover(path, top_level_dir=".") if path == "." else loader.discover(path) for path in directories]
-        return unittest.TestSuite([*suites, loader.loadTestsFromNames([dotted(path) for path in files])])
-    found = loader.discover(".", top_level_dir=".")
+        suites = [made_loader(spec).discover(path, top_level_dir="." if path == "." else None) for path in directories]
+        return unittest.TestSuite([*suites, made_loader(spec).loadTestsFromNames([dotted(path) for path in files])])
+    found = made_loader(spec).discover(".", top_level_dir=".")
     for directory in ("tests", "test"):
         # Without an __init__.py it is no package, and unittest does not look into it from above.
         if found.countTestCases() == 0 and Path(directory).is_dir():
-            found = unittest.TestLoader().discover(directory) if not spec["keyword"] else loader.discover(directory)
+            found = made_loader(spec).discover(directory)
     return found
 
 

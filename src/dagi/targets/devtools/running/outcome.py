@@ -32,6 +32,9 @@ def outcome_of(finished: Finished, report: Report) -> Outcome:
         return "failed"
     if report.framework in {"npm", "command"}:
         return "passed" if finished.status == 0 else "failed"
+    if report.framework == "pytest" and finished.status == 0 and report.done < totals.collected:
+        # Something in it has ended it early and called that a success: pytest.exit("…", 0), or a hook in the tests' place.
+        return "crashed"
     if finished.status == 0:
         return "passed" if report.done else "no_tests"
     # An unexpected success that is an error in unittest; in pytest nothing but errors of the run itself is left.

@@ -13,6 +13,9 @@ _OUTCOMES: Final = frozenset(get_args(TestOutcome))
 _ID, _MESSAGE, _TRACEBACK, _PRINTED = 500, 2000, 8000, 4000
 _LISTED, _LISTED_WHATEVER = 4000, 2000
 _BROKEN, _FILES = 200, 300
+# Characters of what tests say, in one result; the first of them in full.
+_TEXTS = 2 << 20
+_SHORT = 200
 _MOST = 10_000_000
 
 
@@ -55,6 +58,7 @@ class Report:
         self.totals = Totals()
         self.broken: list[Broken] = []
         self._tests: list[TestDone] = []
+        self._room = _TEXTS
         self._percent: float | None = None
         self._files: list[CoveredFile] = []
         self._kinds: dict[str, Callable[[_Line], None]] = {
@@ -85,10 +89,17 @@ class Report:
         done = self.done
         # One that passed may be left out where there are very many; one that did not, later.
         if done <= _LISTED or (test.outcome != "passed" and len(self._tests) < _LISTED + _LISTED_WHATEVER):
-            self._tests.append(test)
+            self._tests.append(self._fitted(test))
         self._hear(
             {"kind": "test", "id": test.id, "outcome": test.outcome, "seconds": test.seconds, "done": done, "of": self.totals.collected}
         )
+
+    def _fitted(self, test: TestDone) -> TestDone:
+        """With its texts as long as there is room for them."""
+        self._room -= len(test.message) + len(test.traceback) + len(test.stdout) + len(test.stderr)
+        if self._room >= 0:
+            return test
+        return msgspec.structs.replace(test, message=clipped(test.message, _SHORT), traceback="", stdout="", stderr="")
 
     @property
     def done(self) -> int:

@@ -15,7 +15,7 @@ _POINT: Final = re.compile(r"^(?P<indent> *)(?P<not>not )?ok\b(?: \d+)?(?: -)? ?
 _SUBTEST: Final = re.compile(r"^(?P<indent> *)# Subtest: (?P<name>.*)$")
 _DIRECTIVE: Final = re.compile(r"(?<!\\) # (?P<word>skip|todo)\b ?(?P<why>.*)$", re.IGNORECASE)
 _ESCAPED: Final = re.compile(r"\\([\\#])")
-_LINE, _DEPTH, _YAML_LINES = 4000, 20, 100
+_LINE, _DEPTH, _YAML_LINES, _ID = 4000, 20, 100, 500
 _STEP = 4
 
 
@@ -44,7 +44,7 @@ class Tap:
     @property
     def running(self) -> str | None:
         """The subtest that has begun and not ended."""
-        return " > ".join(self._names) if self._names else None
+        return clipped(" > ".join(self._names), _ID) if self._names else None
 
     def feed(self, piece: bytes) -> list[TestDone]:
         """The next piece of output; the tests that ended with it."""
@@ -71,7 +71,7 @@ class Tap:
         if begun := _SUBTEST.match(line):
             depth = len(begun["indent"]) // _STEP
             if depth < _DEPTH:
-                self._names[depth:] = [_unescaped(begun["name"])]
+                self._names[depth:] = [_unescaped(begun["name"])[:_ID]]
         elif ended := _POINT.match(line):
             self._ended(ended)
 
@@ -100,7 +100,7 @@ class Tap:
         message = "" if outcome == "passed" else said.get("error", point.why)
         where = [said[name] for name in ("location", "stack") if name in said]
         yield TestDone(
-            id=clipped(point.path, 500),
+            id=clipped(point.path, _ID),
             outcome=outcome,
             seconds=_seconds(said.get("duration_ms", "")),
             message=clipped(message, 2000),

@@ -68,3 +68,18 @@ async def test_one_that_could_not_be_cloned_is_not_there_afterwards(tmp_path: Pa
     with pytest.raises(SandboxUnavailable):
         await found.create(wanted(git="https://a.example/b"))
     assert await found.list("green") == []
+
+
+async def test_one_that_is_removed_while_all_are_listed_is_left_out(tmp_path: Path) -> None:
+    found = await room(tmp_path)
+    await found.create(wanted("a"))
+    await found.create(wanted("b"))
+    store = DiskWorkspaces(tmp_path / "workspaces", SystemClock())
+    workspace = await store.find("green", "b")
+    async with workspace.writing():
+        removing = asyncio.create_task(store.delete("green", "b"))
+        listing = asyncio.create_task(found.list("green"))
+        for _ in range(50):
+            await asyncio.sleep(0)
+    await removing
+    assert [one.name for one in await listing] == ["a"]

@@ -1,10 +1,10 @@
 """The workspaces as those see them who make them and take them away: the port WorkspaceRoom over the disk."""
 
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 
-from dagi.errors import Invalid
+from dagi.errors import Invalid, Missing
 from dagi.ports.workspaces import Wanted, WorkspaceInfo
 from dagi.targets.devtools.workspaces.about import About
 from dagi.targets.devtools.workspaces.store import EMPTY, DiskWorkspaces
@@ -33,7 +33,12 @@ class DiskRoom:
 
     async def list(self, dao_id: str) -> Sequence[WorkspaceInfo]:
         """See the port."""
-        return [await self._told(dao_id, about) for about in await self._workspaces.list(dao_id)]
+        told: list[WorkspaceInfo] = []
+        for about in await self._workspaces.list(dao_id):
+            # Removed meanwhile, perhaps while we waited for whoever works in it.
+            with suppress(Missing):
+                told.append(await self._told(dao_id, about))
+        return told
 
     async def show(self, dao_id: str, name: str) -> WorkspaceInfo:
         """See the port."""

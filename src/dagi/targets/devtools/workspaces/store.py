@@ -6,7 +6,8 @@ Every step is a rename, so whoever is killed leaves the old state or the new one
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -110,7 +111,7 @@ class DiskWorkspaces:
     async def list(self, dao_id: str) -> tuple[About, ...]:
         """Those of a DAO, by name."""
         directory = self._directory / check_dao(dao_id)
-        return await to_its_end(lambda: tuple(self._about(directory / name) for name in _names(directory)))
+        return await to_its_end(lambda: tuple(self._abouts(directory)))
 
     async def about(self, dao_id: str, name: str) -> About:
         """What it is. Raises as `find` does."""
@@ -152,6 +153,12 @@ class DiskWorkspaces:
         self._known.pop(workspace.directory, None)
         self._locks.pop(workspace.directory / LOCK, None)
         await to_its_end(partial(shutil.rmtree, moved, ignore_errors=True))
+
+    def _abouts(self, directory: Path) -> Iterator[About]:
+        for name in _names(directory):
+            # Removed since it was found.
+            with suppress(FileNotFoundError):
+                yield self._about(directory / name)
 
     def _place(self, dao_id: str, name: str) -> Path:
         return self._directory / check_dao(dao_id) / check_workspace(name)

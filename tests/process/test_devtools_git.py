@@ -27,6 +27,7 @@ from dagi.targets.devtools.tool import Call
 from dagi.targets.devtools.workspaces.disk import DiskWorkspace
 from dagi.targets.devtools.workspaces.store import DiskWorkspaces
 from dagi.targets.devtools.workspaces.workspace import Quota
+from dagi.testing.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 CALL = Call(id="r1", grant=Grant(dao_id="dao", user_id="tg:12345", roles=("contributor",), entitlements=CONTRIBUTOR), hear=lambda _: None)
@@ -398,3 +399,24 @@ async def test_a_workspace_of_its_own_in_which_nothing_changed_leaves_no_branch(
     assert [about.name for about in await store.list("dao")] == ["main"]
     with pytest.raises(Conflict, match="not made by git_worktree"):
         await kit.worktree(CALL, WorktreeWish(action="remove", workspace="main"))
+
+
+async def test_nothing_is_left_of_a_workspace_of_its_own_that_nobody_waited_for(
+    store: DiskWorkspaces, workspace: DiskWorkspace, git: Git
+) -> None:
+    kit = WorktreeTools(store, git)
+    put(workspace, "a", "1\n")
+    adding = asyncio.create_task(kit.worktree(CALL, WorktreeWish(action="add", branch="one")))
+    await eventually((workspace.directory.parent / "main.one").is_dir)
+    adding.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await adding
+    assert [about.name for about in await store.list("dao")] == ["main"]
+    assert (await kit.worktree(CALL, WorktreeWish(action="add", branch="one"))).workspace == "main.one"
+
+
+async def test_a_workspace_that_only_says_it_was_made_as_a_branch_is_not_taken_for_one(store: DiskWorkspaces, git: Git) -> None:
+    await store.create("dao", "odd", origin="branch of odd")
+    for action in ("finish", "remove"):
+        with pytest.raises(Conflict, match="not made by git_worktree"):
+            await WorktreeTools(store, git).worktree(CALL, WorktreeWish(action=action, workspace="odd"))

@@ -145,7 +145,9 @@ class Git:
             if finished.status == _NOT_FOUND and b"git" in finished.stderr:
                 raise SandboxUnavailable("Git is not installed where the developer tools run. Its operator can install it.")
             if finished.ending in {"time", "memory", "output"}:
-                raise PayloadTooLarge(f"Git was stopped, for it took too much {finished.ending}: ask for less, such as fewer paths or commits.")
+                raise PayloadTooLarge(
+                    f"Git was stopped, for it took too much {finished.ending}: ask for less, such as fewer paths or commits."
+                )
             if finished.ending not in {"exit", "disk"}:
                 raise Internal(f"Git was stopped at its bound ({finished.ending}).")
             yield Ran(finished)

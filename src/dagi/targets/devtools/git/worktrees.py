@@ -4,6 +4,7 @@ Git's own worktrees share one directory; here each is a workspace like any other
 cannot be seen or broken from another. Files that were not committed yet come along: the branch begins with a commit of them.
 """
 
+import asyncio
 import re
 from typing import Any, Final, Protocol
 
@@ -85,7 +86,8 @@ class WorktreeTools:
             return await self._add(call, wish)
         dao_id = call.grant.dao_id
         origin = await self._workspaces.origin(dao_id, wish.workspace)
-        if not origin.startswith(ORIGIN):
+        # Whoever makes a workspace says where it comes from; its name says the same only where it was made here.
+        if not origin.startswith(ORIGIN) or not wish.workspace.startswith(f"{origin.removeprefix(ORIGIN)}."):
             raise Conflict(f"The workspace {wish.workspace} was not made by git_worktree.")
         if wish.action == "finish":
             return await self._finish(call, wish, origin.removeprefix(ORIGIN))
@@ -102,15 +104,16 @@ class WorktreeTools:
                 raise Conflict(f"There is a branch {branch} already.")
             require_done(ran, "HEAD")
             name, origin = _named(wish.workspace, branch), ORIGIN + wish.workspace
-            made = await self._workspaces.create(dao_id, name, made_by=call.grant.user_id, origin=origin)
+            making = asyncio.ensure_future(self._workspaces.create(dao_id, name, made_by=call.grant.user_id, origin=origin))
             filled = False
             try:
+                made = await asyncio.shield(making)
                 async with made.writing():
                     await made.replace(ran.root, ("tree", "git"))
                 filled = True
             finally:
-                if not filled:
-                    # Also where the caller has left.
+                # Also when its caller has gone: an empty one would be in the way of the next try, and could not be finished.
+                if not filled and (await asyncio.wait({making}))[0] and making.exception() is None:
                     await self._workspaces.delete(dao_id, name)
             commit = _text(ran, "commit")
         return Worktree(workspace=name, branch=branch, base=commit, commit=commit)

@@ -92,7 +92,7 @@ class Bubblewrap:
 
 
 async def _to_its_end(closing: asyncio.Task[None]) -> None:
-    """Wait for it. Whoever is told to hurry meanwhile, however often, hurries when it is done: what runs has ended before anybody goes on."""
+    """Wait for it. Whoever is told to hurry meanwhile, however often, hurries afterwards: what runs has ended by then."""
     hurried: asyncio.CancelledError | None = None
     while not closing.done():
         try:

@@ -19,7 +19,7 @@ from dagi.message import Grant
 from dagi.observe.clock import SystemClock
 from dagi.targets.devtools.git.cloning import Cloning, check_address
 from dagi.targets.devtools.git.forms import BranchWish, CommitWish, DiffWish, LogWish, StatusWish, WorktreeWish
-from dagi.targets.devtools.git.running import Git
+from dagi.targets.devtools.git.running import CONFIG, Git
 from dagi.targets.devtools.git.tools import GitTools
 from dagi.targets.devtools.git.worktrees import WorktreeTools
 from dagi.targets.devtools.sandbox.bubblewrap import Bubblewrap, Setting
@@ -420,3 +420,37 @@ async def test_a_workspace_that_only_says_it_was_made_as_a_branch_is_not_taken_f
     for action in ("finish", "remove"):
         with pytest.raises(Conflict, match="not made by git_worktree"):
             await WorktreeTools(store, git).worktree(CALL, WorktreeWish(action=action, workspace="odd"))
+
+
+async def test_what_git_cannot_read_is_told_and_not_taken_for_unchanged(tools: GitTools, workspace: DiskWorkspace) -> None:
+    put(workspace, "a", "1\n")
+    await tools.commit(CALL, CommitWish(message="first"))
+    (workspace.git / "index").write_bytes(b"no index")
+    for asked in (tools.status(CALL, StatusWish()), tools.diff(CALL, DiffWish())):
+        with pytest.raises(Conflict, match="Git did not do it"):
+            await asked
+
+
+async def test_files_beside_a_submodule_can_be_committed(tools: GitTools, workspace: DiskWorkspace, tmp_path: Path) -> None:
+    put(workspace, "a", "1\n")
+    (workspace.tree / "sub").mkdir()
+    await tools.commit(CALL, CommitWish(message="first"))
+    (workspace.git / "config").write_bytes(CONFIG)
+    host_git("--git-dir", str(workspace.git), "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},sub", at=tmp_path)
+    put(workspace, "a", "2\n")
+    assert (await tools.commit(CALL, CommitWish(message="second"))).files
+    put(workspace, "a", "3\n")
+    assert [file.path for file in (await tools.commit(CALL, CommitWish(message="third"))).files] == ["a"]
+
+
+async def test_a_history_that_no_tool_could_read_is_not_taken(git: Git, tmp_path: Path) -> None:
+    (tmp_path / "served").mkdir()
+    host_git("init", "-q", "--bare", "--object-format=sha256", "repo.git", at=tmp_path / "served")
+    host_git("update-server-info", at=tmp_path / "served" / "repo.git")
+    host_git("init", "-q", "--object-format=sha256", "work", at=tmp_path)
+    host_git("commit", "-qm", "one", "--allow-empty", at=tmp_path / "work")
+    host_git("push", "-q", str(tmp_path / "served" / "repo.git"), "HEAD:main", at=tmp_path / "work")
+    host_git("update-server-info", at=tmp_path / "served" / "repo.git")
+    with served(tmp_path / "served") as remote, pytest.raises(Conflict, match="SHA-256"):
+        async with Cloning(git, [remote]).clone(f"{remote}repo.git", Quota()):
+            pass

@@ -28,6 +28,9 @@ unset GIT_DIR GIT_WORK_TREE
 cd {TREE}/..
 set -- --quiet --no-recurse-submodules --no-local --template= ${{branch:+--branch "$branch"}} "--separate-git-dir={GIT}"
 git clone "$@" -- "$url" {TREE}/clone >&2 || exit {_REFUSED}
+if [ "$(git --git-dir={GIT} rev-parse --show-object-format)" != sha1 ]; then
+  echo "its history is named by SHA-256, which no tool here can read" >&2; exit {_REFUSED}
+fi
 rm {TREE}/clone/.git
 mv {TREE}/clone /workspace/files
 rmdir {TREE}

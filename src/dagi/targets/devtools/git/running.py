@@ -50,7 +50,7 @@ _SETTINGS: Final[Mapping[str, str]] = {
 _BEGIN: Final = f"""
 set -eu
 mkdir -p {WORKSPACE}/{_OUT} "$GIT_WORK_TREE"
-out() {{ cat > "{WORKSPACE}/{_OUT}/$1"; }}
+out={WORKSPACE}/{_OUT}
 commit_of() {{ git rev-parse --quiet --verify --end-of-options "$1^{{commit}}"; }}
 [ -e "$GIT_DIR/HEAD" ] || git init --quiet
 cd "$GIT_WORK_TREE"
@@ -73,7 +73,7 @@ class Ran:
         self._said = finished.stderr
 
     def told(self, name: str, at_most: int = 1 << 20) -> bytes:
-        """What it wrote to `out name`, as much as is wanted; nothing where it wrote nothing."""
+        """What it wrote to `$out/name`, as much as is wanted; nothing where it wrote nothing."""
         with suppress(FileNotFoundError):
             out = os.open(f"{_OUT}/{name}", os.O_RDONLY | os.O_NOFOLLOW, dir_fd=self.root)
             with os.fdopen(out, "rb") as file:
@@ -100,7 +100,8 @@ class Git:
         """Run a script on copies of the workspace's files and history. To be called while `reading` or `writing`.
 
         Args:
-            script: of the shell; it has `out NAME`, which keeps what it reads, and `commit_of REVISION`.
+            script: of the shell, which ends where a command fails; it has `$out`, a directory for what it has to tell, and
+                `commit_of REVISION`.
             arguments: its `$1` and so on.
             files: further files, found in `/workspace/in`.
 

@@ -31,7 +31,7 @@ _EXISTS: Final = 13
 _CHANGED: Final = 14
 _MOST_STATUS: Final = 4 << 20
 
-_STATUS: Final = "git status --porcelain=v2 --branch -z --untracked-files=all | out status"
+_STATUS: Final = 'git status --porcelain=v2 --branch -z --untracked-files=all >"$out/status"'
 # New files are shown like others: git is told of them in the copy that it works on.
 _DIFF: Final = f"""
 base=$1; to=$2; lines=$3; shift 3
@@ -39,13 +39,14 @@ if [ "$base" = HEAD ] && ! commit_of HEAD >/dev/null; then base=$(git hash-objec
 else base=$(commit_of "$base") || exit {_NO_COMMIT}; fi
 if [ -n "$to" ]; then to=$(commit_of "$to") || exit {_NO_COMMIT}
 else git add --all --intent-to-add; fi
-git diff --no-ext-diff --no-textconv --no-color "-U$lines" --src-prefix=a/ --dst-prefix=b/ "$base" $to -- "$@" | out diff
-git diff --no-ext-diff --no-textconv --numstat -z --no-renames "$base" $to -- "$@" | out numbers
+git diff --no-ext-diff --no-textconv --no-color "-U$lines" --src-prefix=a/ --dst-prefix=b/ "$base" $to -- "$@" >"$out/diff"
+git diff --no-ext-diff --no-textconv --numstat -z --no-renames "$base" $to -- "$@" >"$out/numbers"
 """
 _LOG: Final = f"""
 of=$1; limit=$2; skip=$3; shift 3
 if ! commit=$(commit_of "$of"); then [ "$of" = HEAD ] && exit 0; exit {_NO_COMMIT}; fi
-git log --no-color --no-show-signature --no-ext-diff "--format={LOG_FORMAT}" "--max-count=$limit" "--skip=$skip" "$commit" -- "$@" | out log
+set -- "--max-count=$limit" "--skip=$skip" "$commit" -- "$@"
+git log --no-color --no-show-signature --no-ext-diff "--format={LOG_FORMAT}" "$@" >"$out/log"
 """
 _COMMIT: Final = f"""
 if [ -n "$1" ]; then
@@ -54,16 +55,17 @@ if [ -n "$1" ]; then
 fi
 shift
 git add --all -- "$@" || exit {_REFUSED}
-if [ $# -gt 1 ] || [ "$1" != . ]; then only=--only; else only=; fi
 git diff --cached --quiet -- "$@" && exit {_NOTHING}
-git commit --quiet --no-verify --no-edit --cleanup=whitespace --file=/workspace/in/message $only -- "$@" >&2 || exit {_REFUSED}
-git rev-parse HEAD | out commit
-git symbolic-ref --quiet --short HEAD | out branch || true
-git diff-tree --root -r --numstat -z --no-renames --no-commit-id HEAD | out numbers
+# Where everything is meant nothing is named, for submodules, whose files are never here, cannot be.
+if [ $# -gt 1 ] || [ "$1" != . ]; then set -- --only -- "$@"; else set --; fi
+git commit --quiet --no-verify --no-edit --cleanup=whitespace --file=/workspace/in/message "$@" >&2 || exit {_REFUSED}
+git rev-parse HEAD >"$out/commit"
+git symbolic-ref --quiet --short HEAD >"$out/branch" || true
+git diff-tree --root -r --numstat -z --no-renames --no-commit-id HEAD >"$out/numbers"
 """
 _BRANCHES: Final = f"""
-git for-each-ref "--format={BRANCH_FORMAT}" refs/heads | out branches
-git symbolic-ref --quiet --short HEAD | out current || true
+git for-each-ref "--format={BRANCH_FORMAT}" refs/heads >"$out/branches"
+git symbolic-ref --quiet --short HEAD >"$out/current" || true
 """
 _CREATE: Final = f"""
 git show-ref --verify --quiet "refs/heads/$1" && exit {_EXISTS}
@@ -77,7 +79,7 @@ _MERGE: Final = f"""
 git merge --quiet --no-ff --no-verify --no-edit -m "Merge $1" "refs/heads/$1" >/tmp/said 2>&1 || {{
   git diff --name-only --diff-filter=U | head -n 20 >&2; cat /tmp/said >&2; exit {_REFUSED}
 }}
-git rev-parse HEAD | out commit
+git rev-parse HEAD >"$out/commit"
 """
 _DELETE: Final = f'{_KNOWN}git branch --quiet -D "$1" >&2 || exit {_REFUSED}\n'
 
@@ -171,6 +173,7 @@ class GitTools:
         workspace = await self._workspaces.find(call.grant.dao_id, wish.workspace)
         if wish.action == "list":
             async with workspace.reading(), self._git.run(workspace, _BRANCHES) as ran:
+                require_done(ran, "")
                 return _branches(ran)
         if wish.name is None:
             raise Invalid(f"Name the branch to {wish.action}.", field="params.name")

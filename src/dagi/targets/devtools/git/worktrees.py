@@ -33,7 +33,7 @@ if ! commit_of HEAD >/dev/null || ! git diff --cached --quiet; then
   git commit --quiet --no-verify --allow-empty --message "Files that were not committed when the branch began"
 fi
 git update-ref {_BASE} HEAD
-git rev-parse HEAD | out commit
+git rev-parse HEAD >"$out/commit"
 """
 _FINISH: Final = f"""
 ours=$GIT_DIR
@@ -41,11 +41,11 @@ export GIT_DIR={_THEIRS}
 branch=$(git symbolic-ref --short HEAD); base=$(git rev-parse {_BASE})
 git add --all
 git diff --cached --quiet || git commit --quiet --no-verify --cleanup=whitespace --file=/workspace/in/message
-git rev-parse HEAD | out commit
+git rev-parse HEAD >"$out/commit"
 [ "$(git rev-parse HEAD)" != "$base" ] || exit {_UNCHANGED}
-git diff-tree -r --numstat -z --no-renames --no-commit-id "$base" HEAD | out numbers
-printf %s "$branch" | out branch
-printf %s "$base" | out base
+git diff-tree -r --numstat -z --no-renames --no-commit-id "$base" HEAD >"$out/numbers"
+printf %s "$branch" >"$out/branch"
+printf %s "$base" >"$out/base"
 export GIT_DIR=$ours
 git show-ref --verify --quiet "refs/heads/$branch" && exit {_EXISTS}
 git fetch --quiet --no-tags --no-write-fetch-head --no-auto-gc {_THEIRS} "refs/heads/$branch:refs/heads/$branch" >&2

@@ -139,7 +139,7 @@ async def test_a_loop_without_end_a_flood_and_a_dead_kernel_end_with_what_there_
     assert looping.cells[1].outputs[0].text == "waiting\n"
     assert looping.stored is None
     slow = await house.execute(
-        notebook=notebook("import time\ntry:\n    while True: time.sleep(1)\nexcept KeyboardInterrupt:\n    while True: pass"), timeout_s=2
+        notebook=notebook("import time\ntry:\n    while True: time.sleep(1)\nexcept KeyboardInterrupt:\n    while True: pass"), timeout_s=1
     )
     assert (slow.outcome, [cell.outcome for cell in slow.cells]) == ("timed_out", ["timed_out"])
     flooding = await house.execute(notebook=notebook("'before'", "while True: print('x' * 100000, flush=True)"))
@@ -154,7 +154,7 @@ async def test_a_cell_that_stops_what_keeps_its_time_ends_with_its_time_all_the_
     cell = "import os, signal\nos.kill(os.getppid(), signal.SIGSTOP)\nwhile True: pass"
     # The sandbox's own bound is 15 s later, for kernels that start slowly: that time is not for cells.
     async with asyncio.timeout(14):
-        done = await house.execute(notebook=notebook(cell, "'after'"), timeout_s=1)
+        done = await house.execute(notebook=notebook(cell, "'after'"), timeout_s=0.5)
     assert (done.outcome, [cell.outcome for cell in done.cells], done.summary) == (
         "timed_out",
         ["unfinished"],

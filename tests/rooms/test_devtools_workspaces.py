@@ -101,11 +101,14 @@ async def test_an_operators_template_is_copied_within_the_quota(tmp_path) -> Non
     templates = tmp_path / "templates"
     (templates / "small" / "docs").mkdir(parents=True)
     (templates / "small" / "docs" / "a.md").write_text("hello")
+    (templates / "small" / "docs" / "__pycache__").mkdir()
+    (templates / "small" / "docs" / "__pycache__" / "a.pyc").write_text("/home/operator")
     (templates / "large").mkdir()
     os.truncate(os.open(templates / "large" / "sparse", os.O_CREAT | os.O_WRONLY), 1 << 40)
     store = DiskWorkspaces(tmp_path / "workspaces", FakeClock(), quota=QUOTA, templates=templates)
     await store.open()
     workspace = await store.create(DAO, "small", template="small")
+    assert [path.name for path in (workspace.tree / "docs").iterdir()] == ["a.md"]
     assert (workspace.tree / "docs" / "a.md").read_text() == "hello"
     with pytest.raises(PayloadTooLarge):
         await store.create(DAO, "large", template="large")

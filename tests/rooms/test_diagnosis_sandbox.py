@@ -9,6 +9,7 @@ import pytest
 from dagi.assemble.diagnosis.report import Report
 from dagi.assemble.diagnosis.sandbox import about_devtools, causes
 from dagi.assemble.installation import Choice, Installation
+from dagi.assemble.tools import why_no_code_is_run
 from dagi.observe.clock import SystemClock
 
 pytestmark = pytest.mark.anyio
@@ -24,6 +25,16 @@ async def test_a_machine_without_bubblewrap_is_told_what_to_install(tmp_path: Pa
     monkeypatch.setenv("PATH", str(tmp_path))
     (first, *_) = await reports(tmp_path)
     assert (first.finding.severity, "bwrap" in first.finding.what, "bubblewrap" in first.finding.fix) == ("warning", True, True)
+
+
+async def test_at_the_start_it_is_told_that_no_code_can_be_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "my.yml"
+    file.write_text(json.dumps({"environment": "development", "data_dir": str(tmp_path)}), encoding="utf-8")
+    installation = Installation.of(Choice(config=str(file)))
+    assert await why_no_code_is_run(installation, SystemClock()) is None
+    monkeypatch.setenv("PATH", str(tmp_path))
+    said = await why_no_code_is_run(installation, SystemClock()) or ""
+    assert ("bwrap" in said, "dagi doctor" in said, "on files alone" in said) == (True, True, True)
 
 
 async def test_without_its_python_the_sandbox_holds_and_says_what_is_missing(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The developer tools put together: workspaces, the sandbox, the tools, and the door before them. For their process, and for commands."""
 
+import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -31,6 +32,7 @@ from dagi.targets.devtools.workspaces.store import DiskWorkspaces
 from dagi.targets.devtools.workspaces.workspace import Quota, Workspace
 
 MEGABYTE = 2**20
+_CHECK_S = 10.0
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +90,22 @@ def built_sandbox(installation: Installation, clock: Clock) -> Sandbox:
     except SandboxUnavailable:
         return Bubblewrap(setting, clock)
     return Bubblewrap(msgspec.structs.replace(setting, python=environment), clock)
+
+
+async def why_no_code_is_run(installation: Installation, clock: Clock) -> str | None:
+    """What an operator should hear at the start: that code of others cannot be run, and why. None where it can."""
+    try:
+        async with asyncio.timeout(_CHECK_S):
+            await built_sandbox(installation, clock).check()
+    except SandboxUnavailable as error:
+        return f"{error.message} Until then the developer tools work on files alone."
+    except TimeoutError:
+        return f"The sandbox's test took over {_CHECK_S:g} s; until it passes, no code is run."
+    try:
+        found_runtime(runtime_place(installation))
+    except SandboxUnavailable as error:
+        return f"{error.message} Until then no tests and no notebooks are run."
+    return None
 
 
 def runtime_place(installation: Installation) -> Path:

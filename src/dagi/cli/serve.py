@@ -16,9 +16,11 @@ from dagi.assemble.installation import Choice, Installation, Running, born, writ
 from dagi.assemble.processes import DEVTOOLS, EMBEDDER, FRONT, Orders, Place, plan
 from dagi.assemble.services import SERVICES, usual_services
 from dagi.assemble.start import Prepared, prepare
+from dagi.assemble.tools import why_no_code_is_run
 from dagi.cli.options import Config, Profile
 from dagi.cli.output import say, table
 from dagi.errors import ConfigError, Invalid
+from dagi.observe.clock import SystemClock
 from dagi.observe.log import open_log
 from dagi.observe.metrics import Metrics
 from dagi.observe.observer import LoggingObserver
@@ -73,6 +75,8 @@ async def run_stack(choice: Choice, named: Sequence[str], first: Callable[[], Aw
     with installation.lock(), ExitStack() as stack:
         listeners = {name: stack.enter_context(_listen(installation, name)) for name in services}
         prepared = await prepare(installation, services)
+        if DEVTOOLS in services and (why := await why_no_code_is_run(installation, SystemClock())) is not None:
+            prepared = msgspec.structs.replace(prepared, notes=(*prepared.notes, why))
         await first()
         await _supervise(installation, prepared, listeners)
 

@@ -104,7 +104,10 @@ class AgentTarget:
             raise NotConfigured("The devtools agent has no model to work with.", provider=self._name, detail=detail) from error
 
     async def check(self) -> tuple[Finding, ...]:
-        """Whether it has a model and tools."""
+        """Whether it has a model and tools. Without a router around it neither can be asked for."""
+        if self._tools.chain is None:
+            models = ", ".join(self._settings.models)
+            return (Finding(severity="ok", what=f"Works with {models} and the developer tools; see the lines about them."),)
         if self._tools.devtools is None:
             what = "There are no developer tools here, so the agent cannot work."
             return (Finding(severity="warning", what=what, fix="Set devtools.enabled."),)

@@ -64,7 +64,7 @@ def read_notebook() -> "nbformat.NotebookNode":
     except RecursionError:
         raise Refused("It is nested too deeply.") from None
     # nbformat's conversions of old forms fail in ways of their own where a notebook is odd; all of them mean the same.
-    except (nbformat.ValidationError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (nbformat.ValidationError, ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise Refused(f"It is no valid notebook: {lines[0]}") from None
     metadata = notebook.metadata
@@ -84,7 +84,11 @@ class Client(NotebookClient):
         """A message of the kernel: what it would add to the notebook is counted first."""
         self.left -= len(json.dumps(message["content"], default=str))
         if self.left >= 0:
-            return super().process_message(message, cell, index)
+            try:
+                return super().process_message(message, cell, index)
+            except nbformat.ValidationError:
+                # It shows what has no place in a notebook; the other cells are not to suffer for it.
+                return None
         if not self.flooded.done():
             self.flooded.set_result(None)
         return None

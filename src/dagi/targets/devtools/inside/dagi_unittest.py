@@ -71,7 +71,7 @@ class Telling(unittest.TextTestResult):
         if isinstance(self._why, str):
             return {"message": self.report.text(self._why, MESSAGE)}
         kind, error, _ = self._why or (None, None, None)
-        if kind is None:
+        if kind is None or error is None:
             return {}
         lines = "".join(traceback.format_exception(error))
         # An exception may be unable to tell what it is.

@@ -8,7 +8,8 @@ from dagi.ports.devtools import Hear
 from dagi.targets.devtools.notebooks.forms import CellOutcome, Outcome
 from dagi.targets.devtools.texts import clipped
 
-_CELLS: Final = 2000
+# More than a notebook of the largest size can have.
+_CELLS: Final = 100_000
 _MESSAGE: Final = 2000
 _CELL_OUTCOMES: Final = frozenset(get_args(CellOutcome)) - {"unfinished", "not_run"}
 # How it says itself that it ended; the other outcomes are seen from outside.

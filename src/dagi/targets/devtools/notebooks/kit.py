@@ -3,7 +3,7 @@
 import asyncio
 import os
 import stat
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -26,6 +26,8 @@ _OUTPUTS: Final = 3 << 20
 _PRINTED: Final = 8000
 # For the kernel to start and the executed notebook to be written down, beside the time of its cells.
 _AROUND_S: Final = 15.0
+# Of it, for what remains to be done when the time of the cells is over.
+_WRITTEN_S: Final = 2.0
 _INPUT: Final = ("/tmp", "dagi-notebook.ipynb")  # noqa: S108 - of the sandbox
 _OUTPUT: Final = ".dagi-executed.ipynb"
 _OPEN: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -65,12 +67,13 @@ class Notebooks:
 
         def work() -> Awaitable[tuple[NotebookDone, Notebook | None]]:
             places = (Place(source=workspace.tree), Place(path=_INPUT[0], files={_INPUT[1]: source.content}))
-            return self._ran(self._job(wanted, limit_s, places), Ears(report=line), account)
+            return self._ran(self._job(wanted, limit_s, places), line, account, limit_s)
 
         done, executed = await reading_until(begun, workspace, work)
         if store_as is None or executed is None:
             return done
-        etag = source.etag if store_as == wanted.path else ""
+        same = wanted.path is not None and PurePosixPath(store_as) == PurePosixPath(wanted.path)
+        etag = source.etag if same else ""
         return await self._stored(call, wanted.workspace, store_as, done, Content(written(executed), etag))
 
     async def _source(self, call: Call, wanted: ExecuteNotebook) -> Content:
@@ -101,9 +104,24 @@ class Notebooks:
             bounds=msgspec.structs.replace(self._bounds, wall_s=limit_s + _AROUND_S),
         )
 
-    async def _ran(self, job: Job, ears: Ears, account: Account) -> tuple[NotebookDone, Notebook | None]:
-        async with self._sandbox.run(job, ears) as finished:
-            left = await asyncio.to_thread(_left, finished.root) if finished.ending == "exit" else None
+    async def _ran(self, job: Job, hear: Callable[[bytes], None], account: Account, limit_s: float) -> tuple[NotebookDone, Notebook | None]:
+        """Run it. What keeps the time of the cells runs beside them, where they can stop it; so that is watched from here as well."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        watch = asyncio.timeout(None)
+
+        def line(line: bytes) -> None:
+            hear(line)
+            if account.running is not None and watch.when() is None:
+                watch.reschedule(loop.time() + limit_s + _WRITTEN_S)
+
+        try:
+            async with watch, self._sandbox.run(job, Ears(report=line)) as finished:
+                watch.reschedule(None)
+                left = await asyncio.to_thread(_left, finished.root) if finished.ending == "exit" else None
+        except TimeoutError:
+            late = Finished(ending="time", status=None, stdout=b"", stderr=b"", cut=False, wall_s=loop.time() - began, root=-1)
+            return _done(late, account, None, job.bounds), None
         executed = None if left is None else read(left)
         return _done(finished, account, executed, job.bounds), executed
 

@@ -1,11 +1,14 @@
 """What is told of an executed notebook: its outputs, bounded and plain."""
 
+import re
+
 from dagi.targets.devtools.notebooks.document import Code, Error, Notebook, Output, Result, Stream, joined
 from dagi.targets.devtools.notebooks.forms import OutputDone
 from dagi.targets.devtools.texts import clipped
 
 _TEXT, _TRACEBACK, _NAME = 8000, 8000, 200
 _OUTPUTS = 20
+_BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 _IMAGES = ("image/png", "image/jpeg")
 
 
@@ -37,6 +40,9 @@ class Room:
         text = self._text(joined(output.data.get("text/plain", "")), _TEXT)
         media_type = next((one for one in _IMAGES if one in output.data), "")
         image = "".join(joined(output.data.get(media_type, "")).split())
+        if not _BASE64.fullmatch(image):
+            # Whoever shows it as a picture would show what somebody else has written.
+            media_type = image = ""
         others = sorted(clipped(name, _NAME) for name in output.data if name not in {"text/plain", media_type})[:5]
         if len(image) > self._images:
             return OutputDone(kind=kind, text=text, left_out=f"{media_type} of {len(image) * 3 // 4} bytes")

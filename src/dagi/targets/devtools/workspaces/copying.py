@@ -3,7 +3,7 @@
 import os
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -29,15 +29,25 @@ class Copy:
         allowed: raises where so much is too much; asked before each file is copied.
         files: it is a workspace's files: git's own directory has no place among them.
         old: the directory it will stand in for, if it is git's: objects that are there already are linked instead of copied.
+        without: names that are left out wherever they are.
     """
 
-    def __init__(self, allowed: Callable[[Usage], None], *, files: bool, old: Path | None = None, opener: Opener = open_beneath) -> None:
+    def __init__(
+        self,
+        allowed: Callable[[Usage], None],
+        *,
+        files: bool,
+        old: Path | None = None,
+        without: Collection[str] = (),
+        opener: Opener = open_beneath,
+    ) -> None:
         self.usage = Usage(0, 0)
         self.left_out: list[str] = []
         self.left_out_all = 0
         self._allowed = allowed
         self._files = files
         self._old = old
+        self._without = without
         self._opener = opener
 
     def make(self, root: int, name: str, target: Path) -> None:
@@ -64,7 +74,7 @@ class Copy:
             os.close(source)
 
     def _wanted(self, found: Found) -> bool:
-        if found.kind == "other" or (self._files and is_gits(found.name)):
+        if found.kind == "other" or found.name in self._without or (self._files and is_gits(found.name)):
             return False
         return len(os.fsencode(found.path)) < _LONGEST_PATH and (found.kind != "directory" or found.parts < DEPTH)
 

@@ -28,6 +28,8 @@ from dagi.targets.devtools.workspaces.trouble import disk_works
 from dagi.targets.devtools.workspaces.workspace import Quota, Usage
 
 EMPTY: Final = "empty"
+# Installers leave it in packaged templates, and the paths of this machine are in it.
+_COMPILED: Final = ("__pycache__",)
 _PACKAGED: Final = Path(__file__).with_name("templates")
 # Neither a DAO nor a workspace can have these names.
 _DRAFTS: Final = ".draft"
@@ -218,7 +220,9 @@ class DiskWorkspaces:
             else:
                 root = os.open(source.parent, DIRECTORY)
                 try:
-                    Copy(lambda usage: check(usage, self._quota), files=True).make(root, source.name, draft / WORK / TREE)
+                    Copy(lambda usage: check(usage, self._quota), files=True, without=_COMPILED).make(
+                        root, source.name, draft / WORK / TREE
+                    )
                 finally:
                     os.close(root)
             write_about(draft / ABOUT, about)

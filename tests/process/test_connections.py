@@ -49,7 +49,12 @@ class Served:
 @asynccontextmanager
 async def served(tmp_path: Path, files: int | None = None, **server: object) -> AsyncGenerator[Served]:
     file = tmp_path / "my.yml"
-    settings = {"data_dir": str(tmp_path / "data"), "server": {"port": 0, **server}, "knowledge": {"embedder": False}}
+    settings = {
+        "data_dir": str(tmp_path / "data"),
+        "server": {"port": 0, **server},
+        "knowledge": {"embedder": False},
+        "devtools": {"enabled": False},
+    }
     file.write_text(yaml.safe_dump(settings), encoding="utf-8")
     command = [sys.executable, "-m", "dagi", "serve", "--config", str(file), "--profile", "dev"]
     if files is not None:

@@ -67,6 +67,7 @@ async def served(tmp_path: Path, data: Path, **changes: object) -> AsyncGenerato
             "dao": {"demo": True, "default": "greenfood-dao"},
             "server": {"port": 0},
             "knowledge": {"embedder": False},
+            "devtools": {"enabled": False},
             "llm_providers": [model],
             "routing_rules": [{"name": "chat", "use_provider": "model", "context": False}],
             **changes,

@@ -33,7 +33,8 @@ async def asked(stack, home: Path, config: str = CONFIG) -> tuple[int, list[dict
     work.mkdir()
     (home / "config.toml").write_text(config.format(url=stack.url))
     env = {"PATH": os.environ["PATH"], "HOME": str(home), "CODEX_HOME": str(home), "DAGI_KEY": await stack.key("member")}
-    command = (str(CODEX), "exec", "--skip-git-repo-check", "--json", "Say it.")
+    # Not in a sandbox of Codex's own: where bubblewrap is installed it cannot find itself in there, and what it runs is our `echo`.
+    command = (str(CODEX), "exec", "--skip-git-repo-check", "--sandbox", "danger-full-access", "--json", "Say it.")
     process = await asyncio.create_subprocess_exec(
         *command, cwd=work, env=env, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
     )

@@ -236,7 +236,7 @@ async def charged(house: House) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_whoever_leaves_has_spent_what_the_model_took_by_then(house: House, stream: bool) -> None:  # noqa: FBT001
+async def test_whoever_leaves_has_spent_what_the_model_took_by_then(house: House, stream: bool) -> None:
     house.upstream.script(calls(("fs_list", {}), tokens=1234), Answer(hang_after=0))
     begun = len(house.upstream.heard)
     asking = asyncio.create_task(house.ask("Look", stream=stream))

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import socket
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 
@@ -289,3 +291,15 @@ async def test_whoever_leaves_while_the_agents_own_workspace_is_made_leaves_none
     places = house.stack.installation.data_dir / "workspaces" / DAO
     await eventually(lambda: house.stack.rows("select 1 from exchange where rule = 'agent'") != [])
     assert [place.name for place in places.iterdir() if place.name.startswith("main.")] == []
+
+
+async def test_the_command_line_reaches_the_agent_and_shows_its_steps_beside_the_answer(house: House) -> None:
+    house.upstream.script(calls(("fs_read", {"path": "sums.py"}), text="I look."), Answer(text="It adds one."))
+    words = ("ask", "What is wrong?", "--agent", "devtools", "--workspace", "main", "--as", CONTRIBUTOR, "--dao", DAO)
+    asking = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "dagi", *words, "--profile", "dev", "--url", house.stack.url, stdout=PIPE, stderr=PIPE
+    )
+    async with asyncio.timeout(30):
+        out, err = (text.decode() for text in await asking.communicate())
+    assert (asking.returncode, "It adds one." in out) == (0, True), err
+    assert err.startswith('I look.\n→ fs_read {"path":"sums.py"}\n✓ fs_read: path sums.py. (')

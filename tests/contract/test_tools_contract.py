@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import msgspec
 import pytest
 from tests.scripted_kit import MISSING, ScriptedKit
 
@@ -279,3 +280,11 @@ async def test_a_service_that_hangs_is_taken_to_be_gone_before_and_after_it_has_
                 error = await subject.refused("fs_read", path="a")
         assert told in error.message
         assert len(subject.heard) == bool(said)
+
+
+async def test_a_grant_that_is_sent_on_holds_what_tools_need_and_stays_short_however_much_its_person_may(subject: Subject) -> None:
+    workflows = {f"workflow.run:{number:064}" for number in range(1000)}
+    admin = msgspec.structs.replace(GRANT, entitlements=frozenset({*EVERYTHING, "config.update", *workflows}))
+    await subject.call("fs_read", admin, path="a")
+    held = subject.kit.calls[0].grant
+    assert held == (admin if subject.port is subject.toolbox else GRANT)

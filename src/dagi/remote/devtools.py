@@ -8,6 +8,7 @@ from typing import Final, cast
 
 import msgspec
 
+from dagi.access.entitlements import TOOL_ENTITLEMENTS
 from dagi.access.signed import Signer
 from dagi.errors import (
     AccessUnavailable,
@@ -43,6 +44,9 @@ _ABOUT_ALL_S: Final = 5.0
 SILENCE_S: Final = 45.0
 _TOOL: Final = re.compile(r"[a-z][a-z_]{0,63}\Z")
 _OWN: Final = frozenset({"status", "code", "message", "request_id", "type"})
+# What is signed for the service and no more, so that a grant is short, and whoever gets hold of one can neither make nor remove workspaces.
+# Of chat.use it is told that there is a role, which only lacks the right.
+_LENT: Final = frozenset({*TOOL_ENTITLEMENTS.values(), "chat.use"})
 _object: Final = msgspec.json.Decoder(dict[str, object])
 
 
@@ -120,7 +124,8 @@ class RemoteTools:
             raise _broken_off() from failure
 
     def _headers(self, grant: Grant, key_id: str, request_id: str) -> dict[str, str]:
-        signed = self._signer.sign(grant, "devtools", self._clock.now(), key_id)
+        narrow = msgspec.structs.replace(grant, entitlements=grant.entitlements & _LENT)
+        signed = self._signer.sign(narrow, "devtools", self._clock.now(), key_id)
         headers = {"authorization": f"Bearer {signed}", "content-type": "application/json"}
         return {**headers, "x-request-id": request_id} if request_id else headers
 

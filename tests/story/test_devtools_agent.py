@@ -254,6 +254,19 @@ async def test_whoever_leaves_has_spent_what_the_model_took_by_then(house: House
     assert micros == tokens * 1000
 
 
+async def test_whoever_leaves_before_the_first_answer_has_spent_the_question(house: House) -> None:
+    house.upstream.script(Answer(hang_after=0))
+    begun = len(house.upstream.heard)
+    asking = asyncio.create_task(house.ask("Look " * 1000))
+    await eventually(lambda: len(house.upstream.heard) > begun)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    outcome, tokens, micros = await charged(house)
+    house.upstream.release()
+    assert (outcome, micros) == ("cancelled", int(str(tokens)) * 1000)
+    assert int(str(tokens)) > 1250
+
+
 async def test_a_model_that_counts_nothing_is_counted_and_stopped_all_the_same(house: House) -> None:
     for _ in range(4):
         house.upstream.script(calls(("fs_list", {"path": "x" * 12_000}), tokens=0))

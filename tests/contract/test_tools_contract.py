@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import msgspec
 import pytest
 from tests.scripted_kit import MISSING, ScriptedKit
 
@@ -256,3 +257,34 @@ async def test_a_service_that_trusts_another_signer_is_not_configured_and_a_defe
         assert caught.value.code == "NOT_CONFIGURED"
         with pytest.raises(Internal):
             await RemoteTools(url, http, Signer(bytes(32)), subject.clock).call(order, lambda _: None)
+
+
+async def test_a_service_that_hangs_is_taken_to_be_gone_before_and_after_it_has_begun_to_answer() -> None:
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
+    for said, told in ((b"", "do not answer just now"), (head + b'data: {"type": "progress", "kind": "test"}\n\n', "broke off")):
+
+        async def hanging(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, said: bytes = said) -> None:
+            writer.write(said)
+            # Until the caller has gone.
+            while await reader.read(65_536):
+                pass
+            writer.close()
+
+        subject = Subject()
+        async with AsyncExitStack() as stack:
+            server = await stack.enter_async_context(await asyncio.start_server(hanging, "127.0.0.1", 0))
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            client = await stack.enter_async_context(Client())
+            subject.port = RemoteTools(url, client, Signer(bytes(32)), subject.clock, silence_s=0.2)
+            async with asyncio.timeout(5):
+                error = await subject.refused("fs_read", path="a")
+        assert told in error.message
+        assert len(subject.heard) == bool(said)
+
+
+async def test_a_grant_that_is_sent_on_holds_what_tools_need_and_stays_short_however_much_its_person_may(subject: Subject) -> None:
+    workflows = {f"workflow.run:{number:064}" for number in range(1000)}
+    admin = msgspec.structs.replace(GRANT, entitlements=frozenset({*EVERYTHING, "config.update", *workflows}))
+    await subject.call("fs_read", admin, path="a")
+    held = subject.kit.calls[0].grant
+    assert held == (admin if subject.port is subject.toolbox else GRANT)

@@ -130,8 +130,8 @@ async def test_tools_are_used_as_their_page_says_and_its_configuration_is_right(
     stack, port = await start(tmp_path)
     try:
         said = [await run(line, tmp_path, port) for line in commands("docs/devtools.md")]
-        # The other one asks the agent, which needs a model.
-        asked, _ = blocks("docs/devtools.md", "sh")
+        # The others ask the agent, which needs a model.
+        asked, *_ = blocks("docs/devtools.md", "sh")
         said.append(await run(asked.replace("\n", " "), tmp_path, port))
     finally:
         stack.terminate()

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 
@@ -20,6 +20,7 @@ from dagi.assemble.tools import Parts
 from dagi.errors import SandboxUnavailable
 from dagi.message import Grant
 from dagi.ports.audit import AuditQuery, AuditRecord
+from dagi.services.devtools import progress
 from dagi.stores.audit import SqlAudit
 from dagi.stores.keys import Keys
 from dagi.targets.devtools.sandbox.job import DEAF, Ears, Finished, Job
@@ -174,6 +175,22 @@ async def test_a_stream_tells_what_happens_and_ends_with_the_answer_or_an_error(
     assert events[-1]["result"] == {"outcome": "passed", "tests": ["a", "b"]}
     refused = await service.http.post("/fs/read", json={"path": MISSING, "stream": True}, headers=headers)
     assert (refused.status_code, refused.json()["code"]) == (404, "NOT_FOUND")
+
+
+async def test_a_tool_that_tells_nothing_is_seen_to_be_at_work(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "SILENCE_S", 0.02)
+    headers = {**await service.key("contributor"), "accept": "text/event-stream"}
+    service.kit.go_on.clear()
+    async with service.http.stream("POST", "/ci/run-tests", json={}, headers=headers) as answer:
+        lines = answer.aiter_lines()
+        assert [line async for line in _first(lines, 3)] == [": still at work", "", ": still at work"]
+        service.kit.go_on.set()
+        assert [line async for line in lines if '"type":"end"' in line]
+
+
+async def _first(lines: AsyncIterator[str], count: int) -> AsyncGenerator[str]:
+    for _ in range(count):
+        yield await anext(lines)
 
 
 async def test_a_caller_who_hangs_up_ends_the_run_and_leaves_a_record_of_it(service: Service) -> None:

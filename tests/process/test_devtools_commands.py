@@ -46,6 +46,8 @@ async def command(*arguments: str, config: str, stdin: bytes = b"") -> tuple[int
 
 
 async def test_an_operator_makes_a_workspace_runs_its_tests_and_finds_it_all_in_the_audit(config: str) -> None:
+    status, _, err = await command("workspace", "create", "site\udcff", config=config)
+    assert (status, err) == (2, "What was typed holds bytes that are no UTF-8.\n")
     status, out, err = await command("workspace", "create", "site", "--template", "python", config=config)
     assert (status, "template python" in out) == (0, True), err
     status, out, _ = await command("workspace", "command", "site", "check", "make", "check", "--json", config=config)

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import socket
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 
@@ -252,6 +254,19 @@ async def test_whoever_leaves_has_spent_what_the_model_took_by_then(house: House
     assert micros == tokens * 1000
 
 
+async def test_whoever_leaves_before_the_first_answer_has_spent_the_question(house: House) -> None:
+    house.upstream.script(Answer(hang_after=0))
+    begun = len(house.upstream.heard)
+    asking = asyncio.create_task(house.ask("Look " * 1000))
+    await eventually(lambda: len(house.upstream.heard) > begun)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    outcome, tokens, micros = await charged(house)
+    house.upstream.release()
+    assert (outcome, micros) == ("cancelled", int(str(tokens)) * 1000)
+    assert int(str(tokens)) > 1250
+
+
 async def test_a_model_that_counts_nothing_is_counted_and_stopped_all_the_same(house: House) -> None:
     for _ in range(4):
         house.upstream.script(calls(("fs_list", {"path": "x" * 12_000}), tokens=0))
@@ -289,3 +304,15 @@ async def test_whoever_leaves_while_the_agents_own_workspace_is_made_leaves_none
     places = house.stack.installation.data_dir / "workspaces" / DAO
     await eventually(lambda: house.stack.rows("select 1 from exchange where rule = 'agent'") != [])
     assert [place.name for place in places.iterdir() if place.name.startswith("main.")] == []
+
+
+async def test_the_command_line_reaches_the_agent_and_shows_its_steps_beside_the_answer(house: House) -> None:
+    house.upstream.script(calls(("fs_read", {"path": "sums.py"}), text="I look."), Answer(text="It adds one."))
+    words = ("ask", "What is wrong?", "--agent", "devtools", "--workspace", "main", "--as", CONTRIBUTOR, "--dao", DAO)
+    asking = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "dagi", *words, "--profile", "dev", "--url", house.stack.url, stdout=PIPE, stderr=PIPE
+    )
+    async with asyncio.timeout(30):
+        out, err = (text.decode() for text in await asking.communicate())
+    assert (asking.returncode, "It adds one." in out) == (0, True), err
+    assert err.startswith('I look.\n→ fs_read {"path":"sums.py"}\n✓ fs_read: path sums.py. (')

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
+from typing import cast
 
 from dagi.access.limits import MICROS, Quota
 from dagi.access.prices import PriceTable
@@ -39,7 +40,13 @@ def read_terms(settings: Settings, providers: Iterable[Configured]) -> Terms:
 
 def read_prices(settings: Settings, providers: Iterable[Configured]) -> PriceTable:
     """The prices in force, with the model each provider is configured with."""
+    providers = tuple(providers)
     models = {one.name: model for one in providers if isinstance(model := getattr(one.settings, "model", None), str)}
+    for one in providers:
+        # Who asks others costs what the first of them does, where nobody knows yet which one it will be.
+        others = getattr(one.settings, "models", ())
+        if isinstance(others, tuple) and others and (model := models.get(str(cast("tuple[object, ...]", others)[0]))):
+            models[one.name] = model
     return PriceTable(prices_in_force(settings.prices), models)
 
 

@@ -12,6 +12,7 @@ from dagi.assemble.bench import Bench
 from dagi.cli.bench import InDao, with_bench
 from dagi.cli.options import AsJson, Config, Profile, installation
 from dagi.cli.output import as_json, say, standard_input, table, write
+from dagi.cli.steps import tell_step
 from dagi.errors import Invalid, UnknownTool
 from dagi.message import Grant
 from dagi.ports.devtools import Order, ToolInfo
@@ -67,7 +68,7 @@ def run(
         if workspace is not None:
             params["workspace"] = workspace
         order = Order(id=grant.decision_id, tool=name, params=params, grant=grant)
-        return await bench.tools.call(order, _hear)
+        return await bench.tools.call(order, tell_step)
 
     result = with_bench(installation(profile, config), dao, work)
     if json:
@@ -136,20 +137,6 @@ def _value(text: str) -> object:
         return msgspec.json.decode(text)
     except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
         return text
-
-
-def _hear(event: Mapping[str, object]) -> None:
-    """What happens meanwhile, for whoever waits at a terminal."""
-    match event:
-        case {"kind": "queued", "ahead": int(ahead)}:
-            write(f"waits for the sandbox, {ahead} before it\n", sys.stderr)
-        case {"kind": "output", "text": str(text)}:
-            write(text, sys.stderr)
-        case {"kind": str(kind), **facts}:
-            told = ", ".join(f"{name} {value}" for name, value in facts.items() if isinstance(value, str | int | float))
-            write(f"{kind}: {told}\n", sys.stderr)
-        case _:
-            pass
 
 
 def _tell(result: Mapping[str, object]) -> None:

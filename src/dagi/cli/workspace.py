@@ -12,6 +12,7 @@ from dagi.assemble.bench import Bench
 from dagi.cli.bench import InDao, with_bench
 from dagi.cli.options import AsJson, Config, Profile, Yes, installation
 from dagi.cli.output import as_json, say, table
+from dagi.errors import Invalid
 from dagi.message import Grant
 from dagi.ports.calls import Called, recording
 from dagi.ports.workspaces import Wanted, WorkspaceInfo
@@ -117,8 +118,16 @@ def command(
 
 
 async def _recorded(bench: Bench, grant: Grant, what: tuple[str, str, object], work: Callable[[], Awaitable[T]]) -> T:
-    """Do it, and have it in the audit before anybody is told. `what`: the action, the workspace, and what the digest is of."""
+    """Do it, and have it in the audit before anybody is told. `what`: the action, the workspace, and what the digest is of.
+
+    Raises:
+        Invalid: bytes were typed that are no characters.
+    """
     action, name, arguments = what
+    try:
+        written = msgspec.json.encode((name, arguments))
+    except UnicodeEncodeError as error:
+        raise Invalid("What was typed holds bytes that are no UTF-8.", field="name") from error
     call = Called(
         request_id=grant.decision_id,
         dao_id=grant.dao_id,
@@ -127,7 +136,7 @@ async def _recorded(bench: Bench, grant: Grant, what: tuple[str, str, object], w
         action=action,
         workspace=name[:64],
         decision_id=grant.decision_id,
-        digest=sha256(msgspec.json.encode(arguments)).hexdigest(),
+        digest=sha256(written).hexdigest(),
     )
     with recording(bench.calls, call, time.monotonic):
         result = await work()

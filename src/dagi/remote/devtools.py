@@ -1,5 +1,6 @@
 """The developer tools in another process, seen from here: HTTP, with a grant that is signed for each call."""
 
+import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
@@ -7,6 +8,7 @@ from typing import Final, cast
 
 import msgspec
 
+from dagi.access.entitlements import TOOL_ENTITLEMENTS
 from dagi.access.signed import Signer
 from dagi.errors import (
     AccessUnavailable,
@@ -38,8 +40,13 @@ NAME: Final = "devtools"
 _MOST: Final = 64 << 20
 _MOST_STREAMED: Final = 256 << 20
 _ABOUT_ALL_S: Final = 5.0
+# The service says every ten seconds that it is still at work. Whoever is silent for longer hangs, or the machine is gone.
+SILENCE_S: Final = 45.0
 _TOOL: Final = re.compile(r"[a-z][a-z_]{0,63}\Z")
 _OWN: Final = frozenset({"status", "code", "message", "request_id", "type"})
+# What is signed for the service and no more, so that a grant is short, and whoever gets hold of one can neither make nor remove workspaces.
+# Of chat.use it is told that there is a role, which only lacks the right.
+_LENT: Final = frozenset({*TOOL_ENTITLEMENTS.values(), "chat.use"})
 _object: Final = msgspec.json.Decoder(dict[str, object])
 
 
@@ -52,13 +59,15 @@ class RemoteTools:
 
     Args:
         url: where the service is; told to operators alone.
+        silence_s: after so many seconds without a word it is taken to be gone.
     """
 
-    def __init__(self, url: str, http: HttpClient, signer: Signer, clock: Clock) -> None:
+    def __init__(self, url: str, http: HttpClient, signer: Signer, clock: Clock, *, silence_s: float = SILENCE_S) -> None:
         self._url = url.rstrip("/")
         self._http = http
         self._signer = signer
         self._clock = clock
+        self._silence_s = silence_s
         self._known: tuple[ToolInfo, ...] = ()
 
     def tools(self) -> Sequence[ToolInfo]:
@@ -70,11 +79,11 @@ class RemoteTools:
         grant = Grant(dao_id="", user_id="system:router")
         request = HttpRequest(method="GET", url=f"{self._url}/tools", headers=self._headers(grant, "", ""))
         try:
-            async with self._http.open(request) as response:
+            async with asyncio.timeout(self._silence_s), self._http.open(request) as response:
                 body = await response.read(_MOST)
                 if response.status != 200:
                     raise _error(_decoded(body))
-        except HttpFailure as failure:
+        except (HttpFailure, TimeoutError) as failure:
             raise self._unreachable(failure) from failure
         try:
             self._known = tuple(msgspec.json.decode(body, type=_ToolsReply).tools)
@@ -104,24 +113,26 @@ class RemoteTools:
         request = HttpRequest(method="POST", url=f"{self._url}/tools/{order.tool}", headers=headers, body=body)
         begun = False
         try:
-            async with self._http.open(request) as response:
+            async with asyncio.timeout(self._silence_s) as silence, self._http.open(request) as response:
                 begun = True
                 if response.status != 200:
                     raise _error(_decoded(await response.read(_MOST)))
-                return await _result(response, hear)
-        except HttpFailure as failure:
+                return await _result(response, hear, lambda: silence.reschedule(_now() + self._silence_s))
+        except (HttpFailure, TimeoutError) as failure:
             if not begun:
                 raise self._unreachable(failure) from failure
             raise _broken_off() from failure
 
     def _headers(self, grant: Grant, key_id: str, request_id: str) -> dict[str, str]:
-        signed = self._signer.sign(grant, "devtools", self._clock.now(), key_id)
+        narrow = msgspec.structs.replace(grant, entitlements=grant.entitlements & _LENT)
+        signed = self._signer.sign(narrow, "devtools", self._clock.now(), key_id)
         headers = {"authorization": f"Bearer {signed}", "content-type": "application/json"}
         return {**headers, "x-request-id": request_id} if request_id else headers
 
-    def _unreachable(self, failure: HttpFailure) -> ProviderUnavailable:
+    def _unreachable(self, failure: HttpFailure | TimeoutError) -> ProviderUnavailable:
         sentence = "The developer tools do not answer just now. Try again shortly."
-        detail = f"the devtools service at {self._url} cannot be reached: {failure}"
+        why = f"it said nothing for {self._silence_s:g} s" if isinstance(failure, TimeoutError) else str(failure)
+        detail = f"the devtools service at {self._url} cannot be reached: {why}"
         return ProviderUnavailable(sentence, provider=NAME, detail=detail, retry_after_s=2)
 
 
@@ -132,9 +143,17 @@ def _encoded(order: Order) -> bytes:
         raise Invalid("A parameter holds what no JSON text can hold.", field="params") from error
 
 
-async def _result(response: HttpResponse, hear: Hear) -> Mapping[str, object]:
-    """The result at the end of the stream; what comes before it is heard."""
-    async with aclosing(_events(response)) as events:
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def _result(response: HttpResponse, hear: Hear, lives: Callable[[], None]) -> Mapping[str, object]:
+    """The result at the end of the stream; what comes before it is heard.
+
+    Args:
+        lives: called with whatever comes.
+    """
+    async with aclosing(_events(response, lives)) as events:
         async for event in events:
             kind = event.pop("type", None)
             if kind == "progress":
@@ -146,12 +165,13 @@ async def _result(response: HttpResponse, hear: Hear) -> Mapping[str, object]:
     raise _broken_off()
 
 
-async def _events(response: HttpResponse) -> AsyncGenerator[dict[str, object]]:
+async def _events(response: HttpResponse, lives: Callable[[], None]) -> AsyncGenerator[dict[str, object]]:
     # A result may be some megabytes in one frame: its pieces are put together once.
     pieces: list[bytes] = []
     taken = 0
     async with aclosing(response.chunks()) as chunks:
         async for chunk in chunks:
+            lives()
             taken += len(chunk)
             if taken > _MOST_STREAMED:
                 raise _strange()

@@ -27,14 +27,14 @@ async def whole(work: Work, told: Mapping[str, object]) -> Answer:
 
 
 def streamed(work: Work, told: Mapping[str, object], request_id: str) -> Answer:
-    """The same with what happens before it. A refusal before anything has happened still is an HTTP status and not an event; a
-    defect of ours after that cuts the stream off.
+    """The same with what happens before it. A refusal before anything has happened, and before `SILENCE_S` are over, still is an HTTP
+    status and not an event; a defect of ours after that cuts the stream off.
     """
 
     async def live(line: Line) -> None:
         speaking = _Speaking(line)
         try:
-            result = await _kept_awake(work(speaking.hear), line)
+            result = await _kept_awake(work(speaking.hear), speaking, line)
             last: Mapping[str, object] = {"status": "success", **told, "result": result, "type": "end"}
         except DagiError as error:
             if not line.begun:
@@ -46,13 +46,13 @@ def streamed(work: Work, told: Mapping[str, object], request_id: str) -> Answer:
     return Answer(live=live)
 
 
-async def _kept_awake(work: Awaitable[Mapping[str, object]], line: Line) -> Mapping[str, object]:
-    """Wait for the work, and let the caller see now and then that somebody is there."""
+async def _kept_awake(work: Awaitable[Mapping[str, object]], speaking: "_Speaking", line: Line) -> Mapping[str, object]:
+    """Wait for the work, and let the caller see now and then that somebody is there: silence means that nobody is."""
     task = asyncio.ensure_future(work)
     try:
         while not (await asyncio.wait({task}, timeout=SILENCE_S))[0]:
-            if line.begun:
-                line.write(_STILL)
+            speaking.begin()
+            line.write(_STILL)
         return task.result()
     finally:
         if not task.done():

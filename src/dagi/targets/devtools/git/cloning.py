@@ -9,13 +9,11 @@ from urllib.parse import urlsplit
 
 from dagi.errors import Conflict, Denied, Invalid, PayloadTooLarge
 from dagi.targets.devtools.git.names import check_branch
-from dagi.targets.devtools.git.running import GIT, TREE, Git, Ran
-from dagi.targets.devtools.sandbox.job import Bounds
+from dagi.targets.devtools.git.running import GIT, TREE, Git, Ran, bounds_of
 from dagi.targets.devtools.workspaces.workspace import Quota
 
 _REFUSED: Final = 12
 _WALL_S: Final = 300.0
-_MEMORY: Final = 512 << 20
 # How many are fetched at once; they do not wait in the line of those who run something.
 _AT_ONCE: Final = 2
 # What an address may be made of. Nothing that two readers could read in two ways.
@@ -102,17 +100,7 @@ class Cloning:
             "credential.helper": "",
             "fetch.fsckObjects": "true",
         }
-        disk = 2 * quota.history_bytes + quota.bytes
-        bounds = Bounds(
-            wall_s=_WALL_S,
-            cpu_s=_WALL_S,
-            memory=disk + _MEMORY,
-            processes=32,
-            disk=disk,
-            files=8 * quota.files + 10_000,
-            file=disk,
-            output=64 << 10,
-        )
+        bounds = bounds_of(quota, _WALL_S)
         async with self._places, self._git.script([], _CLONE, (url, wanted), bounds=bounds, settings=settings, network=True) as ran:
             if ran.ending == "disk":
                 raise PayloadTooLarge("The repository is larger than a workspace may be.", limit_bytes=quota.bytes)

@@ -11,7 +11,7 @@ from typing import Final
 
 from dagi.errors import Internal, PayloadTooLarge, SandboxUnavailable
 from dagi.targets.devtools.sandbox.job import WORKSPACE, Bounds, Finished, Job, Place, Sandbox
-from dagi.targets.devtools.workspaces.workspace import Workspace
+from dagi.targets.devtools.workspaces.workspace import Quota, Workspace
 
 TREE: Final = f"{WORKSPACE}/tree"
 GIT: Final = f"{WORKSPACE}/git"
@@ -116,7 +116,7 @@ class Git:
             Place(path=GIT, source=workspace.git if has_history else None, files={"config": CONFIG} if has_history else {}),
             Place(path=f"{WORKSPACE}/in", files=files or {}),
         ]
-        async with self.script(places, script, arguments, bounds=bounds_of(workspace)) as ran:
+        async with self.script(places, script, arguments, bounds=bounds_of(workspace.quota)) as ran:
             yield ran
 
     @asynccontextmanager
@@ -154,13 +154,12 @@ class Git:
             yield Ran(finished)
 
 
-def bounds_of(workspace: Workspace) -> Bounds:
+def bounds_of(quota: Quota, wall_s: float = _WALL_S) -> Bounds:
     """What git may take for a workspace: its files and its history lie in memory, and both may grow."""
-    quota = workspace.quota
     disk = 2 * (quota.bytes + quota.history_bytes)
     return Bounds(
-        wall_s=_WALL_S,
-        cpu_s=_WALL_S,
+        wall_s=wall_s,
+        cpu_s=wall_s,
         memory=disk + _OWN_MEMORY,
         processes=32,
         disk=disk,

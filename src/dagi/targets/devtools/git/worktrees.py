@@ -130,7 +130,7 @@ class WorktreeTools:
                 Place(path=f"{WORKSPACE}/in", files={"message": wish.message.encode(errors="replace")}),
             ]
             script, settings = signed(call.grant) + _FINISH, {"protocol.file.allow": "always"}
-            async with self._git.script(places, script, bounds=bounds_of(ours), settings=settings) as ran:
+            async with self._git.script(places, script, bounds=bounds_of(ours.quota), settings=settings) as ran:
                 if ran.status == _EXISTS:
                     raise Conflict(f"The workspace {home} has a branch of that name by now; remove that one, or this workspace.")
                 if ran.status != _UNCHANGED:
